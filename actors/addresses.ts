@@ -1,0 +1,23 @@
+import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Address } from "#actors/runtime/actor.ts";
+
+/** Keys are JSON arrays: device and connection ids may hold any character. */
+export const pollerAddress = (userId: UserId, deviceId: DeviceId): Address => ({
+  kind: "poller",
+  key: JSON.stringify([userId, deviceId]),
+  shard: userId,
+});
+export const userAddress = (userId: UserId): Address => ({ kind: "user", key: userId, shard: userId });
+export const connectionAddress = (userId: UserId, deviceId: DeviceId, connId: ConnId): Address => ({
+  kind: "connection",
+  key: JSON.stringify([userId, deviceId, connId]),
+  shard: userId,
+});
+export const directoryAddress = (hostIndex: number): Address => ({
+  kind: "directory",
+  key: String(hostIndex),
+  shard: String(hostIndex),
+});
+export const INGEST: Address = { kind: "ingest", key: "", shard: "" };
+export const GATEWAY: Address = { kind: "gateway", key: "", shard: "" };
+export const SUPERVISOR: Address = { kind: "supervisor", key: "", shard: "" };

@@ -1,0 +1,52 @@
+import type { SyncError } from "#src/errors.ts";
+import type { ConnId, DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { SyncRequest } from "#src/protocol/request.ts";
+import type { StoredConnection } from "#src/ports/stores.ts";
+import type { Asked } from "#actors/runtime/actor.ts";
+
+/** A finished response: one buffer, forwarded by main as it is. */
+export interface SyncAnswer {
+  body: Uint8Array<ArrayBuffer>;
+  /** For the request log. */
+  posOut: string;
+  rooms: number;
+  ops: number;
+  waitedMs: number;
+}
+
+export type ConnectionCommand =
+  | Asked<
+      {
+        type: "sync-request";
+        userId: UserId;
+        deviceId: DeviceId;
+        connId: ConnId;
+        dialect: "msc3575";
+        pos: string | null;
+        timeoutMs: number;
+        request: SyncRequest;
+        /** Lets main cancel this very request when its client hangs up. */
+        requestId: number;
+      },
+      SyncAnswer
+    >
+  /** The client of this request has gone. */
+  | { type: "cancel-request"; requestId: number }
+  /** The device was logged out or its token died: answer what is parked. */
+  | { type: "device-expired" };
+
+/** From the connection's own user actor, in stream order. */
+export type ConnectionFeed =
+  | { type: "user-ready" }
+  | { type: "user-failed"; error: SyncError }
+  | { type: "updates-applied"; pos: StreamPos; rooms: readonly RoomNid[] };
+
+export type ConnectionEvent =
+  | { type: "stored-loaded"; stored: StoredConnection | null }
+  | { type: "work-ready"; workId: number }
+  | { type: "work-failed"; workId: number; error: SyncError }
+  | { type: "poll-timeout"; requestId: number }
+  | { type: "flush-cursors" }
+  | { type: "idle-check" };
+
+export type ConnectionMessage = ConnectionCommand | ConnectionFeed | ConnectionEvent;

@@ -1,0 +1,24 @@
+import type { SyncError } from "#src/errors.ts";
+import type { StreamPos } from "#src/protocol/ids.ts";
+import type { Packed } from "#src/protocol/packed.ts";
+import type { Asked } from "#actors/runtime/actor.ts";
+
+/** The batch is committed and every sync host has applied it. */
+export interface BatchApplied {
+  pos: StreamPos;
+}
+
+export type IngestCommand =
+  /** One `PollBatch` (`packPollBatch`), its bytes transferred. Answered after storage and fan-out. */
+  | Asked<{ type: "store-batch"; packed: Packed }, BatchApplied>
+  /** The poller of this device ended or parked: what it alone reported (typing) is released. */
+  | { type: "poller-stopped"; userId: string; deviceId: string };
+
+export type IngestEvent =
+  | { type: "head-loaded"; head: StreamPos; maxRoomNid: number }
+  | { type: "group-stored"; groupId: number }
+  | { type: "group-applied"; groupId: number }
+  | { type: "group-failed"; groupId: number; error: SyncError }
+  | { type: "retry-group"; groupId: number };
+
+export type IngestMessage = IngestCommand | IngestEvent;

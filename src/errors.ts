@@ -1,0 +1,35 @@
+/** Closed set of expected failures: adding a code fails to compile until `src/http/matrix-error.ts` maps it. */
+export type ErrorCode =
+  | "bad_json"
+  | "not_json"
+  | "invalid_param"
+  | "missing_token"
+  | "unknown_token"
+  | "soft_logout"
+  | "unknown_pos"
+  | "unrecognized"
+  | "method_not_allowed"
+  | "too_large"
+  | "limit_exceeded"
+  | "homeserver_unreachable"
+  | "storage_unavailable"
+  | "mailbox_full"
+  | "ask_timeout"
+  | "actor_stopped"
+  | "internal";
+
+/** An expected failure. Switch on `code`, never on the class: the class does not survive a Worker hop. */
+export class SyncError extends Error {
+  override readonly name = "SyncError";
+  readonly code: ErrorCode;
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+/** Throws when a thing that must hold does not: a bug, which crashes the actor and is restarted from storage. */
+export function invariant(condition: unknown, expectation: string): asserts condition {
+  if (!condition) throw new SyncError("internal", `invariant broken: ${expectation}`);
+}

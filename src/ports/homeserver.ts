@@ -1,0 +1,36 @@
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+
+/** How an upstream call failed; decided once, by `src/homeserver/classify.ts` (E5). */
+export type UpstreamFailure =
+  /** 401, or 403 on sync: the token is dead. */
+  | { kind: "auth"; softLogout: boolean; status: number; body: string }
+  /** Worth a retry, not before `retryAfterMs` (0 = own backoff). */
+  | { kind: "transient"; status: number; retryAfterMs: number; reason: string }
+  /** The request itself is refused (other 4xx). */
+  | { kind: "refused"; status: number; errcode: string | null; reason: string };
+
+export type UpstreamResult<T> = { ok: true; value: T } | { ok: false; failure: UpstreamFailure };
+
+export interface SyncRequestParams {
+  accessToken: string;
+  /** null on a first sync. */
+  since: string | null;
+  /** How long the homeserver may hold the request. */
+  timeoutMs: number;
+  /** Filter id or inline JSON. */
+  filter: string;
+  /** Give up after this long without a complete answer. */
+  deadlineMs: number;
+  traceparent: string | null;
+}
+
+/** The homeserver's client-server API, as far as we use it. Never throws; every call has a deadline. */
+export interface Homeserver {
+  /** Spec versions and unstable features; cached by the implementation. */
+  versions(): Promise<UpstreamResult<{ versions: string[]; unstableFeatures: Record<string, boolean> }>>;
+  whoami(accessToken: string): Promise<UpstreamResult<{ userId: UserId; deviceId: DeviceId | null; isGuest: boolean }>>;
+  /** Uploads a filter; its id. */
+  createFilter(accessToken: string, userId: UserId, filter: string): Promise<UpstreamResult<string>>;
+  /** Body bytes of `GET /sync`; aborted by `signal`. */
+  sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
+}

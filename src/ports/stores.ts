@@ -1,0 +1,196 @@
+import type { StoredEvent, Membership, TypedJson } from "#src/protocol/events.ts";
+import type { ConnId, DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { PolledToDevice, Rejected } from "#src/protocol/poll-batch.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { StoredReceipt } from "#src/protocol/update.ts";
+
+/** Every method rejects with `SyncError("storage_unavailable")` when the database cannot be reached in time. */
+
+// ---------------------------------------------------------------- ingest
+
+/** One row of current state, without its event. */
+export interface StateRow {
+  nid: RoomNid;
+  type: string;
+  stateKey: string;
+  pos: StreamPos;
+  /** For `m.room.member`; null otherwise. */
+  membership: Membership | null;
+  /** Event id, to compare with `unsigned.replaces_state`. */
+  eventId: string;
+}
+
+/** Everything one commit writes. Arrays may be empty; rows within one array have distinct keys. */
+export interface IngestTransaction {
+  /** Stream head after this commit. */
+  head: StreamPos;
+  /** New rooms and changed metadata. */
+  rooms: { meta: RoomMeta; isNew: boolean }[];
+  events: StoredEvent[];
+  /** New current state, the row of every (room, type, state_key) that changed. */
+  state: StateRow[];
+  userRooms: UserRoom[];
+  receipts: StoredReceipt[];
+  /** `roomNid` 0 = global. */
+  accountData: (TypedJson & { userId: UserId; roomNid: RoomNid | 0; pos: StreamPos })[];
+  toDevice: (PolledToDevice & { userId: UserId; deviceId: DeviceId; pos: StreamPos })[];
+  deviceLists: { userId: UserId; deviceId: DeviceId; target: string; change: "changed" | "left"; pos: StreamPos }[];
+  /** null = leave the stored value. */
+  deviceKeys: {
+    userId: UserId;
+    deviceId: DeviceId;
+    otkCounts: string | null;
+    fallbackKeyTypes: string | null;
+    pos: StreamPos;
+  }[];
+  txns: { userId: UserId; deviceId: DeviceId; eventId: string; txnId: string; nowMs: number }[];
+  quarantine: (Rejected & { userId: UserId; deviceId: DeviceId; nowMs: number })[];
+  sinces: { userId: UserId; deviceId: DeviceId; since: string }[];
+}
+
+/** The single writer's view of the database. */
+export interface IngestStore {
+  /** Stream head, highest room number, and the random id made with the database. */
+  loadHead(): Promise<{ head: StreamPos; maxRoomNid: number; epoch: string }>;
+  /** Known rooms among `roomIds`. */
+  loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]>;
+  /** Which of these events are stored. */
+  knownEvents(eventIds: readonly EventId[]): Promise<Set<EventId>>;
+  /** Current rows for these keys; absent where there is none. */
+  loadState(keys: readonly { nid: RoomNid; type: string; stateKey: string }[]): Promise<StateRow[]>;
+  /** Joined and invited members in order of their membership position, with their events, up to `limit` for each room. */
+  loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]>;
+  /** Standings for these pairs. */
+  loadUserRooms(keys: readonly { userId: UserId; nid: RoomNid }[]): Promise<UserRoom[]>;
+  /** Which of these users have a device with us. */
+  knownUsers(userIds: readonly string[]): Promise<Set<UserId>>;
+  /** Writes all or nothing. */
+  commit(tx: IngestTransaction): Promise<void>;
+}
+
+// ---------------------------------------------------------------- reading for clients
+
+/** What a user actor needs to start, all as of one position. */
+export interface UserSnapshot {
+  head: StreamPos;
+  rooms: { standing: UserRoom; meta: RoomMeta }[];
+  /** Global account data of the types that steer us (`m.direct`, `m.ignored_user_list`), and `m.tag` by room. */
+  direct: Uint8Array | null;
+  ignored: Uint8Array | null;
+  tags: { nid: RoomNid; json: Uint8Array }[];
+  /** Transaction ids of the last hour. */
+  txns: { deviceId: DeviceId; eventId: string; txnId: string }[];
+}
+
+/** Newest first cut of a room's timeline: ascending, contiguous, cut at the newest gap (whose event is included). */
+export interface TimelineChunk {
+  nid: RoomNid;
+  events: StoredEvent[];
+  /** True when older events are stored beyond the cut by `limit` (not by a gap). */
+  hasMore: boolean;
+}
+
+export interface StateQuery {
+  nid: RoomNid;
+  /** [type, state_key]; "*" as type or key matches all. */
+  entries: readonly (readonly [type: string, stateKey: string])[];
+}
+
+export interface DeviceSnapshot {
+  otkCounts: string | null;
+  fallbackKeyTypes: string | null;
+  /** Position of the last change of the two above. */
+  keysPos: StreamPos;
+  /** Undelivered device-list changes, oldest first. */
+  deviceLists: { target: string; change: "changed" | "left"; pos: StreamPos }[];
+  /** Newest stored to-device position; 0 = none stored. */
+  toDevicePos: StreamPos;
+}
+
+export interface RoomReader {
+  loadUser(userId: UserId): Promise<UserSnapshot>;
+  /** Metadata of known rooms among these ids, with the user's standing where there is one. */
+  loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]>;
+  /** For each room, the newest `limit` timeline events at or below `upTo`. */
+  loadTimelines(queries: readonly { nid: RoomNid; upTo: StreamPos; limit: number }[]): Promise<TimelineChunk[]>;
+  /** Current state events that match. */
+  loadState(queries: readonly StateQuery[]): Promise<StoredEvent[]>;
+  /** All receipts of these rooms; private ones only of `userId`. */
+  loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]>;
+  /** Account data of a user: of these rooms (0 = global), changed after `after`. */
+  loadAccountData(
+    userId: UserId,
+    nids: readonly (RoomNid | 0)[],
+    after: StreamPos,
+  ): Promise<(TypedJson & { roomNid: RoomNid | 0; pos: StreamPos })[]>;
+  loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceSnapshot>;
+  /** Messages in (after, ∞), oldest first. */
+  loadToDevice(
+    userId: UserId,
+    deviceId: DeviceId,
+    after: StreamPos,
+    limit: number,
+  ): Promise<{ pos: StreamPos; json: Uint8Array }[]>;
+  deleteToDevice(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void>;
+  deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void>;
+}
+
+// ---------------------------------------------------------------- connections
+
+/** What survives of a connection; see `src/protocol/pos.ts` for what a `pos` proves beyond it. */
+export interface StoredConnection {
+  userId: UserId;
+  deviceId: DeviceId;
+  connId: ConnId;
+  /** Random, new with every start-over: a `pos` of an earlier life is unknown. */
+  incarnation: string;
+  /** Dialect name and sticky parameters as JSON. */
+  params: string;
+  /** Which rooms the client holds, as JSON; written behind. */
+  cursors: string;
+  lastUsedMs: number;
+}
+
+export interface ConnectionStore {
+  load(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<StoredConnection | null>;
+  /** Upserts; concurrent calls are grouped into one statement. Resolves when durable against our own crash. */
+  save(connection: StoredConnection): Promise<void>;
+  delete(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<void>;
+  /** Removes connections not used since `beforeMs`; returns how many. */
+  expire(beforeMs: number): Promise<number>;
+}
+
+// ---------------------------------------------------------------- devices and tokens
+
+export interface DeviceRecord {
+  userId: UserId;
+  deviceId: DeviceId;
+  /** null = no first sync yet. */
+  since: string | null;
+  /** Unsealed; null when the device has no valid token. */
+  accessToken: string | null;
+  tokenHash: string | null;
+  lastSeenMs: number;
+}
+
+export interface DeviceStore {
+  /** Who a token belongs to; null = unknown to us. */
+  findToken(tokenHash: string): Promise<{ userId: UserId; deviceId: DeviceId; lastSeenMs: number } | null>;
+  /** Remembers a token just proven by whoami, and its device; the newest token of a device is the one polled with. */
+  saveToken(token: {
+    hash: string;
+    accessToken: string;
+    userId: UserId;
+    deviceId: DeviceId;
+    nowMs: number;
+  }): Promise<void>;
+  touchToken(tokenHash: string, nowMs: number): Promise<void>;
+  /** The homeserver refused it. */
+  removeToken(tokenHash: string): Promise<void>;
+  loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceRecord | null>;
+  /** Devices with a token seen since `sinceMs`, newest first, without their tokens. */
+  listDevices(sinceMs: number): Promise<{ userId: UserId; deviceId: DeviceId; lastSeenMs: number }[]>;
+  /** Uploaded filter id for a user and filter body hash. */
+  findFilter(userId: UserId, filterHash: string): Promise<string | null>;
+  saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void>;
+}

@@ -1,0 +1,96 @@
+import type { EventFields, TypedJson } from "./events.ts";
+import type { DeviceId, RoomId, UserId } from "./ids.ts";
+
+/** One receipt of `m.receipt`. */
+export interface PolledReceipt {
+  userId: string;
+  eventId: string;
+  /** "" = unthreaded. */
+  threadId: string;
+  isPrivate: boolean;
+  ts: number;
+}
+
+/** `rooms.join.{id}` of one poll. */
+export interface PolledJoin<B = Uint8Array> {
+  kind: "join";
+  roomId: RoomId;
+  /** `state.events` or, with `isStateAfter`, `state_after.events` (MSC4222). */
+  state: EventFields<B>[];
+  isStateAfter: boolean;
+  timeline: EventFields<B>[];
+  limited: boolean;
+  /** Token at the start of `timeline`. Belongs to the raw first event: null when that event was rejected. */
+  prevBatch: string | null;
+  accountData: TypedJson<B>[];
+  /** The whole `m.typing` event and its user ids. */
+  typing: { json: B; userIds: string[] } | null;
+  receipts: PolledReceipt[];
+  /** null = the homeserver did not say. */
+  notificationCount: number | null;
+  highlightCount: number | null;
+}
+
+/** `rooms.invite.{id}` or `rooms.knock.{id}`: stripped state as one JSON array, exactly as received. */
+export interface PolledStripped<B = Uint8Array> {
+  kind: "invite" | "knock";
+  roomId: RoomId;
+  /** Bytes of the JSON array `invite_state.events` / `knock_state.events`. */
+  stripped: B;
+}
+
+/** `rooms.leave.{id}`: left, kicked or banned. */
+export interface PolledLeave<B = Uint8Array> {
+  kind: "leave";
+  roomId: RoomId;
+  state: EventFields<B>[];
+  isStateAfter: boolean;
+  timeline: EventFields<B>[];
+  limited: boolean;
+  prevBatch: string | null;
+  accountData: TypedJson<B>[];
+}
+
+export type PolledRoom<B = Uint8Array> = PolledJoin<B> | PolledStripped<B> | PolledLeave<B>;
+
+/** One to-device message, verbatim. */
+export interface PolledToDevice<B = Uint8Array> {
+  type: string;
+  sender: string;
+  json: B;
+}
+
+/** Something that was skipped, and why. Never holds more than a bounded sample of the bytes. */
+export interface Rejected {
+  roomId: string | null;
+  /** e.g. `join.timeline`, `to_device`, `rooms`. */
+  section: string;
+  reason: string;
+  /** At most 2 KiB of the offending bytes, base64. */
+  sample: string;
+}
+
+/**
+ * What one poll of one device brought, or one piece of a large first sync.
+ * Only the last piece carries `since`; replaying pieces is harmless.
+ */
+export interface PollBatch<B = Uint8Array> {
+  userId: UserId;
+  deviceId: DeviceId;
+  /** `next_batch`; null for all but the last piece. "" when the homeserver gave none. */
+  since: string | null;
+  /** True when the poll was made without `since`. */
+  isFirstSync: boolean;
+  toDevice: PolledToDevice<B>[];
+  deviceListsChanged: string[];
+  deviceListsLeft: string[];
+  /** JSON text of `device_one_time_keys_count`; null = absent. */
+  otkCounts: string | null;
+  /** JSON text of `device_unused_fallback_key_types`; null = absent. */
+  fallbackKeyTypes: string | null;
+  accountData: TypedJson<B>[];
+  rooms: PolledRoom<B>[];
+  rejected: Rejected[];
+  /** `traceparent` of the poll; null when not sampled. */
+  traceparent: string | null;
+}

@@ -1,0 +1,73 @@
+import type { Membership } from "./events.ts";
+import type { RoomId, RoomNid, StreamPos, UserId } from "./ids.ts";
+
+/** A member used to name a room without a name. Shared by all viewers, so it may contain the viewer (M9). */
+export interface Hero {
+  userId: string;
+  /** null = not set. */
+  displayName: string | null;
+  avatarUrl: string | null;
+  membership: Membership;
+}
+
+/** What everybody in the room agrees on. Written by ingest alone, in stream order; stored as one JSON text. */
+export interface RoomMeta {
+  nid: RoomNid;
+  roomId: RoomId;
+  /** Non-empty `m.room.name`; null = unset. */
+  name: string | null;
+  /** `m.room.avatar` url; null = unset. */
+  avatar: string | null;
+  /** `m.room.canonical_alias` alias; null = unset. */
+  alias: string | null;
+  isEncrypted: boolean;
+  /** `m.room.create` type; null = an ordinary room. */
+  roomType: string | null;
+  roomVersion: string;
+  /** Tombstone's replacement room. */
+  successor: string | null;
+  /** Create event's predecessor room. */
+  predecessor: string | null;
+  historyVisibility: string;
+  joinedCount: number;
+  invitedCount: number;
+  /** Up to HERO_LIMIT joined or invited members in order of their membership event; then left ones if none is. */
+  heroes: Hero[];
+  /** For spaces: room ids of `m.space.child` with a non-empty `via`. Empty for other rooms. */
+  spaceChildren: string[];
+  /** Position and `origin_server_ts` of the newest timeline event (of the state block when there is none). */
+  latestPos: StreamPos;
+  latestTs: number;
+  /** Newest timeline event by type: [pos, ts]. Bounded to LATEST_TYPES_LIMIT types, oldest dropped. */
+  latestByType: Record<string, [pos: StreamPos, ts: number]>;
+}
+
+/** Five heroes are shown; one more is kept because the viewer may be among them. */
+export const HERO_LIMIT = 6;
+/** Bounds `latestByType`: a room with thousands of custom types must not grow its metadata. */
+export const LATEST_TYPES_LIMIT = 64;
+
+/** One user's standing in one room. Written by ingest for users that have a device with us. */
+export interface UserRoom<B = Uint8Array> {
+  userId: UserId;
+  nid: RoomNid;
+  membership: Membership;
+  /** Position of the latest membership change; orders invites, knocks and leaves. */
+  memberPos: StreamPos;
+  /** Sender of the latest membership event; differs from `userId` for kicks, bans and retracted invites. */
+  memberSender: string;
+  /** First visible position of the latest stay: the own join. 0 = never joined. */
+  joinPos: StreamPos;
+  /** `origin_server_ts` of the join (or invite). */
+  joinTs: number;
+  /** Last visible position after a leave or ban (that event included); null while joined or never joined. */
+  leftPos: StreamPos | null;
+  /** Stripped state of an invite or knock, a JSON array exactly as received; null otherwise. */
+  stripped: B | null;
+  /** `is_direct` of the invite. */
+  isDirect: boolean;
+  notificationCount: number;
+  highlightCount: number;
+  /** Position of the latest change of this row. */
+  pos: StreamPos;
+}
