@@ -101,10 +101,11 @@ function ensureDependencies(bun, scope) {
   const isInstalled = stamp.hash === wanted && (stamp.scope === "all" || stamp.scope === scope);
   if (isInstalled && existsSync(join(ROOT, "node_modules"))) return;
 
-  say("installing dependencies (bun install --frozen-lockfile)");
+  say("installing dependencies from npm (bun install --frozen-lockfile)");
   const args = ["install", "--frozen-lockfile", ...(scope === "all" ? [] : ["--production"])];
-  const installed = spawnSync(bun, args, { cwd: ROOT, stdio: ["ignore", 2, 2], timeout: INSTALL_LIMIT_MS });
+  const installed = spawnSync(bun, args, { cwd: ROOT, encoding: "utf8", timeout: INSTALL_LIMIT_MS });
   if (installed.status !== 0) {
+    process.stderr.write(`${installed.stdout ?? ""}${installed.stderr ?? ""}`);
     fail(
       "the dependencies could not be installed",
       "Check that this machine reaches its npm registry; if node_modules is damaged, delete it and run the command again.",
