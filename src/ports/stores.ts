@@ -1,52 +1,15 @@
-import type { StoredEvent, Membership, TypedJson } from "#src/protocol/events.ts";
+import type { StoredEvent, TypedJson } from "#src/protocol/events.ts";
 import type { ConnId, DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
-import type { PolledToDevice, Rejected } from "#src/protocol/poll-batch.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
+import type { IngestTransaction, StateRow } from "#src/state/ingest-transaction.ts";
 
 /** Every method rejects with `SyncError("storage_unavailable")` when the database cannot be reached in time. */
 
 // ---------------------------------------------------------------- ingest
 
-/** One row of current state, without its event. */
-export interface StateRow {
-  nid: RoomNid;
-  type: string;
-  stateKey: string;
-  pos: StreamPos;
-  /** For `m.room.member`; null otherwise. */
-  membership: Membership | null;
-  /** Event id, to compare with `unsigned.replaces_state`. */
-  eventId: string;
-}
-
-/** Everything one commit writes. Arrays may be empty; rows within one array have distinct keys. */
-export interface IngestTransaction {
-  /** Stream head after this commit. */
-  head: StreamPos;
-  /** New rooms and changed metadata. */
-  rooms: { meta: RoomMeta; isNew: boolean }[];
-  events: StoredEvent[];
-  /** New current state, the row of every (room, type, state_key) that changed. */
-  state: StateRow[];
-  userRooms: UserRoom[];
-  receipts: StoredReceipt[];
-  /** `roomNid` 0 = global. */
-  accountData: (TypedJson & { userId: UserId; roomNid: RoomNid | 0; pos: StreamPos })[];
-  toDevice: (PolledToDevice & { userId: UserId; deviceId: DeviceId; pos: StreamPos })[];
-  deviceLists: { userId: UserId; deviceId: DeviceId; target: string; change: "changed" | "left"; pos: StreamPos }[];
-  /** null = leave the stored value. */
-  deviceKeys: {
-    userId: UserId;
-    deviceId: DeviceId;
-    otkCounts: string | null;
-    fallbackKeyTypes: string | null;
-    pos: StreamPos;
-  }[];
-  txns: { userId: UserId; deviceId: DeviceId; eventId: string; txnId: string; nowMs: number }[];
-  quarantine: (Rejected & { userId: UserId; deviceId: DeviceId; nowMs: number })[];
-  sinces: { userId: UserId; deviceId: DeviceId; since: string }[];
-}
+/** What ingest writes; the pure reducer that makes it may not import a port. */
+export type { IngestTransaction, StateRow } from "#src/state/ingest-transaction.ts";
 
 /** The single writer's view of the database. */
 export interface IngestStore {
@@ -108,6 +71,8 @@ export interface DeviceSnapshot {
 }
 
 export interface RoomReader {
+  /** Stream head. */
+  loadHead(): Promise<StreamPos>;
   loadUser(userId: UserId): Promise<UserSnapshot>;
   /** Metadata of known rooms among these ids, with the user's standing where there is one. */
   loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]>;
