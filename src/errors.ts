@@ -11,6 +11,7 @@ export type ErrorCode =
   | "method_not_allowed"
   | "too_large"
   | "limit_exceeded"
+  | "client_gone"
   | "homeserver_unreachable"
   | "storage_unavailable"
   | "mailbox_full"

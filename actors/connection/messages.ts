@@ -1,18 +1,12 @@
 import type { SyncError } from "#src/errors.ts";
 import type { ConnId, DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
+import type { SyncAnswer } from "#src/ports/gateway.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
 import type { Asked } from "#actors/runtime/actor.ts";
+import type { UserLink } from "#actors/user/user-link.ts";
 
-/** A finished response: one buffer, forwarded by main as it is. */
-export interface SyncAnswer {
-  body: Uint8Array<ArrayBuffer>;
-  /** For the request log. */
-  posOut: string;
-  rooms: number;
-  ops: number;
-  waitedMs: number;
-}
+export type { SyncAnswer };
 
 export type ConnectionCommand =
   | Asked<
@@ -37,9 +31,10 @@ export type ConnectionCommand =
 
 /** From the connection's own user actor, in stream order. */
 export type ConnectionFeed =
-  | { type: "user-ready" }
+  | { type: "user-ready"; link: UserLink }
   | { type: "user-failed"; error: SyncError }
-  | { type: "updates-applied"; pos: StreamPos; rooms: readonly RoomNid[] };
+  /** `rooms`: with bits of `DIRTY`; `bits`: of `DIRTY_USER`. */
+  | { type: "updates-applied"; pos: StreamPos; rooms: readonly (readonly [nid: RoomNid, bits: number])[]; bits: number };
 
 export type ConnectionEvent =
   | { type: "stored-loaded"; stored: StoredConnection | null }

@@ -1,0 +1,209 @@
+import { SpanStatusCode, trace } from "@opentelemetry/api";
+import type { Span } from "@opentelemetry/api";
+import { SyncError } from "#src/errors.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
+import type { Identity } from "#src/ports/gateway.ts";
+import type { Homeserver, UpstreamFailure } from "#src/ports/homeserver.ts";
+import type { DeviceStore } from "#src/ports/stores.ts";
+import { LruCache } from "./lru-cache.ts";
+
+/** Proven tokens kept in memory: some 300 bytes each. */
+const KNOWN_TOKENS = 50_000;
+/** Refused tokens kept in memory. */
+const REFUSED_TOKENS = 10_000;
+/** After this a proven token is looked up in storage again, where another node may have removed it. */
+const KNOWN_TTL_MS = 60 * 60_000;
+/** How long a token the homeserver refused is refused without asking again. */
+const REFUSED_TTL_MS = 60_000;
+/** `last_seen` steers expiry in days: half an hour is exact enough and costs a write an hour at most. */
+const TOUCH_STORE_MS = 30 * 60_000;
+/** A poller in use hears of it this often; one that is parked hears at once, since its last touch is long ago. */
+const TOUCH_POLLER_MS = 60_000;
+/** Lookups of different unknown tokens at once: more is a flood of made-up ones. */
+const LOOKUPS_LIMIT = 256;
+/** How long a request waits for a database that is away. */
+const STORAGE_WAIT_MS = 10_000;
+const STORAGE_RETRY_MS = 250;
+
+/** What the identifier needs of the outside. */
+export interface IdentifierDeps {
+  devices: Pick<DeviceStore, "findToken" | "saveToken" | "touchToken">;
+  homeserver: Pick<Homeserver, "whoami">;
+  /** The lookup key of a token, and the only form of it that is kept or logged. */
+  hashToken: (accessToken: string) => string;
+  clock: Clock;
+  timers: Timers;
+  log: Logger;
+  metrics: Metrics;
+  /** A token new to us is stored for this device. */
+  onTokenSaved: (userId: UserId, deviceId: DeviceId) => void;
+  /** The device is in use; called now and then. */
+  onDeviceUsed: (userId: UserId, deviceId: DeviceId) => void;
+}
+
+interface KnownToken {
+  identity: Identity;
+  checkedMs: number;
+  storeTouchedMs: number;
+  pollerTouchedMs: number;
+}
+
+interface RefusedToken {
+  error: SyncError;
+  refusedMs: number;
+}
+
+interface Lookup {
+  result: Promise<KnownToken>;
+  /** The token expired while it was looked up: the result must not be kept. */
+  isStale: boolean;
+}
+
+/** Answers whose token it is: from memory, then storage, then the homeserver. */
+export class TokenIdentifier {
+  readonly #deps: IdentifierDeps;
+  readonly #known = new LruCache<string, KnownToken>(KNOWN_TOKENS);
+  readonly #refused = new LruCache<string, RefusedToken>(REFUSED_TOKENS);
+  readonly #lookups = new Map<string, Lookup>();
+
+  constructor(deps: IdentifierDeps) {
+    this.#deps = deps;
+  }
+
+  async identify(accessToken: string): Promise<Identity> {
+    const { clock, hashToken } = this.#deps;
+    const hash = hashToken(accessToken);
+    const now = clock.now();
+    const known = this.#known.get(hash);
+    if (known !== undefined && now - known.checkedMs < KNOWN_TTL_MS) {
+      this.#count("memory");
+      this.#touch(known, now);
+      return known.identity;
+    }
+    const refused = this.#refused.get(hash);
+    if (refused !== undefined && now - refused.refusedMs < REFUSED_TTL_MS) {
+      this.#count("refused");
+      throw refused.error;
+    }
+    const looked = await this.#lookUpOnce(hash, accessToken);
+    this.#touch(looked, clock.now());
+    return looked.identity;
+  }
+
+  /** The homeserver refused the token elsewhere: what we believe of it is void. */
+  forget(hash: string): void {
+    this.#known.delete(hash);
+    const lookup = this.#lookups.get(hash);
+    if (lookup !== undefined) lookup.isStale = true;
+  }
+
+  #lookUpOnce(hash: string, accessToken: string): Promise<KnownToken> {
+    const running = this.#lookups.get(hash);
+    if (running !== undefined) return running.result;
+    if (this.#lookups.size >= LOOKUPS_LIMIT) {
+      return Promise.reject(new SyncError("limit_exceeded", "too many unknown access tokens at once"));
+    }
+    const result = this.#traced(hash, accessToken).then(
+      (known) => {
+        if (!lookup.isStale) this.#known.set(hash, known);
+        return known;
+      },
+      (error: unknown) => {
+        if (error instanceof SyncError && (error.code === "unknown_token" || error.code === "soft_logout")) {
+          this.#refused.set(hash, { error, refusedMs: this.#deps.clock.now() });
+        }
+        throw error;
+      },
+    );
+    const lookup: Lookup = { result: result.finally(() => this.#lookups.delete(hash)), isStale: false };
+    this.#lookups.set(hash, lookup);
+    return lookup.result;
+  }
+
+  #traced(hash: string, accessToken: string): Promise<KnownToken> {
+    return trace.getTracer("glissade").startActiveSpan("gateway.token.lookup", async (span) => {
+      try {
+        return await this.#lookUp(hash, accessToken, span);
+      } catch (error) {
+        span.setStatus({ code: SpanStatusCode.ERROR, message: error instanceof SyncError ? error.code : "internal" });
+        throw error;
+      } finally {
+        span.end();
+      }
+    });
+  }
+
+  async #lookUp(hash: string, accessToken: string, span: Span): Promise<KnownToken> {
+    const { devices, homeserver, clock } = this.#deps;
+    const found = await this.#patiently(() => devices.findToken(hash));
+    span.setAttribute("sync.token_source", found === null ? "homeserver" : "storage");
+    if (found !== null) {
+      this.#count("storage");
+      return this.#knownToken({ userId: found.userId, deviceId: found.deviceId, tokenHash: hash }, found.lastSeenMs);
+    }
+    const answer = await homeserver.whoami(accessToken);
+    if (!answer.ok) {
+      this.#count(answer.failure.kind === "auth" ? "homeserver_refused" : "homeserver_failed");
+      throw this.#failure(answer.failure);
+    }
+    this.#count("homeserver");
+    const { userId } = answer.value;
+    const deviceId = answer.value.deviceId ?? ("" as DeviceId);
+    const nowMs = clock.now();
+    await this.#patiently(() => devices.saveToken({ hash, accessToken, userId, deviceId, nowMs }));
+    this.#deps.onTokenSaved(userId, deviceId);
+    return this.#knownToken({ userId, deviceId, tokenHash: hash }, nowMs);
+  }
+
+  #knownToken(identity: Identity, storeTouchedMs: number): KnownToken {
+    return { identity, checkedMs: this.#deps.clock.now(), storeTouchedMs, pollerTouchedMs: 0 };
+  }
+
+  #failure(failure: UpstreamFailure): SyncError {
+    if (failure.kind === "auth") {
+      return new SyncError(
+        failure.softLogout ? "soft_logout" : "unknown_token",
+        `/whoami returned HTTP ${failure.status}`,
+      );
+    }
+    this.#deps.log.warn({ status: failure.status, reason: failure.reason }, "token lookup failed at the homeserver");
+    const text = failure.status > 0 ? `/whoami returned HTTP ${failure.status}` : "the homeserver cannot be reached";
+    return new SyncError("homeserver_unreachable", text);
+  }
+
+  #touch(known: KnownToken, now: number): void {
+    const { devices, log } = this.#deps;
+    const { userId, deviceId, tokenHash } = known.identity;
+    if (now - known.pollerTouchedMs >= TOUCH_POLLER_MS) {
+      known.pollerTouchedMs = now;
+      this.#deps.onDeviceUsed(userId, deviceId);
+    }
+    if (now - known.storeTouchedMs < TOUCH_STORE_MS) return;
+    known.storeTouchedMs = now;
+    devices.touchToken(tokenHash, now).catch((error: unknown) => {
+      log.warn({ user_id: userId, device_id: deviceId, error: String(error) }, "last use of a token not stored");
+    });
+  }
+
+  /** A database that is away for a moment is waited for, not told to the client. */
+  async #patiently<T>(call: () => Promise<T>): Promise<T> {
+    const { clock, timers } = this.#deps;
+    const startedMs = clock.mono();
+    for (;;) {
+      try {
+        return await call();
+      } catch (error) {
+        const isAway = error instanceof SyncError && error.code === "storage_unavailable";
+        if (!isAway || clock.mono() - startedMs + STORAGE_RETRY_MS > STORAGE_WAIT_MS) throw error;
+      }
+      await new Promise<void>((resolve) => {
+        timers.after(STORAGE_RETRY_MS, resolve);
+      });
+    }
+  }
+
+  #count(source: string): void {
+    this.#deps.metrics.count("sliding_sync_token_lookups_total", 1, { source });
+  }
+}

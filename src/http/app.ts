@@ -1,0 +1,32 @@
+import { Elysia } from "elysia";
+import { SyncError } from "#src/errors.ts";
+import type { HealthSource } from "#src/ports/health.ts";
+import { healthRoutes } from "./health-route.ts";
+import { errorReply, preflightReply } from "./reply.ts";
+import { serverRoutes } from "./server-route.ts";
+import type { ServerInfo } from "./server-route.ts";
+import { syncRoutes } from "./sync-route.ts";
+import type { SyncRouteDeps } from "./sync-route.ts";
+
+/** Everything the main listener serves needs. */
+export interface AppDeps extends SyncRouteDeps {
+  health: HealthSource;
+  serverInfo: ServerInfo;
+}
+
+/** The main listener's routes; every reply they make comes from `reply.ts`, and so carries CORS headers. */
+export function createApp(deps: AppDeps) {
+  return (
+    new Elysia({ strictPath: true })
+      // Before the routes: hooks apply to what is registered after them.
+      .onError(({ error, path }) => {
+        deps.log.error({ path, error: String(error) }, "request failed outside its route");
+        return errorReply(new SyncError("internal", "request failed"));
+      })
+      .options("/*", preflightReply)
+      .use(syncRoutes(deps))
+      .use(healthRoutes(deps))
+      .use(serverRoutes(deps))
+      .all("/*", () => errorReply(new SyncError("unrecognized", "Unrecognized request")))
+  );
+}

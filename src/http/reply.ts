@@ -1,0 +1,39 @@
+import type { SyncError } from "#src/errors.ts";
+import { matrixError } from "./matrix-error.ts";
+
+/** On every reply, errors included: browsers show a page nothing of a reply without them. */
+const CORS = {
+  "access-control-allow-origin": "*",
+  "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
+  "access-control-allow-headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization, traceparent, tracestate",
+  "access-control-expose-headers": "Retry-After",
+} as const;
+
+const JSON_HEADERS = { ...CORS, "content-type": "application/json" } as const;
+
+/** Made once: it is the same for every successful sync. */
+const SYNC_OK = { status: 200, headers: JSON_HEADERS };
+
+/** Browsers may keep the answer to a preflight for a day (they cap it themselves). */
+const PREFLIGHT_HEADERS = { ...CORS, "access-control-max-age": "86400" } as const;
+
+/** The finished body of a sync, as it is. */
+export const syncReply = (body: Uint8Array<ArrayBuffer>): Response => new Response(body, SYNC_OK);
+
+/** Any other JSON reply. */
+export function jsonReply(status: number, value: unknown): Response {
+  return new Response(JSON.stringify(value), {
+    status,
+    headers: { ...JSON_HEADERS, "cache-control": "no-cache" },
+  });
+}
+
+/** A failure as a Matrix error. */
+export function errorReply(error: Pick<SyncError, "code" | "message">): Response {
+  const { status, body, retryAfterSecs } = matrixError(error.code, error.message);
+  const headers = retryAfterSecs === null ? JSON_HEADERS : { ...JSON_HEADERS, "retry-after": String(retryAfterSecs) };
+  return new Response(body, { status, headers });
+}
+
+/** The reply to any `OPTIONS`. */
+export const preflightReply = (): Response => new Response(null, { status: 200, headers: PREFLIGHT_HEADERS });

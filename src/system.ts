@@ -1,0 +1,49 @@
+import type { Cancel, Clock, Rng, Timers } from "#src/ports/basics.ts";
+
+/** The one home of ambient time. */
+export const systemClock: Clock = {
+  // oxlint-disable-next-line no-restricted-properties -- the Clock port is made here
+  now: () => Date.now(),
+  mono: () => performance.now(),
+};
+
+/** The one home of ambient randomness; for jitter and sampling, never for secrets. */
+export const systemRng: Rng = {
+  // oxlint-disable-next-line no-restricted-properties -- the Rng port is made here
+  next: () => Math.random(),
+};
+
+/** `setTimeout` fires at once for anything longer. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+/** The one home of ambient timers. */
+export const systemTimers: Timers = {
+  after(delayMs: number, run: () => void): Cancel {
+    const timer = setTimeout(run, Math.min(Math.max(delayMs, 0), LONGEST_DELAY_MS));
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** The environment as it is now; read once, by the configuration. */
+export function systemEnv(): Readonly<Record<string, string | undefined>> {
+  return process.env;
+}
+
+/** What `/metrics` tells about the process as a whole. */
+export interface ProcessUsage {
+  residentBytes: number;
+  /** User and system time of all threads. */
+  cpuSeconds: number;
+  startedAtSeconds: number;
+}
+
+/** Resource use of this process, all its Workers included. */
+export function processUsage(): ProcessUsage {
+  const cpu = process.cpuUsage();
+  return {
+    residentBytes: process.memoryUsage.rss(),
+    cpuSeconds: (cpu.user + cpu.system) / 1_000_000,
+    startedAtSeconds: systemClock.now() / 1000 - process.uptime(),
+  };
+}
