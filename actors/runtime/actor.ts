@@ -3,11 +3,17 @@ import type { Cancel, Clock, Logger, Rng } from "#src/ports/basics.ts";
 
 /** Where an actor lives is computed from its kind and shard (see `placement.ts`), never stored. */
 export interface Address {
-  kind: "poller" | "ingest" | "directory" | "user" | "connection" | "gateway" | "supervisor";
+  kind: "poller" | "ingest" | "directory" | "user" | "connection" | "gateway" | "supervisor" | "probe";
   /** Unique within the kind; "" for singletons. */
   key: string;
-  /** What is hashed to choose the host (the user id); "" for singletons. For `directory`: the host's index. */
+  /** What is hashed to choose the host (the user id); "" for singletons. For `directory`: the host's index; for `probe`: the host's id. */
   shard: string;
+}
+
+/** A message before its receiver's type is known. */
+export interface AnyMessage {
+  type: string;
+  [field: string]: unknown;
 }
 
 /** A parked answer: exists only inside a host, which makes it from the ask id of the envelope. */
@@ -43,9 +49,9 @@ export interface ActorContext<M> {
   readonly clock: Clock;
   readonly rng: Rng;
   /** One-way; never throws. What cannot be delivered is counted as a dead letter. */
-  tell(to: Address, message: { type: string }, transfer?: Transferable[]): void;
+  tell(to: Address, message: AnyMessage, transfer?: Transferable[]): void;
   /** Settles as value, error, `ask_timeout`, or `actor_stopped` when the receiver's host dies. */
-  ask<T>(to: Address, message: { type: string }, options: AskOptions): Promise<T>;
+  ask<T>(to: Address, message: AnyMessage, options: AskOptions): Promise<T>;
   /** Sends `message` to self later. */
   after(delayMs: number, message: M): Cancel;
   /** The result comes back as a message to self; lost when the actor stops first. */
@@ -69,4 +75,16 @@ export interface ActorKind<M> {
    * Asks parked in the crashed incarnation are rejected with `actor_stopped`.
    */
   onCrash: "restart" | "stop";
+  /**
+   * More crashes than this of the kind on one host kill the host. One actor alone is slowed by its own backoff to about
+   * ten crashes a minute, so the default of 200 a minute means that the host, not a user's data, is broken. A singleton whose
+   * host is useless without it (ingest) names a tighter one.
+   */
+  restartBudget?: { intensity: number; periodMs: number };
 }
+
+/** A kind whose messages are not known here: what a table of kinds holds. */
+export type AnyActorKind = ActorKind<never>;
+
+/** The kinds of actor a host can activate. */
+export type KindTable = Partial<Record<Address["kind"], AnyActorKind>>;

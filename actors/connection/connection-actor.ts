@@ -1,0 +1,546 @@
+import { SyncError } from "#src/errors.ts";
+import { encodeMsc3575 } from "#src/protocol/dialects/msc3575-response.ts";
+import { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import { type CursorSnapshot, EMPTY_SNAPSHOT, lifeOf, newLife } from "#src/protocol/engine/proof.ts";
+import { type KeptResponse, ResponseLog } from "#src/protocol/engine/response-log.ts";
+import { DIRTY_USER } from "#src/protocol/engine/world.ts";
+import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
+import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
+import type { Cancel } from "#src/ports/basics.ts";
+import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
+import { pollerAddress, userAddress } from "#actors/addresses.ts";
+import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
+import type { UserLink } from "#actors/user/user-link.ts";
+import type { ConnectionCommand, ConnectionMessage, SyncAnswer } from "./messages.ts";
+import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
+import { ParamsHistory } from "./stored-params.ts";
+
+/** Memory of a connection goes after this without a request; it comes back from storage with its `pos`. */
+const CONNECTION_IDLE_MS = 30 * 60_000;
+/** What the client holds is written down this long after it changed. */
+const CURSOR_FLUSH_MS = 2000;
+/** The poller hears that its device is in use this often. */
+const TOUCH_MS = 60_000;
+/** Shortest wait of a long poll (spec 6.6). */
+const MIN_TIMEOUT_MS = 100;
+
+/** Work ids of what is not a response: the stored connection being read, and deletions and saves nobody waits for. */
+const LOAD_WORK = -1;
+const BACKGROUND_WORK = -2;
+
+export interface ConnectionDeps extends ResponseWorkDeps {
+  store: ConnectionStore;
+  /** Seals what a `pos` claims. */
+  mac: (text: string) => string;
+}
+
+type SyncCommand = Extract<ConnectionCommand, { type: "sync-request" }>;
+
+/** The one request being served. */
+interface Current {
+  command: SyncCommand;
+  startedMs: number;
+  /** `loading`: before it was processed; `working`: a response is being read together; `parked`: waiting for news. */
+  phase: "loading" | "working" | "parked";
+  /** Must be answered with what there is, without waiting. */
+  isUrgent: boolean;
+  /** An older response that has to go out first. */
+  replay: KeptResponse | null;
+  cancelTimeout: Cancel | null;
+}
+
+/** A connection's memory while it is awake. */
+interface Awake {
+  incarnation: string;
+  engine: ConnectionEngine;
+  log: ResponseLog;
+  params: ParamsHistory;
+}
+
+/** One sliding sync connection: a thin shell around `ConnectionEngine` that waits, reads and answers. */
+export class ConnectionActor implements Actor<ConnectionMessage> {
+  readonly #context: ActorContext<ConnectionMessage>;
+  readonly #deps: ConnectionDeps;
+  readonly #userId: UserId;
+  readonly #deviceId: DeviceId;
+  readonly #connId: ConnId;
+  #link: UserLink | null = null;
+  #isAttaching = false;
+  #awake: Awake | null = null;
+  #current: Current | null = null;
+  /** Arrived while a response was being read together; served after it. */
+  #next: SyncCommand | null = null;
+  #work: { id: number; work: ResponseWork; release: () => void } | null = null;
+  #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
+  #workIds = 0;
+  #lastRequestMs: number;
+  #lastTouchMs = Number.NEGATIVE_INFINITY;
+  #isFlushScheduled = false;
+  #savedRow: { text: string; atMs: number } = { text: "", atMs: 0 };
+
+  constructor(context: ActorContext<ConnectionMessage>, deps: ConnectionDeps) {
+    this.#context = context;
+    this.#deps = deps;
+    const [userId, deviceId, connId] = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
+    this.#userId = userId;
+    this.#deviceId = deviceId;
+    this.#connId = connId;
+    this.#lastRequestMs = context.clock.mono();
+    context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
+  }
+
+  receive(message: ConnectionMessage): void {
+    switch (message.type) {
+      case "sync-request":
+        this.#arrive(message);
+        return;
+      case "cancel-request":
+        this.#cancel(message.requestId);
+        return;
+      case "device-expired":
+        if (this.#current?.phase === "parked") this.#answerNow();
+        return;
+      case "user-ready":
+        this.#isAttaching = false;
+        this.#link = message.link;
+        this.#begin();
+        return;
+      case "user-failed":
+        this.#userFailed(message.error);
+        return;
+      case "updates-applied":
+        this.#link?.consumed(message.pos);
+        for (const [nid, bits] of message.rooms) this.#awake?.engine.markDirty(nid, bits);
+        if (message.bits !== 0) this.#awake?.engine.markUserDirty(message.bits);
+        if (this.#current?.phase === "parked") this.#startWork();
+        return;
+      case "stored-loaded":
+        this.#restore(message.stored);
+        return;
+      case "work-ready":
+        if (this.#work?.id === message.workId) this.#continueWork();
+        else if (this.#saving?.id === message.workId) this.#finish();
+        return;
+      case "work-failed":
+        this.#workFailed(message.workId, message.error);
+        return;
+      case "poll-timeout":
+        if (this.#current?.command.requestId === message.requestId && this.#current.phase === "parked") this.#answerNow();
+        return;
+      case "flush-cursors":
+        this.#isFlushScheduled = false;
+        this.#flush();
+        return;
+      case "idle-check":
+        this.#idleCheck();
+    }
+  }
+
+  async drain(): Promise<void> {
+    if (this.#current?.phase === "parked") this.#answerNow();
+    const row = this.#row();
+    if (row !== null) await this.#deps.store.save(row);
+  }
+
+  stop(reason: StopReason): void {
+    this.#work?.release();
+    const error = new SyncError("actor_stopped", `connection stopped: ${reason}`);
+    this.#current?.command.reply.reject(error);
+    this.#next?.reply.reject(error);
+    this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
+  }
+
+  // ------------------------------------------------------------------ requests
+
+  #arrive(command: SyncCommand): void {
+    this.#lastRequestMs = this.#context.clock.mono();
+    if (this.#lastRequestMs - this.#lastTouchMs > TOUCH_MS) {
+      this.#lastTouchMs = this.#lastRequestMs;
+      this.#context.tell(pollerAddress(this.#userId, this.#deviceId), { type: "touch" });
+    }
+    if (this.#current?.phase === "working") {
+      if (this.#next !== null) this.#supersede(this.#next);
+      this.#next = command;
+      return;
+    }
+    if (this.#current !== null) this.#supersede(this.#dropCurrent().command);
+    this.#current = {
+      command,
+      startedMs: this.#lastRequestMs,
+      phase: "loading",
+      isUrgent: false,
+      replay: null,
+      cancelTimeout: null,
+    };
+    this.#begin();
+  }
+
+  /** Takes the current request as far as it goes without waiting. */
+  #begin(): void {
+    const current = this.#current;
+    if (current === null || current.phase !== "loading") return;
+    if (this.#link === null) {
+      this.#attach();
+      return;
+    }
+    const { pos } = current.command;
+    if (pos === null) {
+      this.#startOver(this.#link);
+      this.#process(current, 0, this.#link);
+      return;
+    }
+    const claims = decodePos(pos, this.#deps.mac);
+    if (claims === null) {
+      this.#reject(new SyncError("unknown_pos", "pos is not one of ours"));
+      return;
+    }
+    const awake = this.#awake;
+    if (awake === null || (awake.incarnation === claims.incarnation && isOtherLife(awake, claims))) this.#loadStored();
+    else if (awake.incarnation !== claims.incarnation) this.#reject(new SyncError("unknown_pos", "connection was started over"));
+    else this.#process(current, claims.seq, this.#link);
+  }
+
+  #process(current: Current, posSeq: number, link: UserLink): void {
+    const awake = this.#awake;
+    if (awake === null) return;
+    const { request } = current.command;
+    const resolution = awake.log.resolve(posSeq, JSON.stringify({ ...request, txn_id: undefined }));
+    switch (resolution.kind) {
+      case "unknown":
+        this.#reject(new SyncError("unknown_pos", "pos was acknowledged before"));
+        return;
+      case "rewind":
+        this.#awake = null;
+        this.#loadStored();
+        return;
+      case "replay":
+        this.#answerWith(resolution.response);
+        return;
+      case "process":
+        current.replay = resolution.replay;
+        current.isUrgent = resolution.replay !== null;
+        awake.engine.applyRequest(link.user, request);
+        this.#acknowledge(link);
+        this.#startWork();
+    }
+  }
+
+  /** What the client's request says it has received is deleted. */
+  #acknowledge(link: UserLink): void {
+    const pos = this.#current?.command.pos ?? null;
+    const engine = this.#awake?.engine;
+    if (engine === undefined) return;
+    const { to_device: toDevice, e2ee } = engine.params.extensions;
+    const received = toDevice.enabled ? this.#deps.toDeviceToken.read(toDevice.since) : null;
+    if (received !== null) this.#inBackground(link.user.acknowledgeToDevice(this.#deviceId, received));
+    const claims = pos === null || !e2ee.enabled ? null : decodePos(pos, this.#deps.mac);
+    if (claims !== null && claims.seq > 0) {
+      this.#inBackground(link.user.acknowledgeDeviceLists(this.#deviceId, claims.streamPos));
+    }
+  }
+
+  #startOver(link: UserLink): void {
+    this.#awake = {
+      incarnation: Math.floor(this.#context.rng.next() * 2 ** 48).toString(36),
+      engine: new ConnectionEngine(link.position, newLife(this.#context.rng.next())),
+      log: new ResponseLog(0),
+      params: new ParamsHistory(),
+    };
+  }
+
+  #attach(): void {
+    if (this.#isAttaching) return;
+    this.#isAttaching = true;
+    this.#context.tell(userAddress(this.#userId), {
+      type: "attach",
+      deviceId: this.#deviceId,
+      connection: this.#context.self,
+    });
+  }
+
+  #userFailed(error: SyncError): void {
+    this.#isAttaching = false;
+    this.#link = null;
+    // Its memory was made from the user's: it comes back from storage, as after any crash.
+    this.#awake = null;
+    this.#dropWork();
+    if (error.code === "actor_stopped" && this.#current !== null) {
+      this.#current.phase = "loading";
+      this.#begin();
+      return;
+    }
+    if (this.#current !== null) this.#reject(error);
+    this.#serveNext();
+  }
+
+  #loadStored(): void {
+    this.#context.pipe(
+      this.#deps.store.load(this.#userId, this.#deviceId, this.#connId),
+      (stored) => ({ type: "stored-loaded", stored }),
+      (error) => ({ type: "work-failed", workId: LOAD_WORK, error }),
+    );
+  }
+
+  /** Takes the connection up again from what is stored and what the client's `pos` proves. */
+  #restore(stored: StoredConnection | null): void {
+    const current = this.#current;
+    const link = this.#link;
+    if (current === null || current.phase !== "loading") return;
+    if (link === null) {
+      this.#begin();
+      return;
+    }
+    const claims = current.command.pos === null ? null : decodePos(current.command.pos, this.#deps.mac);
+    if (claims === null) {
+      this.#begin();
+      return;
+    }
+    const params = stored?.incarnation === claims.incarnation ? ParamsHistory.parse(stored.params) : null;
+    const sticky = params?.at(claims.seq) ?? null;
+    if (stored === null || params === null || sticky === null) {
+      this.#reject(new SyncError("unknown_pos", "connection is not known"));
+      return;
+    }
+    // A position ahead of the database is of a database that was set back: it proves nothing.
+    const isAhead = claims.streamPos > link.position;
+    const engine = new ConnectionEngine(link.position, newLife(this.#context.rng.next()));
+    const cursors = isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
+    engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
+    engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
+    this.#awake = { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params };
+    this.#process(current, claims.seq, link);
+  }
+
+  // ------------------------------------------------------------------ responses
+
+  #startWork(): void {
+    const { current, awake, link } = { current: this.#current, awake: this.#awake, link: this.#link };
+    if (current === null || awake === null || link === null) return;
+    current.phase = "working";
+    this.#workIds += 1;
+    const draft = awake.engine.collect(link.user, link.position);
+    const release = this.#deps.directory.hold();
+    const work = new ResponseWork(awake.engine, draft, link.user, this.#deviceId, this.#deps);
+    this.#work = { id: this.#workIds, work, release };
+    this.#continueWork();
+  }
+
+  #continueWork(): void {
+    const running = this.#work;
+    if (running === null) return;
+    const wait = running.work.advance();
+    if (wait !== null) {
+      this.#wait(running.id, wait);
+      return;
+    }
+    const built = running.work.build();
+    this.#dropWork();
+    this.#conclude(built);
+  }
+
+  /** Answers, or parks the request when there is nothing to say yet. */
+  #conclude(built: BuiltResponse): void {
+    const { current, awake } = { current: this.#current, awake: this.#awake };
+    if (awake === null) return;
+    const timeoutMs = current === null ? 0 : Math.max(current.command.timeoutMs, MIN_TIMEOUT_MS);
+    const leftMs = current === null ? 0 : timeoutMs - (this.#context.clock.mono() - current.startedMs);
+    if (!built.hasData && current !== null && !current.isUrgent && leftMs > 0 && this.#next === null) {
+      this.#park(current, leftMs);
+      return;
+    }
+    const seq = awake.log.nextSeq;
+    awake.engine.noteSent(built.draft, seq, built.entries.heads);
+    built.entries.noteMembers();
+    const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq);
+    this.#workIds += 1;
+    this.#saving = { id: this.#workIds, built, seq };
+    const row = isNewParams ? this.#row() : null;
+    if (row === null) this.#finish();
+    else this.#wait(this.#workIds, this.#deps.store.save(row));
+  }
+
+  #park(current: Current, leftMs: number): void {
+    current.phase = "parked";
+    current.cancelTimeout ??= this.#context.after(leftMs, {
+      type: "poll-timeout",
+      requestId: current.command.requestId,
+    });
+    if (this.#awake?.engine.isDirty === true) this.#startWork();
+  }
+
+  /** The time is up, or waiting has become pointless. */
+  #answerNow(): void {
+    if (this.#current === null) return;
+    this.#current.isUrgent = true;
+    this.#startWork();
+  }
+
+  /** Writes the response out; everything it rests on is stored. */
+  #finish(): void {
+    const { saving, awake, link, current } = {
+      saving: this.#saving,
+      awake: this.#awake,
+      link: this.#link,
+      current: this.#current,
+    };
+    this.#saving = null;
+    if (saving === null || awake === null || link === null) return;
+    const { built, seq } = saving;
+    const pos = encodePos(
+      {
+        incarnation: awake.incarnation,
+        seq,
+        streamPos: built.draft.upTo,
+        generation: awake.engine.generation,
+      },
+      this.#deps.mac,
+    );
+    const body = encodeMsc3575(
+      {
+        pos,
+        txnId: current?.command.request.txn_id,
+        lists: built.draft.lists,
+        rooms: built.rooms,
+        extensions: built.extensions,
+      },
+      (nid) => link.user.meta(nid)?.roomId ?? "",
+    );
+    const ops = built.draft.lists.reduce((sum, list) => sum + list.ops.length, 0);
+    const kept: KeptResponse = { seq, pos, body, rooms: built.rooms.length, ops };
+    awake.log.add(kept);
+    if (built.rooms.some((room) => room.isInitial)) this.#scheduleFlush();
+    this.#answerWith(current?.replay ?? kept);
+  }
+
+  #answerWith(response: KeptResponse): void {
+    const current = this.#current;
+    if (current !== null) {
+      this.#dropCurrent();
+      this.#send(current.command.reply, response, this.#context.clock.mono() - current.startedMs);
+    }
+    this.#serveNext();
+  }
+
+  #send(reply: Reply<SyncAnswer>, response: KeptResponse, waitedMs: number): void {
+    // The log keeps its own copy: a client that lost the answer asks again.
+    const body = response.body.slice();
+    reply.resolve({ body, posOut: response.pos, rooms: response.rooms, ops: response.ops, waitedMs }, [body.buffer]);
+  }
+
+  #serveNext(): void {
+    const next = this.#next;
+    if (next === null || this.#current !== null) return;
+    this.#next = null;
+    this.#arrive(next);
+  }
+
+  /** A newer request has taken this one's place; its client, if it still listens, may go on from where it was. */
+  #supersede(command: SyncCommand): void {
+    const pos = command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0 }, this.#deps.mac);
+    const body = encodeMsc3575({ pos, txnId: undefined, lists: [], rooms: [], extensions: {} }, () => "");
+    command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs: 0 });
+  }
+
+  #cancel(requestId: number): void {
+    if (this.#next?.requestId === requestId) {
+      this.#supersede(this.#next);
+      this.#next = null;
+    }
+    const current = this.#current;
+    if (current?.command.requestId !== requestId || current.phase === "working") return;
+    this.#supersede(this.#dropCurrent().command);
+  }
+
+  #reject(error: SyncError): void {
+    if (this.#current !== null) this.#dropCurrent().command.reply.reject(error);
+    this.#serveNext();
+  }
+
+  #workFailed(workId: number, error: SyncError): void {
+    this.#savedRow = { text: "", atMs: 0 };
+    if (workId === BACKGROUND_WORK) this.#context.log.warn({ code: error.code }, "connection could not be written behind");
+    else if (workId === LOAD_WORK) this.#reject(error);
+    else if (this.#work?.id === workId || this.#saving?.id === workId) this.#fail(error);
+  }
+
+  /** Storage failed: nothing was sent, so what the client's `pos` proves is where the next request begins. */
+  #fail(error: SyncError): void {
+    this.#dropWork();
+    this.#saving = null;
+    this.#awake = null;
+    this.#reject(error);
+  }
+
+  #dropCurrent(): Current {
+    const current = this.#current;
+    if (current === null) throw new SyncError("internal", "no current request");
+    current.cancelTimeout?.();
+    this.#current = null;
+    return current;
+  }
+
+  #dropWork(): void {
+    this.#work?.release();
+    this.#work = null;
+  }
+
+  #wait(workId: number, promise: Promise<void>): void {
+    this.#context.pipe(
+      promise,
+      () => ({ type: "work-ready", workId }),
+      (error) => ({ type: "work-failed", workId, error }),
+    );
+  }
+
+  #inBackground(promise: Promise<void> | null): void {
+    if (promise !== null) this.#wait(BACKGROUND_WORK, promise);
+  }
+
+  // ------------------------------------------------------------------ storage
+
+  #scheduleFlush(): void {
+    if (this.#isFlushScheduled) return;
+    this.#isFlushScheduled = true;
+    this.#context.after(CURSOR_FLUSH_MS, { type: "flush-cursors" });
+  }
+
+  #flush(): void {
+    const row = this.#row();
+    if (row !== null) this.#inBackground(this.#deps.store.save(row));
+  }
+
+  /** The connection as it has to be stored; null when that is what is stored already. */
+  #row(): StoredConnection | null {
+    const awake = this.#awake;
+    if (awake === null) return null;
+    const params = awake.params.stringify();
+    const cursors = JSON.stringify(awake.engine.snapshot());
+    const nowMs = this.#context.clock.now();
+    const text = `${awake.incarnation}${params}${cursors}`;
+    if (text === this.#savedRow.text && nowMs - this.#savedRow.atMs < CONNECTION_IDLE_MS) return null;
+    this.#savedRow = { text, atMs: nowMs };
+    return {
+      userId: this.#userId,
+      deviceId: this.#deviceId,
+      connId: this.#connId,
+      incarnation: awake.incarnation,
+      params,
+      cursors,
+      lastUsedMs: nowMs,
+    };
+  }
+
+  #idleCheck(): void {
+    const idleMs = this.#context.clock.mono() - this.#lastRequestMs;
+    if (this.#current === null && idleMs >= CONNECTION_IDLE_MS) {
+      this.#flush();
+      this.#context.stopSelf();
+    } else {
+      this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
+    }
+  }
+}
+
+function isOtherLife(awake: Awake, claims: PosClaims): boolean {
+  return lifeOf(awake.engine.generation) !== lifeOf(claims.generation);
+}

@@ -1,0 +1,64 @@
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { RoomData, TimelineTail } from "#src/protocol/engine/room-data.ts";
+import type { DeviceId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import type { StateSelection } from "#src/protocol/required-state.ts";
+import type { StoredReceipt } from "#src/protocol/update.ts";
+import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+import type { LiveUser } from "#actors/user/live-user.ts";
+
+const NO_TAIL: TimelineTail = { events: [], coversFrom: 0, isComplete: true };
+
+/** What a connection reads of rooms, from the memory of its host. */
+export class ConnectionData implements RoomData {
+  readonly #directory: RoomDirectory;
+  readonly #user: LiveUser;
+  readonly #deviceId: DeviceId;
+
+  constructor(directory: RoomDirectory, user: LiveUser, deviceId: DeviceId) {
+    this.#directory = directory;
+    this.#user = user;
+    this.#deviceId = deviceId;
+  }
+
+  tail(nid: RoomNid): TimelineTail {
+    return this.#directory.room(nid)?.tail ?? NO_TAIL;
+  }
+
+  state(nid: RoomNid, selection: StateSelection): StoredEvent[] {
+    return this.#directory.room(nid)?.state(selection) ?? [];
+  }
+
+  member(nid: RoomNid, userId: string): StoredEvent | null {
+    return this.#directory.room(nid)?.member(userId) ?? null;
+  }
+
+  receipts(nid: RoomNid, eventIds: ReadonlySet<string>, userId: string): StoredReceipt[] {
+    return this.#receipts(
+      nid,
+      (receipt) => receipt.userId === userId || (!receipt.isPrivate && eventIds.has(receipt.eventId)),
+    );
+  }
+
+  receiptsAfter(nid: RoomNid, after: StreamPos, userId: string): StoredReceipt[] {
+    return this.#receipts(
+      nid,
+      (receipt) => receipt.pos > after && (!receipt.isPrivate || receipt.userId === userId),
+    );
+  }
+
+  typing(nid: RoomNid): { json: Uint8Array; userIds: readonly string[] } | null {
+    return this.#directory.room(nid)?.typing ?? null;
+  }
+
+  accountData(nid: RoomNid | 0, after: StreamPos): Uint8Array[] {
+    return this.#user.accountData(nid, after);
+  }
+
+  txnId(eventId: string): string | null {
+    return this.#user.txnId(this.#deviceId, eventId);
+  }
+
+  #receipts(nid: RoomNid, matches: (receipt: StoredReceipt) => boolean): StoredReceipt[] {
+    return this.#directory.room(nid)?.receipts(matches) ?? [];
+  }
+}

@@ -1,0 +1,132 @@
+import type { Draft } from "#src/protocol/engine/draft.ts";
+import { hasRoomsOrOps } from "#src/protocol/engine/draft.ts";
+import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import {
+  buildExtensions,
+  type DeviceData,
+  extensionNeeds,
+  type ExtensionsBody,
+  hasExtensionData,
+} from "#src/protocol/engine/extensions.ts";
+import { RoomEntries, type RoomEntry } from "#src/protocol/engine/room-entries.ts";
+import type { DeviceId, StreamPos } from "#src/protocol/ids.ts";
+import type { RoomReader } from "#src/ports/stores.ts";
+import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+import type { LiveUser } from "#actors/user/live-user.ts";
+import { ConnectionData } from "./connection-data.ts";
+
+export interface ResponseWorkDeps {
+  directory: RoomDirectory;
+  reader: RoomReader;
+  /** Positions of to-device messages as clients see them: tied to this database, so a foreign one is known. */
+  toDeviceToken: { make(pos: StreamPos): string; read(token: string): StreamPos | null };
+}
+
+/** A response, decided and read. */
+export interface BuiltResponse {
+  draft: Draft;
+  entries: RoomEntries;
+  rooms: RoomEntry[];
+  extensions: ExtensionsBody;
+  hasData: boolean;
+}
+
+type Step = () => Promise<void> | null;
+
+/**
+ * Brings together what one draft needs. With everything in memory it is done within one turn; each wait for storage
+ * ends the turn, and the next `advance` goes on behind it.
+ */
+export class ResponseWork {
+  readonly #engine: ConnectionEngine;
+  readonly #user: LiveUser;
+  readonly #deviceId: DeviceId;
+  readonly #deps: ResponseWorkDeps;
+  readonly #draft: Draft;
+  readonly #data: ConnectionData;
+  readonly #entries: RoomEntries;
+  #steps: Step[];
+  #toDevice: DeviceData["toDevice"] = [];
+
+  constructor(engine: ConnectionEngine, draft: Draft, user: LiveUser, deviceId: DeviceId, deps: ResponseWorkDeps) {
+    this.#engine = engine;
+    this.#draft = draft;
+    this.#user = user;
+    this.#deviceId = deviceId;
+    this.#deps = deps;
+    this.#data = new ConnectionData(deps.directory, user, deviceId);
+    this.#entries = new RoomEntries(user, engine, draft, this.#data);
+    this.#steps = [
+      () => this.#timelines(),
+      () => this.#deps.directory.ensureState(this.#entries.stateNeeds()),
+      () => this.#deps.directory.ensureReceipts(extensionNeeds(this.#user, this.#engine, this.#draft).receipts),
+      () => this.#user.ensureAccountData(extensionNeeds(this.#user, this.#engine, this.#draft).accountData),
+      () => (this.#needsDevice() ? this.#user.ensureDevice(this.#deviceId) : null),
+      () => this.#readToDevice(),
+    ];
+  }
+
+  /** Runs until it is done (null) or has to wait for storage. */
+  advance(): Promise<void> | null {
+    for (let step = this.#steps[0]; step !== undefined; step = this.#steps[0]) {
+      const wait = step();
+      this.#steps.shift();
+      if (wait !== null) return wait;
+    }
+    return null;
+  }
+
+  /** The finished response; call after `advance` returned null. */
+  build(): BuiltResponse {
+    const rooms = this.#entries.build();
+    const extensions = buildExtensions(
+      this.#user,
+      this.#engine,
+      this.#draft,
+      this.#data,
+      this.#device(),
+      (nid) => this.#entries.timelineIds(nid),
+      (pos) => this.#deps.toDeviceToken.make(pos),
+    );
+    const hasData = rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
+    return { draft: this.#draft, entries: this.#entries, rooms, extensions, hasData };
+  }
+
+  /** A delta that proves too long becomes an initial entry, which may need more: then this step comes again. */
+  #timelines(): Promise<void> | null {
+    const wait = this.#deps.directory.ensureTimelines(this.#entries.timelineNeeds());
+    this.#steps.splice(1, 0, () => (this.#entries.cutTimelines() ? this.#again() : null));
+    return wait;
+  }
+
+  #again(): null {
+    this.#steps.splice(1, 0, () => this.#timelines());
+    return null;
+  }
+
+  #needsDevice(): boolean {
+    const { to_device: toDevice, e2ee } = this.#engine.params.extensions;
+    return toDevice.enabled || e2ee.enabled;
+  }
+
+  #readToDevice(): Promise<void> | null {
+    const { enabled, since, limit } = this.#engine.params.extensions.to_device;
+    const device = this.#user.device(this.#deviceId);
+    if (!enabled || device === null) return null;
+    const after = this.#deps.toDeviceToken.read(since) ?? 0;
+    if (device.toDevicePos <= after) return null;
+    return this.#deps.reader
+      .loadToDevice(this.#user.userId, this.#deviceId, after, Math.min(limit, MAX_TO_DEVICE))
+      .then((messages) => {
+        this.#toDevice = messages;
+      });
+  }
+
+  #device(): DeviceData | null {
+    const device = this.#user.device(this.#deviceId);
+    return device === null ? null : { ...device, toDevice: this.#toDevice };
+  }
+}
+
+/** Bounds one response; the rest follows with the next request. */
+const MAX_TO_DEVICE = 1000;

@@ -1,0 +1,276 @@
+import { readDirect, readIgnored, readTags } from "#src/protocol/account-data.ts";
+import { DIRTY, DIRTY_USER, type World } from "#src/protocol/engine/world.ts";
+import type { DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import { type InviteView, inviteView } from "#src/protocol/room-name.ts";
+import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
+import type { DeviceSnapshot, RoomReader, UserSnapshot } from "#src/ports/stores.ts";
+import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+
+/** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
+const MAX_TXNS = 2000;
+const NO_TAGS: ReadonlySet<string> = new Set();
+const decoder = new TextDecoder();
+
+/** What an applied commit means for a user's connections. */
+export interface UserChanges {
+  rooms: [nid: RoomNid, bits: number][];
+  /** Bits of `DIRTY_USER` that concern every device. */
+  bits: number;
+  /** Devices with new to-device messages, device-list or key-count changes, with their bits. */
+  devices: Map<DeviceId, number>;
+}
+
+/** A device's own data in memory. */
+interface LiveDevice {
+  snapshot: DeviceSnapshot | null;
+  /** To-device messages up to here are acknowledged and deleted. */
+  deletedUpTo: StreamPos;
+}
+
+/** One active user: standings, account data and devices. Read by the user's connections, written by its actor alone. */
+export class LiveUser implements World {
+  readonly userId: UserId;
+  readonly #directory: RoomDirectory;
+  readonly #reader: RoomReader;
+  readonly #standings = new Map<RoomNid, UserRoom>();
+  readonly #nids = new Map<string, RoomNid>();
+  readonly #invites = new WeakMap<UserRoom, InviteView>();
+  readonly #tags = new Map<RoomNid, ReadonlySet<string>>();
+  #direct: ReadonlySet<string>;
+  #ignored: ReadonlySet<string>;
+  readonly #txns = new Map<string, { deviceId: DeviceId; txnId: string }>();
+  /** By room (0 = global), once read. */
+  readonly #accountData = new Map<RoomNid | 0, Map<string, { json: Uint8Array; pos: StreamPos }>>();
+  readonly #devices = new Map<DeviceId, LiveDevice>();
+
+  constructor(userId: UserId, snapshot: UserSnapshot, directory: RoomDirectory, reader: RoomReader) {
+    this.userId = userId;
+    this.#directory = directory;
+    this.#reader = reader;
+    for (const { standing, meta } of snapshot.rooms) {
+      this.#standings.set(standing.nid, standing);
+      this.#nids.set(meta.roomId, standing.nid);
+    }
+    this.#direct = snapshot.direct === null ? new Set() : readDirect(parse(snapshot.direct));
+    this.#ignored = (snapshot.ignored === null ? null : readIgnored(parse(snapshot.ignored))) ?? new Set();
+    for (const { nid, json } of snapshot.tags) this.#tags.set(nid, readTags(parse(json)));
+    for (const { eventId, deviceId, txnId } of snapshot.txns) this.#txns.set(eventId, { deviceId, txnId });
+  }
+
+  get ignored(): ReadonlySet<string> {
+    return this.#ignored;
+  }
+
+  standings(): Iterable<UserRoom> {
+    return this.#standings.values();
+  }
+
+  standing(nid: RoomNid): UserRoom | undefined {
+    return this.#standings.get(nid);
+  }
+
+  meta(nid: RoomNid): RoomMeta | undefined {
+    return this.#directory.room(nid)?.meta;
+  }
+
+  nidOf(roomId: string): RoomNid | undefined {
+    return this.#nids.get(roomId);
+  }
+
+  isDirect(roomId: string): boolean {
+    return this.#direct.has(roomId);
+  }
+
+  tags(nid: RoomNid): ReadonlySet<string> {
+    return this.#tags.get(nid) ?? NO_TAGS;
+  }
+
+  invite(nid: RoomNid): InviteView | null {
+    const standing = this.#standings.get(nid);
+    if (standing === undefined || standing.membership !== "invite") return null;
+    let view = this.#invites.get(standing);
+    if (view === undefined) {
+      const events = standing.stripped === null ? [] : parse(standing.stripped);
+      view = inviteView(Array.isArray(events) ? events : [], this.userId);
+      this.#invites.set(standing, view);
+    }
+    return view;
+  }
+
+  /** The device's transaction id of one of the user's own events. */
+  txnId(deviceId: DeviceId, eventId: string): string | null {
+    const txn = this.#txns.get(eventId);
+    return txn !== undefined && txn.deviceId === deviceId ? txn.txnId : null;
+  }
+
+  roomNids(): Iterable<RoomNid> {
+    return this.#standings.keys();
+  }
+
+  /** Takes in a commit and says what became of it. Repeating one changes nothing. */
+  apply(rooms: readonly RoomUpdate[], user: UserUpdate | null): UserChanges {
+    const dirty = new Map<RoomNid, number>();
+    const mark = (nid: RoomNid, bits: number): void => void dirty.set(nid, (dirty.get(nid) ?? 0) | bits);
+    const changes: UserChanges = { rooms: [], bits: 0, devices: new Map() };
+    for (const standing of user?.rooms ?? []) this.#applyStanding(standing, mark);
+    for (const room of rooms) this.#applyRoom(room, mark);
+    if (user !== null) {
+      this.#applyAccountData(user, mark, changes);
+      for (const { eventId, deviceId, txnId } of user.txns) this.#txns.set(eventId, { deviceId, txnId });
+      while (this.#txns.size > MAX_TXNS) this.#txns.delete(this.#txns.keys().next().value ?? "");
+      for (const { deviceId, pos } of user.toDevice) {
+        const device = this.#devices.get(deviceId);
+        if (device?.snapshot) device.snapshot = { ...device.snapshot, toDevicePos: pos };
+        changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.toDevice);
+      }
+      for (const { deviceId } of user.deviceChanges) {
+        const device = this.#devices.get(deviceId);
+        if (device !== undefined) device.snapshot = null;
+        changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.device);
+      }
+    }
+    changes.rooms = [...dirty];
+    return changes;
+  }
+
+  /** Rooms the user left with the last commit: their fan-out ends. */
+  *leftRooms(user: UserUpdate | null): Iterable<RoomNid> {
+    for (const { nid } of user?.rooms ?? []) {
+      const membership = this.#standings.get(nid)?.membership;
+      if (membership !== "join") yield nid;
+    }
+  }
+
+  /** Brings account data of these rooms (0 = global) into memory; null when it is there already. */
+  ensureAccountData(nids: readonly (RoomNid | 0)[]): Promise<void> | null {
+    const missing = nids.filter((nid) => !this.#accountData.has(nid));
+    if (missing.length === 0) return null;
+    return this.#reader.loadAccountData(this.userId, missing, 0).then((rows) => {
+      for (const nid of missing) if (!this.#accountData.has(nid)) this.#accountData.set(nid, new Map());
+      for (const { roomNid, type, json, pos } of rows) {
+        const room = this.#accountData.get(roomNid);
+        const known = room?.get(type);
+        if (known === undefined || known.pos < pos) room?.set(type, { json, pos });
+      }
+    });
+  }
+
+  accountData(nid: RoomNid | 0, after: StreamPos): Uint8Array[] {
+    const found: Uint8Array[] = [];
+    for (const { json, pos } of this.#accountData.get(nid)?.values() ?? []) if (pos > after) found.push(json);
+    return found;
+  }
+
+  device(deviceId: DeviceId): DeviceSnapshot | null {
+    return this.#devices.get(deviceId)?.snapshot ?? null;
+  }
+
+  /** Brings a device's keys and lists into memory; null when they are there already. */
+  ensureDevice(deviceId: DeviceId): Promise<void> | null {
+    const device = this.#liveDevice(deviceId);
+    if (device.snapshot !== null) return null;
+    return this.#reader.loadDevice(this.userId, deviceId).then((snapshot) => {
+      device.snapshot = snapshot;
+    });
+  }
+
+  /** The client has everything up to `pos`: deletes it; null when there is nothing to delete. */
+  acknowledgeToDevice(deviceId: DeviceId, pos: StreamPos): Promise<void> | null {
+    const device = this.#liveDevice(deviceId);
+    const newest = device.snapshot?.toDevicePos ?? Number.MAX_SAFE_INTEGER;
+    if (newest === 0 || pos <= device.deletedUpTo || pos === 0) return null;
+    device.deletedUpTo = pos;
+    return this.#reader.deleteToDevice(this.userId, deviceId, pos);
+  }
+
+  /** The client has all device-list changes up to `pos`; null when there is nothing to delete. */
+  acknowledgeDeviceLists(deviceId: DeviceId, pos: StreamPos): Promise<void> | null {
+    const device = this.#devices.get(deviceId);
+    const first = device?.snapshot?.deviceLists[0];
+    if (device?.snapshot == null || first === undefined || first.pos > pos) return null;
+    device.snapshot = {
+      ...device.snapshot,
+      deviceLists: device.snapshot.deviceLists.filter((change) => change.pos > pos),
+    };
+    return this.#reader.deleteDeviceLists(this.userId, deviceId, pos);
+  }
+
+  #liveDevice(deviceId: DeviceId): LiveDevice {
+    let device = this.#devices.get(deviceId);
+    if (device === undefined) {
+      device = { snapshot: null, deletedUpTo: 0 };
+      this.#devices.set(deviceId, device);
+    }
+    return device;
+  }
+
+  #applyStanding(standing: UserRoom, mark: (nid: RoomNid, bits: number) => void): void {
+    const before = this.#standings.get(standing.nid);
+    if (before !== undefined && before.pos >= standing.pos) return;
+    this.#standings.set(standing.nid, standing);
+    const meta = this.meta(standing.nid);
+    if (meta !== undefined) this.#nids.set(meta.roomId, standing.nid);
+    const isCountsOnly = before?.membership === standing.membership && before.memberPos === standing.memberPos;
+    mark(standing.nid, isCountsOnly ? DIRTY.counts : DIRTY.standing | DIRTY.counts);
+    // The old room of an upgrade hides and shows with the user's place in the new one.
+    const predecessor = meta?.predecessor ?? null;
+    const old = predecessor === null ? undefined : this.#nids.get(predecessor);
+    if (old !== undefined && !isCountsOnly) mark(old, DIRTY.place);
+    // Children are only seen from inside a space.
+    if (meta?.roomType === "m.space" && !isCountsOnly) this.#markChildren(meta.spaceChildren, mark);
+  }
+
+  #applyRoom(room: RoomUpdate, mark: (nid: RoomNid, bits: number) => void): void {
+    if (room.timeline.length > 0 || room.state.length > 0) mark(room.nid, DIRTY.event);
+    if (room.isReset) mark(room.nid, DIRTY.reset);
+    if (room.typing !== null) mark(room.nid, DIRTY.typing);
+    if (room.receipts.some(({ isPrivate, userId }) => !isPrivate || userId === this.userId)) mark(room.nid, DIRTY.receipt);
+    for (const event of [...room.timeline, ...room.state]) {
+      if (event.type === "m.space.child" && event.stateKey !== null) this.#markChildren([event.stateKey], mark);
+    }
+  }
+
+  #markChildren(roomIds: readonly string[], mark: (nid: RoomNid, bits: number) => void): void {
+    for (const roomId of roomIds) {
+      const nid = this.#nids.get(roomId);
+      if (nid !== undefined) mark(nid, DIRTY.place);
+    }
+  }
+
+  #applyAccountData(user: UserUpdate, mark: (nid: RoomNid, bits: number) => void, changes: UserChanges): void {
+    for (const { roomNid, type, json, pos } of user.accountData) {
+      const known = this.#accountData.get(roomNid ?? 0);
+      if ((known?.get(type)?.pos ?? 0) < pos) known?.set(type, { json: json.slice(), pos });
+      if (roomNid === null) {
+        changes.bits |= DIRTY_USER.accountData;
+        if (type === "m.direct") this.#setDirect(readDirect(parse(json)), mark);
+        if (type === "m.ignored_user_list") this.#ignored = readIgnored(parse(json)) ?? this.#ignored;
+        continue;
+      }
+      mark(roomNid, DIRTY.accountData);
+      if (type !== "m.tag") continue;
+      this.#tags.set(roomNid, readTags(parse(json)));
+      mark(roomNid, DIRTY.place);
+    }
+  }
+
+  #setDirect(direct: ReadonlySet<RoomId>, mark: (nid: RoomNid, bits: number) => void): void {
+    const before = this.#direct;
+    this.#direct = direct;
+    for (const roomId of new Set<string>([...before, ...direct])) {
+      if (before.has(roomId) === this.#direct.has(roomId)) continue;
+      const nid = this.#nids.get(roomId);
+      if (nid !== undefined) mark(nid, DIRTY.place);
+    }
+  }
+}
+
+/** JSON of the homeserver's; null for anything that is none. */
+function parse(json: Uint8Array): unknown {
+  try {
+    return JSON.parse(decoder.decode(json));
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,231 @@
+import { SyncError } from "#src/errors.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Cancel } from "#src/ports/basics.ts";
+import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
+import { pollerAddress } from "#actors/addresses.ts";
+import type { ConnectionFeed } from "#actors/connection/messages.ts";
+import type { DirectoryUser, RoomDirectory } from "#actors/directory/room-directory.ts";
+import type { PollingEnsured } from "#actors/poller/messages.ts";
+import type { Actor, ActorContext, Address } from "#actors/runtime/actor.ts";
+import { LiveUser } from "./live-user.ts";
+import type { UserFeed, UserMessage } from "./messages.ts";
+import { UserLink, UserProgress } from "./user-link.ts";
+
+/** A user without connections is dropped after this; it is read again in milliseconds. */
+const USER_IDLE_MS = 5 * 60_000;
+/** A poller host that died is back by then. */
+const ENSURE_AGAIN_MS = 500;
+/** The position of a read is reached by the directory within this, or something is wrong with the fan-out. */
+const LOAD_DEADLINE_MS = 15_000;
+
+export interface UserDeps {
+  directory: RoomDirectory;
+  reader: RoomReader;
+  /** How long a first sync may take. */
+  firstSyncDeadlineMs: number;
+}
+
+interface Attached {
+  address: Address;
+  deviceId: DeviceId;
+  link: UserLink | null;
+}
+
+/** Keeps one active user's state and feeds its connections; rebuilt from storage whenever it is needed. */
+export class UserActor implements Actor<UserMessage>, DirectoryUser {
+  readonly userId: UserId;
+  readonly #deps: UserDeps;
+  readonly #context: ActorContext<UserMessage>;
+  readonly #connections = new Map<string, Attached>();
+  /** Devices whose poller is known to run; false while that is being found out. */
+  readonly #polling = new Map<DeviceId, boolean>();
+  #user: LiveUser | null = null;
+  #progress: UserProgress | null = null;
+  #isLoading = false;
+  #cancelLoadTimeout: Cancel | null = null;
+
+  constructor(context: ActorContext<UserMessage>, deps: UserDeps) {
+    this.userId = context.self.key as UserId;
+    this.#context = context;
+    this.#deps = deps;
+    this.#context.after(USER_IDLE_MS, { type: "idle-check" });
+  }
+
+  receive(message: UserMessage): void {
+    switch (message.type) {
+      case "attach":
+        this.#connections.set(message.connection.key, {
+          address: message.connection,
+          deviceId: message.deviceId,
+          link: null,
+        });
+        this.#ensurePolling(message.deviceId);
+        return;
+      case "detach":
+        this.#connections.delete(message.connection.key);
+        return;
+      case "polling-ensured":
+        this.#polling.set(message.deviceId, true);
+        if (this.#user === null) this.#load();
+        else this.#welcome();
+        return;
+      case "polling-failed":
+        this.#pollingFailed(message.deviceId, message.error);
+        return;
+      case "ensure-polling-again":
+        this.#polling.delete(message.deviceId);
+        this.#ensurePolling(message.deviceId);
+        return;
+      case "snapshot-loaded": {
+        const { snapshot } = message;
+        this.#deps.directory.whenAt(snapshot.head, () =>
+          this.#context.tell(this.#context.self, { type: "snapshot-applied", snapshot } satisfies UserMessage),
+        );
+        return;
+      }
+      case "snapshot-applied":
+        this.#start(message.snapshot);
+        return;
+      case "load-timeout":
+        this.#loadFailed(new SyncError("storage_unavailable", "commits did not reach this host in time"));
+        return;
+      case "load-failed":
+        this.#loadFailed(message.error);
+        return;
+      case "feed":
+        this.#feed(message);
+        return;
+      case "idle-check":
+        if (this.#connections.size === 0 && !this.#isLoading) this.#context.stopSelf();
+        else this.#context.after(USER_IDLE_MS, { type: "idle-check" });
+    }
+  }
+
+  stop(): void {
+    if (this.#isLoading) this.#endLoad();
+    if (this.#user !== null) this.#deps.directory.removeUser(this, this.#user.roomNids());
+    for (const { address } of this.#connections.values()) {
+      this.#tell(address, { type: "user-failed", error: new SyncError("actor_stopped", "user actor stopped") });
+    }
+  }
+
+  /** Called by the directory within its own turn; the work is done in ours. */
+  feed(toPos: UserFeed["toPos"], rooms: UserFeed["rooms"], user: UserFeed["user"]): void {
+    this.#progress?.sent();
+    this.#context.tell(this.#context.self, { type: "feed", toPos, rooms, user } satisfies UserFeed);
+  }
+
+  #ensurePolling(deviceId: DeviceId): void {
+    const state = this.#polling.get(deviceId);
+    if (state === true) {
+      // It may have parked or died since: the answer comes at once when it runs.
+      this.#welcome();
+      this.#context.tell(pollerAddress(this.userId, deviceId), { type: "touch" });
+      return;
+    }
+    if (state === false) return;
+    this.#polling.set(deviceId, false);
+    this.#context.pipe(
+      this.#context.ask<PollingEnsured>(
+        pollerAddress(this.userId, deviceId),
+        { type: "ensure-polling" },
+        { deadlineMs: this.#deps.firstSyncDeadlineMs },
+      ),
+      () => ({ type: "polling-ensured", deviceId }),
+      (error) => ({ type: "polling-failed", deviceId, error }),
+    );
+  }
+
+  #pollingFailed(deviceId: DeviceId, error: SyncError): void {
+    const isWanted = [...this.#connections.values()].some((connection) => connection.deviceId === deviceId);
+    if (error.code === "actor_stopped" && isWanted) {
+      this.#context.after(ENSURE_AGAIN_MS, { type: "ensure-polling-again", deviceId });
+      return;
+    }
+    this.#polling.delete(deviceId);
+    this.#reject(error, deviceId);
+  }
+
+  #load(): void {
+    if (this.#isLoading) return;
+    this.#isLoading = true;
+    this.#deps.directory.beginLoad();
+    this.#cancelLoadTimeout = this.#context.after(LOAD_DEADLINE_MS, { type: "load-timeout" });
+    this.#context.pipe(
+      this.#deps.reader.loadUser(this.userId),
+      (snapshot) => ({ type: "snapshot-loaded", snapshot }),
+      (error) => ({ type: "load-failed", error }),
+    );
+  }
+
+  #endLoad(): void {
+    this.#isLoading = false;
+    this.#cancelLoadTimeout?.();
+    this.#deps.directory.endLoad();
+  }
+
+  #loadFailed(error: SyncError): void {
+    if (!this.#isLoading) return;
+    this.#endLoad();
+    this.#reject(error, null);
+  }
+
+  #start(snapshot: UserSnapshot): void {
+    if (!this.#isLoading) return;
+    const user = new LiveUser(this.userId, snapshot, this.#deps.directory, this.#deps.reader);
+    const missed = this.#deps.directory.addUser(
+      this,
+      snapshot.head,
+      snapshot.rooms.map(({ standing, meta }) => ({ nid: standing.nid, isJoined: standing.membership === "join", meta })),
+    );
+    this.#user = user;
+    for (const batch of missed) {
+      const own = batch.users.find(({ userId }) => userId === this.userId) ?? null;
+      const nids = new Set(user.roomNids());
+      user.apply(batch.rooms.filter(({ nid }) => nids.has(nid)), own);
+    }
+    this.#progress = new UserProgress(this.#deps.directory, Math.max(snapshot.head, missed.at(-1)?.toPos ?? 0));
+    this.#endLoad();
+    this.#welcome();
+  }
+
+  /** Tells waiting connections whose device is polled that they can begin. */
+  #welcome(): void {
+    const user = this.#user;
+    const progress = this.#progress;
+    if (user === null || progress === null) return;
+    for (const connection of this.#connections.values()) {
+      if (connection.link !== null || this.#polling.get(connection.deviceId) !== true) continue;
+      connection.link = new UserLink(user, progress);
+      this.#tell(connection.address, { type: "user-ready", link: connection.link });
+    }
+  }
+
+  #feed(feed: UserFeed): void {
+    const user = this.#user;
+    if (user === null) return;
+    const changes = user.apply(feed.rooms, feed.user);
+    for (const nid of user.leftRooms(feed.user)) this.#deps.directory.leave(nid, this);
+    for (const { address, deviceId, link } of this.#connections.values()) {
+      if (link === null) continue;
+      const bits = changes.bits | (changes.devices.get(deviceId) ?? 0);
+      if (changes.rooms.length === 0 && bits === 0) continue;
+      link.sent();
+      this.#tell(address, { type: "updates-applied", pos: feed.toPos, rooms: changes.rooms, bits });
+    }
+    this.#progress?.applied(feed.toPos);
+  }
+
+  /** Fails the connections of a device (null = of every device) that still wait. */
+  #reject(error: SyncError, deviceId: DeviceId | null): void {
+    for (const [key, connection] of this.#connections) {
+      if (connection.link !== null || (deviceId !== null && connection.deviceId !== deviceId)) continue;
+      this.#connections.delete(key);
+      this.#tell(connection.address, { type: "user-failed", error });
+    }
+  }
+
+  #tell(address: Address, message: ConnectionFeed): void {
+    this.#context.tell(address, message);
+  }
+}

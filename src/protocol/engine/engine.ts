@@ -1,0 +1,323 @@
+import type { RoomNid, StreamPos } from "../ids.ts";
+import type { ListOp } from "../list-ops.ts";
+import type { SyncRequest } from "../request.ts";
+import { combineConfigs, EMPTY_PARAMS, mergeRequest, type ListParams, type RoomConfig, type StickyParams } from "../sticky.ts";
+import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
+import type { CursorSnapshot } from "./proof.ts";
+import { provenExtensions, provenRooms } from "./proof.ts";
+import type { RoomHead } from "./room-facts.ts";
+import { type ListChange, RoomList } from "./room-list.ts";
+import { DIRTY, type World } from "./world.ts";
+
+/** A room the client holds, complete up to the connection's stream position. */
+export interface SyncedRoom {
+  /** The response in which it was last sent whole. */
+  sinceSeq: number;
+  /** The head as last sent; null when that is not known any more (after a restart). */
+  head: RoomHead | null;
+  /** Members sent because they spoke. */
+  lazyMembers: Set<string>;
+}
+
+/** Bits that a client must be told of while it holds the room; a room out of view with one of them is given up. */
+const CONTENT = DIRTY.event | DIRTY.receipt | DIRTY.typing | DIRTY.accountData | DIRTY.standing | DIRTY.reset;
+/** Bits that can change whether and where a room is listed. */
+const PLACING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
+const NO_CONFIG = combineConfigs([]);
+
+interface Parts {
+  withTimeline: boolean;
+  withState: boolean;
+}
+
+/**
+ * One connection's memory of its client, and the decisions made from it: what each request and each change means
+ * in list operations and room entries. Pure: time, storage and the network are the actor's.
+ */
+export class ConnectionEngine {
+  params: StickyParams = EMPTY_PARAMS;
+  /** Everything in view up to here is in responses already made. */
+  streamPos: StreamPos;
+  /** Raised whenever a room stops being kept up to date (see `proof.ts`). Starts at a random number in every life. */
+  generation: number;
+  isFirst = true;
+  readonly synced = new Map<RoomNid, SyncedRoom>();
+  readonly #lists = new Map<string, RoomList>();
+  /** Subscribed rooms that the user is in. */
+  readonly #subscribed = new Map<RoomNid, string>();
+  readonly #extensionsSince = new Map<ExtensionName, number>();
+  #dirty = new Map<RoomNid, number>();
+  #dirtyUser = 0;
+  /** Decided by requests, not yet in a draft. */
+  #ops = new Map<string, ListOp<RoomNid>[]>();
+  #initial = new Map<RoomNid, Parts>();
+
+  /** `generation`: from `newLife`; numbers of different lives never meet. */
+  constructor(streamPos: StreamPos, generation: number) {
+    this.streamPos = streamPos;
+    this.generation = generation;
+  }
+
+  /** Takes up a connection after its memory was lost: what the `pos` proves is believed, the rest is sent again. */
+  restore(
+    world: World,
+    params: StickyParams,
+    snapshot: CursorSnapshot,
+    claim: { seq: number; streamPos: StreamPos; generation: number },
+  ): void {
+    this.params = params;
+    this.isFirst = false;
+    this.streamPos = claim.streamPos;
+    for (const [nid, sinceSeq] of provenRooms(snapshot, claim)) {
+      if (world.standing(nid)?.membership === "join") this.synced.set(nid, { sinceSeq, head: null, lazyMembers: new Set() });
+    }
+    for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
+      if (isExtensionName(name)) this.#extensionsSince.set(name, sinceSeq);
+    }
+    for (const [key, listParams] of Object.entries(params.lists)) {
+      const list = new RoomList(listParams);
+      this.#lists.set(key, list);
+      this.#addOps(key, list.restate(world));
+    }
+    for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
+    for (const nid of this.visibleRooms()) {
+      // A change while nobody watched is found by position; the bits only say where to look.
+      if (this.synced.has(nid)) this.markDirty(nid, DIRTY.event | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
+      else this.#addInitial(nid, { withTimeline: true, withState: true });
+    }
+  }
+
+  snapshot(): CursorSnapshot {
+    return {
+      generation: this.generation,
+      rooms: [...this.synced].map(([nid, room]) => [nid, room.sinceSeq]),
+      extensions: [...this.#extensionsSince],
+    };
+  }
+
+  markDirty(nid: RoomNid, bits: number): void {
+    const before = this.#dirty.get(nid) ?? 0;
+    // Re-inserted, so that rooms are handled in the order of their latest change.
+    if (before !== 0) this.#dirty.delete(nid);
+    this.#dirty.set(nid, before | bits);
+  }
+
+  markUserDirty(bits: number): void {
+    this.#dirtyUser |= bits;
+  }
+
+  /** True when `collect` would find anything that could be worth an answer. */
+  get isDirty(): boolean {
+    return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#ops.size > 0 || this.#initial.size > 0;
+  }
+
+  /** Applies a request's parameters; what follows from them is in the next draft. Returns true when sticky parameters changed. */
+  applyRequest(world: World, request: SyncRequest): boolean {
+    const merged = mergeRequest(this.params, request);
+    this.params = merged.params;
+    for (const key of merged.deletedLists) {
+      this.#lists.delete(key);
+      this.#ops.delete(key);
+    }
+    for (const [key, change] of Object.entries(merged.lists)) {
+      const listParams = merged.params.lists[key];
+      if (listParams === undefined) continue;
+      const list = this.#lists.get(key);
+      if (list === undefined || change.before === null) {
+        const created = new RoomList(listParams);
+        this.#lists.set(key, created);
+        this.#addChange(key, created.create(world));
+        continue;
+      }
+      list.params = listParams;
+      if (change.rebuilt) {
+        this.#addChange(key, list.rebuild(world, change.before));
+        continue;
+      }
+      if (change.timelineChanged || change.stateChanged) {
+        for (const nid of list.visible()) {
+          this.#addInitial(nid, { withTimeline: change.timelineChanged, withState: change.stateChanged });
+        }
+      }
+      if (change.rangesChanged) this.#addChange(key, list.changeRanges(change.before.ranges));
+    }
+    for (const roomId of merged.subscribed) this.#subscribe(world, roomId);
+    for (const roomId of merged.unsubscribed) this.#unsubscribe(world, roomId);
+    return merged.changed;
+  }
+
+  /** Turns all that happened since the last draft into the next one. */
+  collect(world: World, upTo: StreamPos): Draft {
+    const counts = new Set<RoomNid>();
+    const deltas = new Set<RoomNid>();
+    for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, deltas, counts);
+    const rooms = new Map<RoomNid, RoomDraft>();
+    for (const [nid, parts] of this.#initial) {
+      const config = this.configOf(nid);
+      rooms.set(nid, { nid, kind: "initial", config, ...parts });
+      this.#addOldRooms(world, nid, config, rooms);
+    }
+    for (const nid of deltas) {
+      if (!rooms.has(nid)) rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), withTimeline: true, withState: false });
+    }
+    for (const nid of counts) {
+      if (!rooms.has(nid)) rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, withTimeline: false, withState: false });
+    }
+    const draft: Draft = {
+      isFirst: this.isFirst,
+      since: this.streamPos,
+      upTo,
+      lists: [...this.#lists].map(([key, list]) => ({ key, count: list.length, ops: this.#ops.get(key) ?? [] })),
+      rooms,
+      bumpTypes: [...new Set(Object.values(this.params.lists).flatMap((list) => list.bumpEventTypes))],
+      dirty: this.#dirty,
+      dirtyUser: this.#dirtyUser,
+      startedExtensions: new Set(
+        EXTENSION_NAMES.filter((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name)),
+      ),
+    };
+    this.streamPos = upTo;
+    this.#dirty = new Map();
+    this.#dirtyUser = 0;
+    this.#ops = new Map();
+    this.#initial = new Map();
+    return draft;
+  }
+
+  /** The draft became response `seq`: its rooms are held by the client from there on. */
+  noteSent(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
+    this.isFirst = false;
+    for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
+    for (const [nid, room] of draft.rooms) {
+      const head = heads.get(nid) ?? null;
+      const known = this.synced.get(nid);
+      if (known !== undefined) {
+        if (head !== null) known.head = head;
+        if (room.kind === "initial") known.sinceSeq = seq;
+      } else if (room.kind === "initial" && this.isVisible(nid)) {
+        this.synced.set(nid, { sinceSeq: seq, head, lazyMembers: new Set() });
+      }
+    }
+  }
+
+  /** The client sees the room in a window or has subscribed to it. */
+  isVisible(nid: RoomNid): boolean {
+    if (this.#subscribed.has(nid)) return true;
+    for (const list of this.#lists.values()) if (list.shows(nid)) return true;
+    return false;
+  }
+
+  visibleRooms(): Set<RoomNid> {
+    const rooms = new Set<RoomNid>(this.#subscribed.keys());
+    for (const list of this.#lists.values()) for (const nid of list.visible()) rooms.add(nid);
+    return rooms;
+  }
+
+  /** The union of everything the client asked for where this room appears. */
+  configOf(nid: RoomNid): RoomConfig {
+    const shown: ListParams[] = [];
+    const listed: ListParams[] = [];
+    for (const list of this.#lists.values()) {
+      if (list.shows(nid)) shown.push(list.params);
+      else if (list.has(nid)) listed.push(list.params);
+    }
+    const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
+    const configs: RoomConfig[] = subscription === undefined ? shown : [...shown, subscription];
+    return combineConfigs(configs.length > 0 ? configs : listed);
+  }
+
+  /** Whether a per-room extension speaks about this room (spec 9.0). */
+  inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
+    const { lists, rooms } = this.params.extensions[name];
+    if (rooms.includes(roomId) && this.isVisible(nid)) return true;
+    if (rooms[0] === "*" && this.#subscribed.has(nid)) return true;
+    for (const [key, list] of this.#lists) {
+      if ((lists[0] === "*" || lists.includes(key)) && list.shows(nid)) return true;
+    }
+    return false;
+  }
+
+  #absorb(world: World, nid: RoomNid, bits: number, deltas: Set<RoomNid>, counts: Set<RoomNid>): void {
+    const wasVisible = this.isVisible(nid);
+    const standing = world.standing(nid);
+    let isListed = false;
+    for (const [key, list] of this.#lists) {
+      if ((bits & PLACING) !== 0) this.#addChange(key, list.place(world, nid));
+      isListed ||= list.has(nid);
+    }
+    const isJoined = standing?.membership === "join";
+    const isNewlyJoined = isJoined && standing.joinPos > this.streamPos;
+    const roomId = world.meta(nid)?.roomId;
+    if (isJoined && roomId !== undefined && !this.#subscribed.has(nid)) this.#subscribe(world, roomId);
+    const isVisible = this.isVisible(nid);
+    if (!isJoined) this.#subscribed.delete(nid);
+
+    const mustReset = (bits & DIRTY.reset) !== 0 && isVisible;
+    if ((isNewlyJoined && (isVisible || isListed)) || mustReset || (isVisible && !this.synced.has(nid))) {
+      this.#addInitial(nid, { withTimeline: true, withState: true });
+    } else if ((wasVisible || isVisible) && this.synced.has(nid)) {
+      if ((bits & (DIRTY.event | DIRTY.standing)) !== 0) deltas.add(nid);
+      if ((bits & DIRTY.counts) !== 0) counts.add(nid);
+    } else {
+      if ((bits & DIRTY.counts) !== 0 && isListed) counts.add(nid);
+      if ((bits & CONTENT) !== 0 && this.synced.delete(nid)) this.generation += 1;
+    }
+  }
+
+  #addChange(key: string, change: ListChange): void {
+    this.#addOps(key, change.ops);
+    for (const nid of change.shown) this.#addInitial(nid, { withTimeline: true, withState: true });
+  }
+
+  #addOps(key: string, ops: readonly ListOp<RoomNid>[]): void {
+    if (ops.length === 0) return;
+    this.#ops.set(key, [...(this.#ops.get(key) ?? []), ...ops]);
+  }
+
+  #addInitial(nid: RoomNid, parts: Parts): void {
+    const before = this.#initial.get(nid);
+    this.#initial.set(nid, {
+      withTimeline: parts.withTimeline || (before?.withTimeline ?? false),
+      withState: parts.withState || (before?.withState ?? false),
+    });
+  }
+
+  /** A subscription counts from when the user is in the room; null until then. */
+  #confirm(world: World, roomId: string): RoomNid | null {
+    if (this.params.subscriptions[roomId] === undefined) return null;
+    const nid = world.nidOf(roomId);
+    if (nid === undefined || world.standing(nid)?.membership !== "join") return null;
+    this.#subscribed.set(nid, roomId);
+    return nid;
+  }
+
+  #subscribe(world: World, roomId: string): void {
+    const nid = this.#confirm(world, roomId);
+    if (nid !== null) this.#addInitial(nid, { withTimeline: true, withState: true });
+  }
+
+  #unsubscribe(world: World, roomId: string): void {
+    const nid = world.nidOf(roomId);
+    if (nid !== undefined) this.#subscribed.delete(nid);
+  }
+
+  /** Follows an upgrade chain backwards through rooms the user is still in (spec 8.6); never in circles. */
+  #addOldRooms(world: World, nid: RoomNid, config: RoomConfig, rooms: Map<RoomNid, RoomDraft>): void {
+    const old = config.includeOldRooms;
+    if (old === null) return;
+    const oldConfig: RoomConfig = { ...old, includeOldRooms: null };
+    const seen = new Set<RoomNid>([nid]);
+    let predecessor = world.meta(nid)?.predecessor ?? null;
+    while (predecessor !== null) {
+      const next = world.nidOf(predecessor);
+      if (next === undefined || seen.has(next) || world.standing(next)?.membership !== "join") return;
+      seen.add(next);
+      if (!rooms.has(next)) rooms.set(next, { nid: next, kind: "initial", config: oldConfig, withTimeline: true, withState: true });
+      predecessor = world.meta(next)?.predecessor ?? null;
+    }
+  }
+}
+
+function isExtensionName(name: string): name is ExtensionName {
+  return (EXTENSION_NAMES as readonly string[]).includes(name);
+}

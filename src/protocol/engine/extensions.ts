@@ -1,0 +1,152 @@
+import type { RoomNid, StreamPos } from "../ids.ts";
+import { packReceipts } from "../receipts.ts";
+import type { StoredReceipt } from "../update.ts";
+import type { Draft } from "./draft.ts";
+import type { ConnectionEngine } from "./engine.ts";
+import type { RoomData } from "./room-data.ts";
+import { DIRTY, DIRTY_USER, type World } from "./world.ts";
+
+/** A device's own data as stored. */
+export interface DeviceData {
+  otkCounts: string | null;
+  fallbackKeyTypes: string | null;
+  keysPos: StreamPos;
+  /** Undelivered changes, oldest first, one for each target. */
+  deviceLists: readonly { target: string; change: "changed" | "left"; pos: StreamPos }[];
+  /** Messages after the client's `since`, already limited. */
+  toDevice: readonly { pos: StreamPos; json: Uint8Array }[];
+}
+
+/** The `extensions` of one response; undefined = the key is left out. */
+export interface ExtensionsBody {
+  toDevice?: { nextBatch: string; events: Uint8Array[] };
+  e2ee?: { otkCounts: string | null; fallbackKeyTypes: string | null; lists: { changed: string[]; left: string[] } | null };
+  accountData?: { global: Uint8Array[]; rooms: Map<string, Uint8Array[]> };
+  /** Room id → `m.receipt` event as JSON text. */
+  receipts?: Map<string, string>;
+  typing?: Map<string, Uint8Array>;
+}
+
+/** Which rooms' receipts and account data have to be in memory before `buildExtensions`. */
+export function extensionNeeds(world: World, engine: ConnectionEngine, draft: Draft): {
+  receipts: RoomNid[];
+  accountData: (RoomNid | 0)[];
+} {
+  const { extensions } = engine.params;
+  const receipts = extensions.receipts.enabled
+    ? [...roomsOf("receipts", DIRTY.receipt, world, engine, draft)].map(([nid]) => nid)
+    : [];
+  if (!extensions.account_data.enabled) return { receipts, accountData: [] };
+  const rooms: (RoomNid | 0)[] = [...roomsOf("account_data", DIRTY.accountData, world, engine, draft)].map(([nid]) => nid);
+  const needsGlobal = draft.startedExtensions.has("account_data") || (draft.dirtyUser & DIRTY_USER.accountData) !== 0;
+  return { receipts, accountData: needsGlobal ? [0, ...rooms] : rooms };
+}
+
+/** Puts the enabled extensions together (spec 9). */
+export function buildExtensions(
+  world: World,
+  engine: ConnectionEngine,
+  draft: Draft,
+  data: RoomData,
+  device: DeviceData | null,
+  timelineIds: (nid: RoomNid) => ReadonlySet<string>,
+  toDeviceToken: (pos: StreamPos) => string,
+): ExtensionsBody {
+  const { extensions } = engine.params;
+  const body: ExtensionsBody = {};
+  if (extensions.to_device.enabled && device !== null) {
+    const last = device.toDevice.at(-1);
+    body.toDevice = {
+      nextBatch: last === undefined ? extensions.to_device.since || toDeviceToken(0) : toDeviceToken(last.pos),
+      events: device.toDevice.map((message) => message.json),
+    };
+  }
+  if (extensions.e2ee.enabled && device !== null) addE2ee(body, draft, device);
+  if (extensions.account_data.enabled) addAccountData(body, world, engine, draft, data);
+  if (extensions.receipts.enabled) {
+    const rooms = new Map<string, string>();
+    for (const [nid, scope] of roomsOf("receipts", DIRTY.receipt, world, engine, draft)) {
+      const receipts: StoredReceipt[] = scope.isInitial
+        ? data.receipts(nid, timelineIds(nid), world.userId)
+        : data.receiptsAfter(nid, draft.since, world.userId);
+      if (receipts.length > 0) rooms.set(scope.roomId, packReceipts(receipts));
+    }
+    if (rooms.size > 0) body.receipts = rooms;
+  }
+  if (extensions.typing.enabled) {
+    const rooms = new Map<string, Uint8Array>();
+    for (const [nid, scope] of roomsOf("typing", DIRTY.typing, world, engine, draft)) {
+      const typing = data.typing(nid);
+      if (typing !== null) rooms.set(scope.roomId, typing.json);
+    }
+    if (rooms.size > 0) body.typing = rooms;
+  }
+  return body;
+}
+
+/** True when an extension has something worth an answer (spec 6.6). */
+export function hasExtensionData(body: ExtensionsBody): boolean {
+  return (
+    (body.toDevice?.events.length ?? 0) > 0 ||
+    body.e2ee !== undefined ||
+    body.accountData !== undefined ||
+    body.receipts !== undefined ||
+    body.typing !== undefined
+  );
+}
+
+function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
+  const isStart = draft.startedExtensions.has("e2ee");
+  if (!isStart && (draft.dirtyUser & DIRTY_USER.device) === 0) return;
+  const after = isStart ? 0 : draft.since;
+  const lists = device.deviceLists.filter((change) => change.pos > after && change.pos <= draft.upTo);
+  const hasKeys = device.keysPos > after && (device.otkCounts !== null || device.fallbackKeyTypes !== null);
+  if (lists.length === 0 && !hasKeys) return;
+  body.e2ee = {
+    otkCounts: hasKeys ? device.otkCounts : null,
+    fallbackKeyTypes: hasKeys ? device.fallbackKeyTypes : null,
+    lists:
+      lists.length === 0
+        ? null
+        : {
+            changed: lists.filter(({ change }) => change === "changed").map(({ target }) => target),
+            left: lists.filter(({ change }) => change === "left").map(({ target }) => target),
+          },
+  };
+}
+
+function addAccountData(body: ExtensionsBody, world: World, engine: ConnectionEngine, draft: Draft, data: RoomData): void {
+  const isStart = draft.startedExtensions.has("account_data");
+  let global: Uint8Array[] = [];
+  if (isStart) global = data.accountData(0, 0);
+  else if ((draft.dirtyUser & DIRTY_USER.accountData) !== 0) global = data.accountData(0, draft.since);
+  const rooms = new Map<string, Uint8Array[]>();
+  for (const [nid, scope] of roomsOf("account_data", DIRTY.accountData, world, engine, draft)) {
+    const events = data.accountData(nid, scope.isInitial ? 0 : draft.since);
+    if (events.length > 0) rooms.set(scope.roomId, events);
+  }
+  if (global.length > 0 || rooms.size > 0) body.accountData = { global, rooms };
+}
+
+/**
+ * Rooms an extension speaks about in this response: those sent whole, those in view when the extension starts,
+ * and those in view with a change of its kind. Ordered, each once.
+ */
+function roomsOf(
+  name: "account_data" | "receipts" | "typing",
+  bit: number,
+  world: World,
+  engine: ConnectionEngine,
+  draft: Draft,
+): Map<RoomNid, { roomId: string; isInitial: boolean }> {
+  const rooms = new Map<RoomNid, { roomId: string; isInitial: boolean }>();
+  const add = (nid: RoomNid, isInitial: boolean): void => {
+    const roomId = world.meta(nid)?.roomId;
+    if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join") return;
+    if (engine.inScope(name, nid, roomId)) rooms.set(nid, { roomId, isInitial });
+  };
+  for (const room of draft.rooms.values()) if (room.kind === "initial") add(room.nid, true);
+  if (draft.startedExtensions.has(name)) for (const nid of engine.visibleRooms()) add(nid, true);
+  for (const [nid, bits] of draft.dirty) if ((bits & bit) !== 0) add(nid, false);
+  return rooms;
+}

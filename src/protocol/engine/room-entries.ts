@@ -1,0 +1,288 @@
+import type { RoomNid } from "../ids.ts";
+import { withTransactionId } from "../overlay.ts";
+import { compileRequiredState, type StateSelection } from "../required-state.ts";
+import type { Hero } from "../room-meta.ts";
+import type { StoredEvent } from "../events.ts";
+import type { Draft, RoomDraft } from "./draft.ts";
+import type { ConnectionEngine } from "./engine.ts";
+import type { RoomData } from "./room-data.ts";
+import { highlightCount, recencyTs, type RoomHead, roomHead } from "./room-facts.ts";
+import { deltaTimeline, initialTimeline, MAX_TIMELINE_LIMIT, nearestPrevBatch, type TimelineCut } from "./timeline.ts";
+import { DIRTY, type World } from "./world.ts";
+
+/** One entry of `rooms`, ready to be written. Undefined = the key is left out. */
+export interface RoomEntry {
+  nid: RoomNid;
+  roomId: string;
+  isInitial: boolean;
+  name?: string;
+  heroes?: readonly Hero[];
+  /** null is written as `null`. */
+  avatar?: string | null;
+  isDm: boolean;
+  requiredState: Uint8Array[];
+  timeline: Uint8Array[];
+  inviteState?: Uint8Array;
+  joinedCount?: number;
+  invitedCount?: number;
+  notificationCount: number;
+  highlightCount: number;
+  prevBatch: string | null;
+  isLimited?: boolean;
+  numLive: number;
+  timestamp: number;
+}
+
+/** What a response's rooms need of storage before they can be written. */
+export interface StateNeed {
+  nid: RoomNid;
+  selection: StateSelection | null;
+  members: readonly string[];
+}
+
+/** The rooms of one draft on their way to entries. */
+export class RoomEntries {
+  readonly #world: World;
+  readonly #engine: ConnectionEngine;
+  readonly #draft: Draft;
+  readonly #data: RoomData;
+  readonly #cuts = new Map<RoomNid, TimelineCut>();
+  readonly #selections = new Map<RoomNid, StateSelection>();
+  readonly #members = new Map<RoomNid, string[]>();
+  /** Heads as sent, for `ConnectionEngine.noteSent`. */
+  readonly heads = new Map<RoomNid, RoomHead>();
+
+  constructor(world: World, engine: ConnectionEngine, draft: Draft, data: RoomData) {
+    this.#world = world;
+    this.#engine = engine;
+    this.#draft = draft;
+    this.#data = data;
+  }
+
+  /** Which timelines have to be in memory: the newest `limit` events, or everything after `since`. */
+  timelineNeeds(): { nid: RoomNid; limit: number; since: number | null }[] {
+    const needs: { nid: RoomNid; limit: number; since: number | null }[] = [];
+    for (const room of this.#draft.rooms.values()) {
+      if (this.#world.invite(room.nid) !== null || !room.withTimeline) continue;
+      if (room.kind === "initial" && room.config.timelineLimit > 0) {
+        needs.push({ nid: room.nid, limit: Math.min(room.config.timelineLimit, MAX_TIMELINE_LIMIT), since: null });
+      } else if (room.kind === "delta") {
+        needs.push({ nid: room.nid, limit: 0, since: this.#draft.since });
+      }
+    }
+    return needs;
+  }
+
+  /**
+   * Cuts the timelines. A delta that is too long becomes an initial entry, whose longer timeline may be missing yet:
+   * true = ask `timelineNeeds` again.
+   */
+  cutTimelines(): boolean {
+    let grew = false;
+    for (const room of this.#draft.rooms.values()) {
+      if (this.#cuts.has(room.nid) || !room.withTimeline || this.#world.invite(room.nid) !== null) continue;
+      const tail = this.#data.tail(room.nid);
+      if (room.kind === "initial") {
+        this.#cuts.set(
+          room.nid,
+          initialTimeline(this.#world, room.nid, tail, room.config.timelineLimit, this.#draft.upTo),
+        );
+        continue;
+      }
+      const events = deltaTimeline(this.#world, room.nid, tail, this.#draft.since, this.#draft.upTo);
+      if (events === null) {
+        this.#draft.rooms.set(room.nid, { ...room, kind: "initial", withState: true });
+        grew = true;
+      } else {
+        this.#cuts.set(room.nid, { events, isLimited: false, prevBatch: nearestPrevBatch(events) });
+      }
+    }
+    return grew;
+  }
+
+  /** Which state has to be in memory; to be asked after `cutTimelines`. */
+  stateNeeds(): StateNeed[] {
+    this.#addTypingMembers();
+    const needs: StateNeed[] = [];
+    for (const room of this.#draft.rooms.values()) {
+      if (room.kind === "counts" || this.#world.invite(room.nid) !== null) continue;
+      const selection = compileRequiredState(room.config.requiredState, this.#world.userId);
+      const members = new Set(this.#members.get(room.nid));
+      if (selection.lazyMembers) {
+        const sent = this.#engine.synced.get(room.nid)?.lazyMembers;
+        const isWhole = room.kind === "initial";
+        for (const event of this.#cuts.get(room.nid)?.events ?? []) {
+          if (isWhole || sent?.has(event.sender) !== true) members.add(event.sender);
+        }
+      }
+      if (room.kind === "initial" && room.withState) this.#selections.set(room.nid, selection);
+      this.#members.set(room.nid, [...members]);
+      const whole = this.#selections.get(room.nid) ?? null;
+      if (whole !== null || members.size > 0) needs.push({ nid: room.nid, selection: whole, members: [...members] });
+    }
+    return needs;
+  }
+
+  /** Event ids of the timeline sent for a room, for its receipts. */
+  timelineIds(nid: RoomNid): ReadonlySet<string> {
+    return new Set(this.#cuts.get(nid)?.events.map((event) => event.id));
+  }
+
+  /** The entries; rooms that turn out to have nothing to say are left out. */
+  build(): RoomEntry[] {
+    const entries: RoomEntry[] = [];
+    for (const room of this.#draft.rooms.values()) {
+      const entry = this.#entry(room);
+      if (entry !== null) entries.push(entry);
+    }
+    return entries;
+  }
+
+  /** Remembers whom the client has heard of; call when the response is made. */
+  noteMembers(): void {
+    for (const [nid, members] of this.#members) {
+      const synced = this.#engine.synced.get(nid);
+      for (const member of members) synced?.lazyMembers.add(member);
+    }
+  }
+
+  #entry(room: RoomDraft): RoomEntry | null {
+    const standing = this.#world.standing(room.nid);
+    const roomId = this.#world.meta(room.nid)?.roomId;
+    if (standing === undefined || roomId === undefined) return null;
+    const base = {
+      nid: room.nid,
+      roomId,
+      isInitial: room.kind === "initial",
+      isDm: false,
+      requiredState: [],
+      timeline: [],
+      notificationCount: standing.notificationCount,
+      highlightCount: highlightCount(standing),
+      prevBatch: null,
+      numLive: 0,
+      timestamp: 0,
+    };
+    if (room.kind === "counts") return base;
+    const head = roomHead(this.#world, room.nid);
+    if (head === null) return null;
+    if (room.kind === "delta") return this.#delta(room, base, head);
+    this.heads.set(room.nid, head);
+    const whole: RoomEntry = {
+      ...base,
+      name: head.name,
+      avatar: head.avatar,
+      joinedCount: head.joinedCount,
+      invitedCount: head.invitedCount,
+      isDm: head.isDm,
+      timestamp: recencyTs(this.#world, room.nid, this.#draft.bumpTypes),
+    };
+    if (head.heroes !== null && room.config.includeHeroes) whole.heroes = head.heroes;
+    if (standing.membership === "invite") {
+      if (standing.stripped !== null) whole.inviteState = standing.stripped;
+      return whole;
+    }
+    const cut = this.#cuts.get(room.nid);
+    if (cut !== undefined) {
+      whole.timeline = this.#bytes(cut.events);
+      whole.prevBatch = cut.prevBatch;
+      if (room.config.timelineLimit > 0) whole.isLimited = cut.isLimited;
+      if (!this.#draft.isFirst) whole.numLive = cut.events.filter((event) => event.pos > this.#draft.since).length;
+    }
+    whole.requiredState = this.#requiredState(room.nid);
+    return whole;
+  }
+
+  #delta(room: RoomDraft, base: RoomEntry, head: RoomHead): RoomEntry | null {
+    const cut = this.#cuts.get(room.nid);
+    const events = cut?.events ?? [];
+    const entry: RoomEntry = {
+      ...base,
+      timeline: this.#bytes(events),
+      prevBatch: cut?.prevBatch ?? null,
+      numLive: events.length,
+      requiredState: this.#requiredState(room.nid),
+      timestamp: this.#deltaTimestamp(room.nid, events),
+    };
+    const before = this.#engine.synced.get(room.nid)?.head ?? null;
+    // After a restart the head as sent is unknown: it goes out again with the next event, not for its own sake.
+    if (before === null && events.length === 0) return entry.requiredState.length === 0 ? null : entry;
+    const isChanged = this.#addHeadChanges(entry, before, head, room.config.includeHeroes);
+    const hasCounts = ((this.#draft.dirty.get(room.nid) ?? 0) & DIRTY.counts) !== 0;
+    if (!isChanged && events.length === 0 && entry.requiredState.length === 0 && !hasCounts) return null;
+    this.heads.set(room.nid, head);
+    return entry;
+  }
+
+  /** Name, avatar and counts go out again when they differ from what the client was told. */
+  #addHeadChanges(entry: RoomEntry, before: RoomHead | null, head: RoomHead, includeHeroes: boolean): boolean {
+    const isCounted = before?.joinedCount === head.joinedCount && before.invitedCount === head.invitedCount;
+    const isNamed = before?.name === head.name && sameHeroes(before.heroes, head.heroes);
+    const isPictured = before !== null && before.avatar === head.avatar;
+    if (!isCounted) {
+      entry.joinedCount = head.joinedCount;
+      entry.invitedCount = head.invitedCount;
+    }
+    if (!isCounted || !isNamed) {
+      entry.name = head.name;
+      if (head.heroes !== null && includeHeroes) entry.heroes = head.heroes;
+    }
+    if (!isPictured) entry.avatar = head.avatar;
+    return !isCounted || !isNamed || !isPictured;
+  }
+
+  #deltaTimestamp(nid: RoomNid, events: readonly StoredEvent[]): number {
+    if (this.#world.standing(nid)?.membership === "join") return recencyTs(this.#world, nid, this.#draft.bumpTypes);
+    return events.at(-1)?.ts ?? 0;
+  }
+
+  #requiredState(nid: RoomNid): Uint8Array[] {
+    const selection = this.#selections.get(nid);
+    const events = selection === undefined ? [] : this.#data.state(nid, selection);
+    const known = new Set(events.map((event) => event.pos));
+    for (const userId of this.#members.get(nid) ?? []) {
+      const member = this.#data.member(nid, userId);
+      if (member !== null && !known.has(member.pos)) {
+        known.add(member.pos);
+        events.push(member);
+      }
+    }
+    return this.#bytes(events.sort((a, b) => a.pos - b.pos));
+  }
+
+  #bytes(events: readonly StoredEvent[]): Uint8Array[] {
+    return events.map((event) => {
+      if (event.sender !== this.#world.userId) return event.json;
+      const txnId = this.#data.txnId(event.id);
+      return txnId === null ? event.json : withTransactionId(event.json, txnId);
+    });
+  }
+
+  /** Whoever is shown typing in a lazily loaded room has to be known to the client (spec 8.4). */
+  #addTypingMembers(): void {
+    if (!this.#engine.params.extensions.typing.enabled) return;
+    for (const [nid, bits] of this.#draft.dirty) {
+      const synced = this.#engine.synced.get(nid);
+      const roomId = this.#world.meta(nid)?.roomId;
+      const typing = (bits & DIRTY.typing) === 0 ? null : this.#data.typing(nid);
+      if (synced === undefined || roomId === undefined || typing === null) continue;
+      if (!this.#engine.inScope("typing", nid, roomId)) continue;
+      const config = this.#engine.configOf(nid);
+      if (!compileRequiredState(config.requiredState, this.#world.userId).lazyMembers) continue;
+      const unknown = typing.userIds.filter((userId) => !synced.lazyMembers.has(userId));
+      if (unknown.length === 0) continue;
+      this.#members.set(nid, unknown);
+      if (!this.#draft.rooms.has(nid)) {
+        this.#draft.rooms.set(nid, { nid, kind: "delta", config, withTimeline: false, withState: false });
+      }
+    }
+  }
+}
+
+function sameHeroes(a: readonly Hero[] | null, b: readonly Hero[] | null): boolean {
+  if (a === null || b === null) return a === b;
+  return (
+    a.length === b.length &&
+    a.every((hero, index) => hero.userId === b[index]?.userId && hero.displayName === b[index].displayName)
+  );
+}

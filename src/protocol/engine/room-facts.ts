@@ -1,0 +1,126 @@
+import type { FilterView } from "../filters.ts";
+import type { RoomNid } from "../ids.ts";
+import type { Hero, UserRoom } from "../room-meta.ts";
+import { roomAvatar, roomName } from "../room-name.ts";
+import type { SortView } from "../sorting.ts";
+import { isListed } from "../visibility.ts";
+import type { World } from "./world.ts";
+
+/** A room as this viewer sees it in the head of a room entry. */
+export interface RoomHead {
+  name: string;
+  /** Only for names calculated from members. */
+  heroes: Hero[] | null;
+  avatar: string | null;
+  joinedCount: number;
+  invitedCount: number;
+  isDm: boolean;
+}
+
+/** Name, avatar and counts for the viewer; invites show nothing but their stripped state. */
+export function roomHead(world: World, nid: RoomNid): RoomHead | null {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return null;
+  const isDm = isDirectRoom(world, standing, meta.roomId);
+  const invite = world.invite(nid);
+  if (invite !== null) {
+    return {
+      name: invite.name,
+      heroes: invite.isNameCalculated ? invite.heroes : null,
+      avatar: invite.avatar,
+      joinedCount: invite.joinedCount,
+      invitedCount: invite.invitedCount,
+      isDm,
+    };
+  }
+  const named = roomName(meta, world.userId);
+  return {
+    name: named.name,
+    heroes: named.isCalculated ? named.heroes : null,
+    avatar: roomAvatar(meta, world.userId, isDm),
+    joinedCount: meta.joinedCount,
+    invitedCount: meta.invitedCount,
+    isDm,
+  };
+}
+
+function isDirectRoom(world: World, standing: UserRoom, roomId: string): boolean {
+  return world.isDirect(roomId) || (standing.membership === "invite" && standing.isDirect);
+}
+
+/** True when the room belongs into lists at all, before any filter. */
+export function isCandidate(world: World, nid: RoomNid): boolean {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined || !isListed(standing)) return false;
+  return standing.membership === "invite" || !isSuperseded(world, meta.successor);
+}
+
+/** An upgraded room gives way to its successor once the user is in there. */
+function isSuperseded(world: World, successor: string | null): boolean {
+  if (successor === null) return false;
+  const nid = world.nidOf(successor);
+  const standing = nid === undefined ? undefined : world.standing(nid);
+  return standing !== undefined && isListed(standing);
+}
+
+/** The room for `matchesFilters`; only for candidates. */
+export function filterView(world: World, nid: RoomNid): FilterView | null {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return null;
+  const invite = world.invite(nid);
+  return {
+    isDm: isDirectRoom(world, standing, meta.roomId),
+    isEncrypted: invite === null ? meta.isEncrypted : invite.isEncrypted,
+    isInvite: standing.membership === "invite",
+    isTombstoned: invite === null && meta.successor !== null,
+    roomType: invite === null ? meta.roomType : invite.roomType,
+    tags: world.tags(nid),
+    name: () => roomHead(world, nid)?.name ?? "",
+    isChildOf: (spaceId) => isChildOfJoinedSpace(world, spaceId, meta.roomId),
+  };
+}
+
+function isChildOfJoinedSpace(world: World, spaceId: string, roomId: string): boolean {
+  const nid = world.nidOf(spaceId);
+  if (nid === undefined || world.standing(nid)?.membership !== "join") return false;
+  return world.meta(nid)?.spaceChildren.includes(roomId) ?? false;
+}
+
+/** The room for `sortKey`; only for candidates. */
+export function sortView(world: World, nid: RoomNid, bumpTypes: readonly string[], needsName: boolean): SortView | null {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return null;
+  const isInvite = standing.membership === "invite";
+  return {
+    roomId: meta.roomId,
+    recencyTs: recencyTs(world, nid, bumpTypes),
+    name: needsName ? (roomHead(world, nid)?.name ?? "") : "",
+    highlightCount: highlightCount(standing),
+    notificationCount: standing.notificationCount,
+    isEncrypted: isInvite ? (world.invite(nid)?.isEncrypted ?? false) : meta.isEncrypted,
+  };
+}
+
+/** An invite always asks for attention. */
+export function highlightCount(standing: UserRoom): number {
+  return standing.membership === "invite" ? 1 : standing.highlightCount;
+}
+
+/** When the room was last interesting, in ms: by the given event types, or by any event when there are none. */
+export function recencyTs(world: World, nid: RoomNid, bumpTypes: readonly string[]): number {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return 0;
+  if (standing.membership !== "join") return standing.joinTs;
+  if (bumpTypes.length === 0) return meta.latestTs;
+  let newest = 0;
+  for (const type of bumpTypes) {
+    const latest = meta.latestByType[type];
+    if (latest !== undefined && latest[0] >= standing.joinPos && latest[1] > newest) newest = latest[1];
+  }
+  return newest === 0 ? standing.joinTs : newest;
+}

@@ -1,0 +1,130 @@
+import { matchesFilters } from "../filters.ts";
+import type { RoomNid } from "../ids.ts";
+import type { ListOp } from "../list-ops.ts";
+import { opsForMove, opsForNewList, opsForRangeChange, opsForRebuild } from "../list-ops.ts";
+import type { Range } from "../ranges.ts";
+import { containsIndex } from "../ranges.ts";
+import { RoomOrder, type SortKey } from "../room-order.ts";
+import { sortKey } from "../sorting.ts";
+import type { ListParams } from "../sticky.ts";
+import { filterView, isCandidate, sortView } from "./room-facts.ts";
+import type { World } from "./world.ts";
+
+/** What a change to a list tells the client, and which rooms it then sees there for the first time. */
+export interface ListChange {
+  ops: ListOp<RoomNid>[];
+  shown: RoomNid[];
+}
+
+/** One filtered, sorted list of a connection, in the order the client knows it. */
+export class RoomList {
+  params: ListParams;
+  readonly #order = new RoomOrder<RoomNid>();
+
+  constructor(params: ListParams) {
+    this.params = params;
+  }
+
+  get length(): number {
+    return this.#order.length;
+  }
+
+  /** True when the client can see the room in this list. */
+  shows(nid: RoomNid): boolean {
+    if (this.params.slowGetAllRooms) return this.#order.has(nid);
+    const index = this.#order.indexOf(nid);
+    return index !== null && containsIndex(this.params.ranges, index);
+  }
+
+  has(nid: RoomNid): boolean {
+    return this.#order.has(nid);
+  }
+
+  /** Rooms in the windows, each once. */
+  visible(): RoomNid[] {
+    if (this.params.slowGetAllRooms) return this.#order.slice(0, this.#order.length);
+    return this.params.ranges.flatMap(([start, end]) => this.#order.slice(start, end + 1));
+  }
+
+  /** Fills the list; the operations of a list the client has not had before. */
+  create(world: World): ListChange {
+    this.#fill(world);
+    return this.#wholeList(() => opsForNewList(this.params.ranges, this.length, this.#at));
+  }
+
+  /** New filters or sort: everything the client holds is replaced. */
+  rebuild(world: World, before: ListParams): ListChange {
+    const beforeLength = this.length;
+    this.#fill(world);
+    return this.#wholeList(() =>
+      opsForRebuild(
+        before.slowGetAllRooms ? wholeRange(beforeLength) : before.ranges,
+        beforeLength,
+        this.params.ranges,
+        this.length,
+        this.#at,
+      ),
+    );
+  }
+
+  /** After a restart it is not known what the client holds: its windows are cleared and filled anew. */
+  restate(world: World): ListOp<RoomNid>[] {
+    this.#fill(world);
+    const ranges = this.params.slowGetAllRooms ? wholeRange(this.length) : this.params.ranges;
+    return [
+      ...ranges.map((range): ListOp<RoomNid> => ({ op: "INVALIDATE", range })),
+      ...opsForNewList(ranges, this.length, this.#at).ops,
+    ];
+  }
+
+  changeRanges(before: readonly Range[]): ListChange {
+    if (this.params.slowGetAllRooms) return { ops: [], shown: [] };
+    return opsForRangeChange(before, this.params.ranges, this.length, this.#at);
+  }
+
+  /** Puts one room where it belongs now: in, out, or to another index. */
+  place(world: World, nid: RoomNid): ListChange {
+    const wasIn = this.#order.has(nid);
+    const belongs = this.#belongs(world, nid);
+    if (!wasIn && !belongs) return { ops: [], shown: [] };
+    let from: number | null = null;
+    let to: number | null = null;
+    if (wasIn && belongs) ({ from, to } = this.#order.move(nid, this.#key(world, nid)));
+    else if (belongs) to = this.#order.insert(nid, this.#key(world, nid));
+    else from = this.#order.remove(nid);
+    if (this.params.slowGetAllRooms) return { ops: [], shown: wasIn || !belongs ? [] : [nid] };
+    return opsForMove({ ranges: this.params.ranges, from, to, length: this.length, at: this.#at });
+  }
+
+  readonly #at = (index: number): RoomNid => {
+    const nid = this.#order.at(index);
+    if (nid === undefined) throw new RangeError(`list index ${index} out of ${this.length}`);
+    return nid;
+  };
+
+  #wholeList(windowed: () => ListChange): ListChange {
+    if (!this.params.slowGetAllRooms) return windowed();
+    return opsForNewList(wholeRange(this.length), this.length, this.#at);
+  }
+
+  #fill(world: World): void {
+    const entries: { id: RoomNid; key: SortKey }[] = [];
+    for (const { nid } of world.standings()) {
+      if (this.#belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
+    }
+    this.#order.rebuild(entries);
+  }
+
+  #belongs(world: World, nid: RoomNid): boolean {
+    if (!isCandidate(world, nid)) return false;
+    const view = filterView(world, nid);
+    return view !== null && matchesFilters(this.params.filters, view);
+  }
+
+  #key(world: World, nid: RoomNid): SortKey {
+    const view = sortView(world, nid, this.params.bumpEventTypes, this.params.sort.includes("by_name"));
+    return view === null ? [] : sortKey(this.params.sort, view);
+  }
+}
+
+const wholeRange = (length: number): Range[] => (length === 0 ? [] : [[0, length - 1]]);
