@@ -8,7 +8,7 @@ import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
-import { pollerAddress, userAddress } from "#actors/addresses.ts";
+import { userAddress } from "#actors/addresses.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import type { ConnectionCommand, ConnectionMessage, SyncAnswer } from "./messages.ts";
@@ -19,8 +19,6 @@ import { ParamsHistory } from "./stored-params.ts";
 const CONNECTION_IDLE_MS = 30 * 60_000;
 /** What the client holds is written down this long after it changed. */
 const CURSOR_FLUSH_MS = 2000;
-/** The poller hears that its device is in use this often. */
-const TOUCH_MS = 60_000;
 /** Shortest wait of a long poll (spec 6.6). */
 const MIN_TIMEOUT_MS = 100;
 
@@ -74,7 +72,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
   #workIds = 0;
   #lastRequestMs: number;
-  #lastTouchMs = Number.NEGATIVE_INFINITY;
   #isFlushScheduled = false;
   #savedRow: { text: string; atMs: number } = { text: "", atMs: 0 };
 
@@ -154,10 +151,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   #arrive(command: SyncCommand): void {
     this.#lastRequestMs = this.#context.clock.mono();
-    if (this.#lastRequestMs - this.#lastTouchMs > TOUCH_MS) {
-      this.#lastTouchMs = this.#lastRequestMs;
-      this.#context.tell(pollerAddress(this.#userId, this.#deviceId), { type: "touch" });
-    }
     if (this.#current?.phase === "working") {
       if (this.#next !== null) this.#supersede(this.#next);
       this.#next = command;

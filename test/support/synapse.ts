@@ -1,0 +1,146 @@
+import { existsSync } from "node:fs";
+import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { freePort } from "./ports.ts";
+
+/** Installed once into the checkout's tool folder; pinned, so that a run says something about the next one. */
+const SYNAPSE_VERSION = "1.163.2";
+const VENV = join(import.meta.dir, "../../.tools/synapse");
+
+const SETTINGS = `
+enable_registration: true
+enable_registration_without_verification: true
+trusted_key_servers: []
+suppress_key_server_warning: true
+rc_message: {per_second: 10000, burst_count: 10000}
+rc_registration: {per_second: 10000, burst_count: 10000}
+rc_login: {address: {per_second: 10000, burst_count: 10000}, account: {per_second: 10000, burst_count: 10000}, failed_attempts: {per_second: 10000, burst_count: 10000}}
+rc_joins: {local: {per_second: 10000, burst_count: 10000}, remote: {per_second: 10000, burst_count: 10000}}
+rc_joins_per_room: {per_second: 10000, burst_count: 10000}
+rc_invites: {per_room: {per_second: 10000, burst_count: 10000}, per_user: {per_second: 10000, burst_count: 10000}, per_issuer: {per_second: 10000, burst_count: 10000}}
+rc_room_creation: {per_second: 10000, burst_count: 10000}
+`;
+
+export interface Synapse {
+  url: string;
+  register(localpart: string): Promise<SynapseUser>;
+  stop(): Promise<void>;
+}
+
+async function run(command: string[], cwd?: string): Promise<void> {
+  const child = Bun.spawn(command, { stdout: "pipe", stderr: "pipe", ...(cwd === undefined ? {} : { cwd }) });
+  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")} failed: ${await new Response(child.stderr).text()}`);
+}
+
+/** Why there can be no Synapse here; null when there can. */
+export function synapseProblem(): string | null {
+  return Bun.which("python3") === null ? "python3 is not installed" : null;
+}
+
+async function install(): Promise<string> {
+  const python = join(VENV, "bin/python");
+  const marker = join(VENV, `synapse-${SYNAPSE_VERSION}`);
+  if (existsSync(marker)) return python;
+  await mkdir(VENV, { recursive: true });
+  await run(["python3", "-m", "venv", VENV]);
+  await run([join(VENV, "bin/pip"), "install", "--quiet", `matrix-synapse==${SYNAPSE_VERSION}`]);
+  await writeFile(marker, "");
+  return python;
+}
+
+/** Starts a Synapse of its own with SQLite on a free port of the loopback interface. */
+export async function startSynapse(options: { stateAfter: boolean }): Promise<Synapse> {
+  const python = await install();
+  const dir = await mkdtemp(join(tmpdir(), "glissade-synapse-"));
+  const port = await freePort();
+  const base = [python, "-m", "synapse.app.homeserver", "--config-path", "homeserver.yaml"];
+  await run([...base, "--server-name", "localhost", "--generate-config", "--report-stats=no"], dir);
+  const path = join(dir, "homeserver.yaml");
+  const generated = await readFile(path, "utf8");
+  await writeFile(
+    path,
+    generated.replace(/port: 8008/, `port: ${port}`).replace(/bind_addresses: .*/, "bind_addresses: ['127.0.0.1']"),
+  );
+  await appendFile(path, `\n${SETTINGS}experimental_features: {msc4222_enabled: ${options.stateAfter}}\n`);
+  await run(["sed", "-i", "s/level: INFO/level: WARNING/", "localhost.log.config"], dir);
+  const child = Bun.spawn(base, { cwd: dir, stdout: "ignore", stderr: "ignore" });
+  const url = `http://127.0.0.1:${port}`;
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      if ((await fetch(`${url}/_matrix/client/versions`)).ok) break;
+    } catch {
+      if (child.exitCode !== null) throw new Error(`synapse exited with ${child.exitCode}`);
+      if (attempt > 300) throw new Error("synapse did not answer within a minute");
+    }
+    await Bun.sleep(200);
+  }
+  return {
+    url,
+    register: (localpart) => SynapseUser.register(url, localpart),
+    stop: async () => {
+      child.kill("SIGKILL");
+      await child.exited;
+      await rm(dir, { recursive: true, force: true });
+    },
+  };
+}
+
+/** One account, driven over plain HTTP. */
+export class SynapseUser {
+  readonly url: string;
+  readonly userId: string;
+  readonly deviceId: string;
+  readonly accessToken: string;
+  #txn = 0;
+
+  constructor(url: string, userId: string, deviceId: string, accessToken: string) {
+    this.url = url;
+    this.userId = userId;
+    this.deviceId = deviceId;
+    this.accessToken = accessToken;
+  }
+
+  static async register(url: string, localpart: string): Promise<SynapseUser> {
+    const answer = await fetch(`${url}/_matrix/client/v3/register`, {
+      method: "POST",
+      body: JSON.stringify({ username: localpart, password: `${localpart}-secret`, auth: { type: "m.login.dummy" } }),
+    });
+    const body = (await answer.json()) as { user_id: string; device_id: string; access_token: string };
+    if (!answer.ok) throw new Error(`register ${localpart}: ${answer.status}`);
+    return new SynapseUser(url, body.user_id, body.device_id, body.access_token);
+  }
+
+  async call<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> {
+    const answer = await fetch(`${this.url}/_matrix/client/v3${path}`, {
+      method,
+      headers: { authorization: `Bearer ${this.accessToken}` },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+    const result = (await answer.json()) as T;
+    if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(result)}`);
+    return result;
+  }
+
+  async createRoom(options: Record<string, unknown>): Promise<string> {
+    return (await this.call<{ room_id: string }>("POST", "/createRoom", options)).room_id;
+  }
+
+  join(roomId: string): Promise<unknown> {
+    return this.call("POST", `/join/${encodeURIComponent(roomId)}`, {});
+  }
+
+  leave(roomId: string): Promise<unknown> {
+    return this.call("POST", `/rooms/${encodeURIComponent(roomId)}/leave`, {});
+  }
+
+  invite(roomId: string, userId: string): Promise<unknown> {
+    return this.call("POST", `/rooms/${encodeURIComponent(roomId)}/invite`, { user_id: userId });
+  }
+
+  async say(roomId: string, body: string): Promise<string> {
+    this.#txn += 1;
+    const path = `/rooms/${encodeURIComponent(roomId)}/send/m.room.message/t${this.#txn}`;
+    return (await this.call<{ event_id: string }>("PUT", path, { msgtype: "m.text", body })).event_id;
+  }
+}
