@@ -1,0 +1,56 @@
+import type { EventFields } from "#src/protocol/events.ts";
+import type { UserId } from "#src/protocol/ids.ts";
+import type { PolledJoin, PolledLeave } from "#src/protocol/poll-batch.ts";
+import type { UserRoom } from "#src/protocol/room-meta.ts";
+
+/** A room section that brings events. */
+export type PolledChunk = PolledJoin | PolledLeave;
+
+const isOwnMember = (event: EventFields, userId: UserId): boolean =>
+  event.type === "m.room.member" && event.stateKey === userId;
+
+/** The user's newest own member event in a section; null when it brings none. */
+export function findOwnMember(room: PolledChunk, userId: UserId): EventFields | null {
+  const inTimeline = room.timeline.findLast((event) => isOwnMember(event, userId));
+  const inState = room.state.find((event) => isOwnMember(event, userId));
+  return (room.isStateAfter ? (inState ?? inTimeline) : (inTimeline ?? inState)) ?? null;
+}
+
+/**
+ * True when every event of a section was sent since the user's previous poll: the user was in the room before, stays in it,
+ * and nothing was skipped. Only then can an event that is not remembered be taken for a new one.
+ */
+export function isSteadyChunk(
+  room: PolledChunk,
+  userId: UserId,
+  isFirstSync: boolean,
+  standing: UserRoom | null,
+): boolean {
+  if (isFirstSync || room.limited || room.kind !== "join" || standing?.membership !== "join") return false;
+  // The poll that brings a join may bring older history with it, and in a state block what was before.
+  return (
+    !room.timeline.some((event) => isOwnMember(event, userId)) &&
+    !room.state.some((event) => isOwnMember(event, userId))
+  );
+}
+
+/**
+ * Where the events to keep begin: after the last one that is already stored. What lies before it is history that somebody's join
+ * exposed. A steady chunk exposes none: an unknown event in it was hidden from the others (its sender is ignored, say) and is kept.
+ */
+export function firstKept(
+  timeline: readonly EventFields[],
+  isSteady: boolean,
+  isKnown: (event: EventFields) => boolean,
+): number {
+  if (isSteady) return 0;
+  return timeline.findLastIndex(isKnown) + 1;
+}
+
+/** True for a section that tells nothing but that the user is gone, as after a rejected invite. */
+export function isStrayLeave(room: PolledChunk, userId: UserId): boolean {
+  return (
+    room.timeline.every((event) => isOwnMember(event, userId)) &&
+    room.state.every((event) => isOwnMember(event, userId))
+  );
+}

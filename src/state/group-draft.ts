@@ -1,0 +1,193 @@
+import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
+import type { EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { PollBatch, PolledReceipt, Rejected } from "#src/protocol/poll-batch.ts";
+import type { StoredReceipt } from "#src/protocol/update.ts";
+import { accountDataKey, type IngestContext, receiptKey, type TypingState } from "./ingest-context.ts";
+import type { IngestTransaction } from "./ingest-transaction.ts";
+import { RoomDraft } from "./room-draft.ts";
+import { emptyRoom } from "./room-meta-reducer.ts";
+import { hashBytes } from "./bytes.ts";
+import type { TypedJson } from "#src/protocol/events.ts";
+import { UserDrafts } from "./user-draft.ts";
+
+/** Skipped things kept for inspection in one commit; more are only counted. */
+export const QUARANTINE_LIMIT = 100;
+
+const emptyTransaction = (head: StreamPos): IngestTransaction => ({
+  head,
+  rooms: [],
+  events: [],
+  state: [],
+  userRooms: [],
+  receipts: [],
+  accountData: [],
+  toDevice: [],
+  deviceLists: [],
+  deviceKeys: [],
+  txns: [],
+  quarantine: [],
+  sinces: [],
+});
+
+/** One group of batches while it is being reduced. Lives for one reduction; a failure leaves nothing behind. */
+export class GroupDraft {
+  readonly context: IngestContext;
+  readonly tx: IngestTransaction;
+  readonly users: UserDrafts;
+  readonly typing = new Map<RoomNid, TypingState>();
+  readonly accountHashes = new Map<string, string>();
+  newEventCount = 0;
+  knownEventCount = 0;
+  rejectedCount = 0;
+  readonly #rooms = new Map<RoomId, RoomDraft>();
+  readonly #stored = new Set<EventId>();
+  readonly #pollingUsers = new Set<string>();
+  readonly #receipts = new Map<string, Omit<StoredReceipt, "pos">>();
+  readonly #accountData = new Map<string, TypedJson & { userId: UserId; roomNid: RoomNid | 0 }>();
+  readonly #txns = new Set<string>();
+  #head: StreamPos;
+  #maxRoomNid: number;
+
+  constructor(context: IngestContext) {
+    this.context = context;
+    this.tx = emptyTransaction(context.head);
+    this.users = new UserDrafts(context);
+    this.#head = context.head;
+    this.#maxRoomNid = context.maxRoomNid;
+  }
+
+  get head(): StreamPos {
+    return this.#head;
+  }
+
+  get rooms(): Iterable<RoomDraft> {
+    return this.#rooms.values();
+  }
+
+  nextPos(): StreamPos {
+    this.#head += 1;
+    return this.#head;
+  }
+
+  addPollingUser(userId: UserId): void {
+    this.#pollingUsers.add(userId);
+  }
+
+  isKnownUser(userId: string): boolean {
+    return this.#pollingUsers.has(userId) || this.context.isKnownUser(userId);
+  }
+
+  /** The room if anything is known of it. */
+  findRoom(roomId: RoomId): RoomDraft | null {
+    const draft = this.#rooms.get(roomId);
+    if (draft !== undefined) return draft;
+    const meta = this.context.room(roomId);
+    if (meta === null) return null;
+    const found = new RoomDraft(this.context, meta, false);
+    this.#rooms.set(roomId, found);
+    return found;
+  }
+
+  room(roomId: RoomId): RoomDraft {
+    const found = this.findRoom(roomId);
+    if (found !== null) return found;
+    this.#maxRoomNid += 1;
+    const created = new RoomDraft(this.context, emptyRoom(this.#maxRoomNid as RoomNid, roomId), true);
+    this.#rooms.set(roomId, created);
+    return created;
+  }
+
+  /** True for an event that is stored, or about to be. */
+  isKnownEvent(room: RoomDraft, eventId: EventId): boolean {
+    return this.#stored.has(eventId) || (!room.wasBare && this.context.isKnownEvent(eventId));
+  }
+
+  /** Stores a new event in a room; its transaction id is the sender's device's alone and goes elsewhere. */
+  store(
+    room: RoomDraft,
+    event: EventFields,
+    place: { inTimeline: boolean; gapBefore: boolean; prevBatch: string | null },
+  ): StoredEvent {
+    const stored: StoredEvent = {
+      id: event.id,
+      type: event.type,
+      stateKey: event.stateKey,
+      sender: event.sender,
+      ts: event.ts,
+      membership: event.membership,
+      prevMembership: event.prevMembership,
+      redacts: event.redacts,
+      replacesState: event.replacesState,
+      txnId: null,
+      json: event.json,
+      nid: room.nid,
+      pos: this.nextPos(),
+      inTimeline: place.inTimeline,
+      gapBefore: place.gapBefore,
+      prevBatch: place.prevBatch,
+    };
+    this.#stored.add(event.id);
+    this.tx.events.push(stored);
+    this.newEventCount += 1;
+    return stored;
+  }
+
+  addReceipt(nid: RoomNid, receipt: PolledReceipt): void {
+    const key = receiptKey({ nid, ...receipt });
+    const known = this.#receipts.get(key) ?? this.context.receipt(key);
+    // A poller that lags reports what another one has moved on from.
+    if (known !== undefined && (known.eventId === receipt.eventId || receipt.ts < known.ts)) return;
+    this.#receipts.set(key, { nid, ...receipt });
+  }
+
+  addAccountData(userId: UserId, roomNid: RoomNid | 0, datum: TypedJson): void {
+    this.#accountData.set(accountDataKey(userId, roomNid, datum.type), {
+      userId,
+      roomNid,
+      type: datum.type,
+      json: datum.json,
+    });
+  }
+
+  addTxn(batch: PollBatch, eventId: string, txnId: string): void {
+    const { userId, deviceId } = batch;
+    const key = `${userId}\0${deviceId}\0${eventId}`;
+    if (this.#txns.has(key)) return;
+    this.#txns.add(key);
+    this.tx.txns.push({ userId, deviceId, eventId, txnId, nowMs: this.context.nowMs });
+    this.users.update(userId).txns.push({ deviceId, eventId, txnId });
+  }
+
+  reject(batch: PollBatch, rejected: Rejected): void {
+    this.rejectedCount += 1;
+    if (this.tx.quarantine.length >= QUARANTINE_LIMIT) return;
+    const { userId, deviceId } = batch;
+    this.tx.quarantine.push({ ...rejected, userId, deviceId, nowMs: this.context.nowMs });
+  }
+
+  /** Stores receipts, the last of each key; by room. */
+  finishReceipts(): Map<RoomNid, StoredReceipt[]> {
+    const byRoom = new Map<RoomNid, StoredReceipt[]>();
+    for (const draft of this.#receipts.values()) {
+      const receipt: StoredReceipt = { ...draft, pos: this.nextPos() };
+      this.tx.receipts.push(receipt);
+      const others = byRoom.get(receipt.nid);
+      if (others === undefined) byRoom.set(receipt.nid, [receipt]);
+      else others.push(receipt);
+    }
+    return byRoom;
+  }
+
+  /** Stores account data, the last of each key, unless it is what was stored last. */
+  finishAccountData(): void {
+    for (const [key, datum] of this.#accountData) {
+      const hash = hashBytes(datum.json);
+      if (this.context.accountDataHash(key) === hash) continue;
+      this.accountHashes.set(key, hash);
+      const pos = this.nextPos();
+      this.tx.accountData.push({ ...datum, pos });
+      const roomNid = datum.roomNid === 0 ? null : datum.roomNid;
+      this.users.update(datum.userId).accountData.push({ type: datum.type, json: datum.json, roomNid, pos });
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { StateRow } from "./ingest-transaction.ts";
+
+/** What a poller's typing report is compared with. */
+export interface TypingState {
+  /** Key of the poller whose reports count; null when that poller stopped. */
+  owner: string | null;
+  hash: string;
+}
+
+/** Last values of a device's key counts; null = never reported. */
+export interface KnownDeviceKeys {
+  otkCounts: string | null;
+  fallbackKeyTypes: string | null;
+}
+
+/** All a group of batches is reduced against: the stored world as far as these batches touch it. */
+export interface IngestContext {
+  readonly head: StreamPos;
+  readonly maxRoomNid: number;
+  readonly nowMs: number;
+  room(roomId: RoomId): RoomMeta | null;
+  isKnownEvent(eventId: EventId): boolean;
+  stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null;
+  userRoom(userId: UserId, nid: RoomNid): UserRoom | null;
+  /** True for users that have a device with us. */
+  isKnownUser(userId: string): boolean;
+  /** Joined and invited members by membership position, as stored before this group. */
+  heroEvents(nid: RoomNid): readonly StoredEvent[];
+  /** undefined = not remembered. */
+  receipt(key: string): { eventId: string; ts: number } | undefined;
+  accountDataHash(key: string): string | undefined;
+  deviceKeys(userId: UserId, deviceId: DeviceId): KnownDeviceKeys | undefined;
+  typing(nid: RoomNid): TypingState | undefined;
+}
+
+/** Identifies one poller. */
+export const pollerKey = (userId: string, deviceId: string): string => `${userId}\0${deviceId}`;
+export const receiptKey = (r: { nid: number; userId: string; threadId: string; isPrivate: boolean }): string =>
+  `${r.nid}\0${r.isPrivate ? 1 : 0}${r.userId}\0${r.threadId}`;
+export const accountDataKey = (userId: string, roomNid: number, type: string): string =>
+  `${userId}\0${roomNid}\0${type}`;
+export const standingKey = (userId: string, nid: number): string => `${nid}\0${userId}`;
+export const stateKeyOf = (nid: number, type: string, stateKey: string): string => `${nid}\0${type}\0${stateKey}`;

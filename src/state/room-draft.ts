@@ -1,0 +1,146 @@
+import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
+import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
+import { type MemberChange, reduceHeroes } from "./heroes.ts";
+import type { IngestContext } from "./ingest-context.ts";
+import type { StateRow } from "./ingest-transaction.ts";
+import { isBareRoom, reduceLatestByType, reduceState } from "./room-meta-reducer.ts";
+
+/** Longer state blocks of a new room are left to be read back from storage by whoever needs them. */
+const MAX_ANNOUNCED_STATE = 200;
+
+/** One room while a group is being reduced. */
+export class RoomDraft {
+  readonly nid: RoomNid;
+  readonly roomId: RoomId;
+  /** Not in storage yet. */
+  readonly isNew: boolean;
+  /** Nothing of the room was stored before this group. */
+  readonly wasBare: boolean;
+  typing: RoomUpdate["typing"] = null;
+  isReset = false;
+  /** Brought by a first sync: nobody can have been waiting for it. */
+  isFromFirstSync = false;
+  readonly #context: IngestContext;
+  readonly #before: RoomMeta;
+  /** Metadata that changed so far; what is derived from whole groups follows in `finish`. */
+  #meta: RoomMeta;
+  readonly #timeline: StoredEvent[] = [];
+  readonly #state: StoredEvent[] = [];
+  readonly #rows = new Map<string, Map<string, StateRow>>();
+  readonly #members = new Map<string, MemberChange>();
+  #joinedCount: number;
+  #invitedCount: number;
+
+  constructor(context: IngestContext, meta: RoomMeta, isNew: boolean) {
+    this.nid = meta.nid;
+    this.roomId = meta.roomId;
+    this.isNew = isNew;
+    this.wasBare = isNew || isBareRoom(meta);
+    this.#context = context;
+    this.#before = meta;
+    this.#meta = meta;
+    this.#joinedCount = meta.joinedCount;
+    this.#invitedCount = meta.invitedCount;
+  }
+
+  /** True while nothing of the room is stored or about to be. */
+  get isBare(): boolean {
+    return this.wasBare && this.#timeline.length === 0 && this.#state.length === 0;
+  }
+
+  addTimeline(event: StoredEvent): void {
+    this.#timeline.push(event);
+  }
+
+  addState(event: StoredEvent): void {
+    this.#state.push(event);
+  }
+
+  row(type: string, stateKey: string): StateRow | null {
+    const changed = this.#rows.get(type)?.get(stateKey);
+    if (changed !== undefined) return changed;
+    return this.wasBare ? null : this.#context.stateRow(this.nid, type, stateKey);
+  }
+
+  /** Makes `event` the current state of its key, as of `pos`. */
+  applyState(event: EventFields, stateKey: string, pos: StreamPos): void {
+    const { type } = event;
+    const isMember = type === "m.room.member" && stateKey !== "";
+    const membership = isMember ? (event.membership ?? "leave") : null;
+    const row: StateRow = { nid: this.nid, type, stateKey, pos, membership, eventId: event.id };
+    if (isMember) {
+      const before = this.row(type, stateKey);
+      this.#count(before, -1);
+      this.#count(row, 1);
+      this.#members.set(stateKey, { row, event });
+    } else {
+      const change = reduceState(this.#meta, type, stateKey, event.json);
+      if (change !== null) this.#change(change);
+    }
+    const rows = this.#rows.get(type);
+    if (rows === undefined) this.#rows.set(type, new Map([[stateKey, row]]));
+    else rows.set(stateKey, row);
+  }
+
+  /** Changed rows of current state. */
+  *rows(): Iterable<StateRow> {
+    for (const rows of this.#rows.values()) yield* rows.values();
+  }
+
+  /** The room as it is after the group; null when nobody has to be told anything. */
+  finish(receipts: StoredReceipt[]): { update: RoomUpdate; isStored: boolean } | null {
+    this.#finishLatest();
+    this.#finishHeroes();
+    const isStored = this.isNew || this.#meta !== this.#before;
+    const isLight = this.isNew && (this.isFromFirstSync || this.#state.length > MAX_ANNOUNCED_STATE);
+    if (!isStored && this.#state.length === 0 && !this.isReset && receipts.length === 0 && this.typing === null)
+      return null;
+    const update: RoomUpdate = {
+      nid: this.nid,
+      roomId: this.roomId,
+      meta: this.#meta,
+      timeline: isLight ? [] : this.#timeline,
+      state: isLight ? [] : this.#state,
+      isReset: isLight || this.isReset,
+      receipts,
+      typing: this.typing,
+    };
+    return { update, isStored };
+  }
+
+  #change(change: Partial<RoomMeta>): void {
+    if (this.#meta === this.#before) this.#meta = { ...this.#before };
+    Object.assign(this.#meta, change);
+  }
+
+  #count(row: StateRow | null, by: 1 | -1): void {
+    if (row?.membership === "join") this.#joinedCount += by;
+    else if (row?.membership === "invite") this.#invitedCount += by;
+  }
+
+  #finishLatest(): void {
+    const last = this.#timeline.at(-1);
+    if (last !== undefined) {
+      this.#change({
+        latestPos: last.pos,
+        latestTs: last.ts,
+        latestByType: reduceLatestByType(this.#meta.latestByType, this.#timeline),
+      });
+    } else if (this.wasBare && this.#state.length > 0) {
+      let latestTs = 0;
+      for (const event of this.#state) latestTs = Math.max(latestTs, event.ts);
+      this.#change({ latestPos: this.#state.at(-1)?.pos ?? 0, latestTs });
+    }
+  }
+
+  #finishHeroes(): void {
+    if (this.#members.size === 0) return;
+    const counts = { joinedCount: Math.max(0, this.#joinedCount), invitedCount: Math.max(0, this.#invitedCount) };
+    const { joinedCount, invitedCount, heroes: heroesBefore } = this.#before;
+    if (counts.joinedCount !== joinedCount || counts.invitedCount !== invitedCount) this.#change(counts);
+    const heroes = reduceHeroes(this.#before, counts, this.#members, () => this.#context.heroEvents(this.nid));
+    if (heroes !== heroesBefore) this.#change({ heroes });
+  }
+}

@@ -1,0 +1,99 @@
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import { LATEST_TYPES_LIMIT, type RoomMeta } from "#src/protocol/room-meta.ts";
+import { asObject, asText, parseContent } from "./json.ts";
+
+/** A room of which nothing is known but its name. */
+export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
+  return {
+    nid,
+    roomId,
+    name: null,
+    avatar: null,
+    alias: null,
+    isEncrypted: false,
+    roomType: null,
+    roomVersion: "1",
+    successor: null,
+    predecessor: null,
+    historyVisibility: "shared",
+    joinedCount: 0,
+    invitedCount: 0,
+    heroes: [],
+    spaceChildren: [],
+    latestPos: 0,
+    latestTs: 0,
+    latestByType: {},
+  };
+}
+
+/** True for a room known by an invite or knock only: nothing of it was ever stored. */
+export const isBareRoom = (meta: RoomMeta): boolean => meta.latestPos === 0;
+
+/** Types of state that `reduceState` reads; nothing else is parsed. */
+const READ_TYPES: ReadonlySet<string> = new Set([
+  "m.room.name",
+  "m.room.avatar",
+  "m.room.canonical_alias",
+  "m.room.encryption",
+  "m.room.create",
+  "m.room.tombstone",
+  "m.room.history_visibility",
+  "m.space.child",
+]);
+
+/** What one new current state event changes in the metadata; null when it changes nothing. */
+export function reduceState(
+  meta: RoomMeta,
+  type: string,
+  stateKey: string,
+  json: Uint8Array,
+): Partial<RoomMeta> | null {
+  if (!READ_TYPES.has(type)) return null;
+  if (type === "m.space.child") return reduceSpaceChild(meta, stateKey, json);
+  if (stateKey !== "") return null;
+  if (type === "m.room.encryption") return meta.isEncrypted ? null : { isEncrypted: true };
+  const content = parseContent(json);
+  switch (type) {
+    case "m.room.name":
+      return { name: asText(content["name"]) };
+    case "m.room.avatar":
+      return { avatar: asText(content["url"]) };
+    case "m.room.canonical_alias":
+      return { alias: asText(content["alias"]) };
+    case "m.room.tombstone":
+      return { successor: asText(content["replacement_room"]) };
+    case "m.room.history_visibility":
+      return { historyVisibility: asText(content["history_visibility"]) ?? "shared" };
+    default:
+      return {
+        roomType: asText(content["type"]),
+        roomVersion: asText(content["room_version"]) ?? "1",
+        predecessor: asText(asObject(content["predecessor"])["room_id"]),
+      };
+  }
+}
+
+function reduceSpaceChild(meta: RoomMeta, childId: string, json: Uint8Array): Partial<RoomMeta> | null {
+  if (meta.roomType !== "m.space" || childId === "") return null;
+  const via = parseContent(json)["via"];
+  const isChild = Array.isArray(via) && via.length > 0;
+  if (isChild === meta.spaceChildren.includes(childId)) return null;
+  const spaceChildren = isChild
+    ? [...meta.spaceChildren, childId]
+    : meta.spaceChildren.filter((roomId) => roomId !== childId);
+  return { spaceChildren };
+}
+
+/** `latestByType` after a run of new timeline events in stream order. */
+export function reduceLatestByType(
+  latest: RoomMeta["latestByType"],
+  events: readonly StoredEvent[],
+): RoomMeta["latestByType"] {
+  // Types come from strangers: a plain object would take `__proto__` for something else.
+  const byType = new Map<string, [StreamPos, number]>(Object.entries(latest));
+  for (const event of events) byType.set(event.type, [event.pos, event.ts]);
+  if (byType.size <= LATEST_TYPES_LIMIT) return Object.fromEntries(byType);
+  const newest = [...byType].sort(([, a], [, b]) => b[0] - a[0]).slice(0, LATEST_TYPES_LIMIT);
+  return Object.fromEntries(newest);
+}

@@ -1,0 +1,127 @@
+import type { EventFields, Membership } from "#src/protocol/events.ts";
+import type { StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { PollBatch, PolledJoin, PolledLeave, PolledStripped } from "#src/protocol/poll-batch.ts";
+import { sameBytes } from "./bytes.ts";
+import { findOwnMember } from "./chunk.ts";
+import type { GroupDraft } from "./group-draft.ts";
+import { pollerKey } from "./ingest-context.ts";
+import type { RoomDraft } from "./room-draft.ts";
+import * as standing from "./standing.ts";
+import { findOwnStripped } from "./stripped.ts";
+
+const isGone = (membership: Membership | null | undefined): membership is "leave" | "ban" =>
+  membership === "leave" || membership === "ban";
+
+/**
+ * Takes a new member event of a user of ours, whoever's poller saw it. Invites and knocks wait for the user's own poll,
+ * which alone brings their stripped state.
+ */
+export function reduceMemberEvent(
+  group: GroupDraft,
+  room: RoomDraft,
+  target: string,
+  fact: standing.MembershipFact,
+  prevMembership: Membership | null,
+): void {
+  if (!group.isKnownUser(target)) return;
+  const userId = target as UserId;
+  const before = group.users.standing(userId, room.nid);
+  if (fact.membership === "join") {
+    // A profile change does not reopen a stay; a rejoin whose leave fell into a gap does.
+    const isRejoin = prevMembership !== null && prevMembership !== "join";
+    if (before?.membership === "join" && !isRejoin) return;
+    group.users.setStanding(standing.join(before, userId, room.nid, fact));
+    return;
+  }
+  if (before === null || before.membership === fact.membership) return;
+  if (isGone(fact.membership)) group.users.setStanding(standing.leave(before, fact, fact.pos));
+  else if (before.membership === "join") {
+    group.users.setStanding(standing.leave(before, { ...fact, membership: "leave" }, fact.pos));
+  }
+}
+
+/** Ends what a `rooms.join` section says of its own user, whose events are reduced. `firstPos` is 0 when none was new. */
+export function settleJoin(
+  group: GroupDraft,
+  batch: PollBatch,
+  section: PolledJoin,
+  room: RoomDraft,
+  firstPos: StreamPos,
+): void {
+  const { userId } = batch;
+  let current = group.users.standing(userId, room.nid);
+  if (current?.membership !== "join") {
+    const row = room.row("m.room.member", userId);
+    // Others' pollers saw a newer leave: this one lags, and its next poll brings the leave too.
+    if (isGone(row?.membership) && !batch.isFirstSync) return;
+    const own = findOwnMember(section, userId);
+    const isOwnJoin = row?.membership === "join";
+    const pos = isOwnJoin ? row.pos : firstPos === 0 ? standing.OWN_POS : firstPos;
+    const fact = { membership: "join", sender: own?.sender ?? userId, ts: own?.ts ?? 0, pos } as const;
+    current = standing.join(current, userId, room.nid, fact);
+    group.users.setStanding(current);
+  }
+  const notificationCount = section.notificationCount ?? current.notificationCount;
+  const highlightCount = section.highlightCount ?? current.highlightCount;
+  if (notificationCount === current.notificationCount && highlightCount === current.highlightCount) return;
+  group.users.setStanding({ ...current, notificationCount, highlightCount });
+}
+
+/** The same for `rooms.leave`. A section without a member event of the user still says that the user is gone. */
+export function settleLeave(
+  group: GroupDraft,
+  batch: PollBatch,
+  section: PolledLeave,
+  room: RoomDraft,
+  firstPos: StreamPos,
+): void {
+  const { userId } = batch;
+  const own = findOwnMember(section, userId);
+  const row = room.row("m.room.member", userId);
+  const current = group.users.standing(userId, room.nid);
+  if (isGone(current?.membership)) return releaseTyping(group, batch, room);
+  const membership = isGone(own?.membership) ? own.membership : isGone(row?.membership) ? row.membership : "leave";
+  const sender = own?.sender ?? userId;
+  if (current === null) {
+    const pos = isGone(row?.membership) ? row.pos : standing.OWN_POS;
+    const hasStay = firstPos !== 0 && row !== null && row.pos >= firstPos && wasInside(own, section);
+    const seen = hasStay ? { joinPos: firstPos, leftPos: row.pos } : null;
+    const fact = { membership, sender, ts: own?.ts ?? 0, pos };
+    group.users.setStanding(standing.departed(userId, room.nid, fact, seen));
+    return;
+  }
+  // Others' pollers saw a newer join: this one lags, and its next poll brings the join too.
+  if (row?.membership === "join" && own !== null && row.eventId !== own.id) return;
+  const pos = isGone(row?.membership) ? row.pos : standing.OWN_POS;
+  const lastPos = pos === standing.OWN_POS ? group.head : pos;
+  group.users.setStanding(standing.leave(current, { membership, sender, ts: own?.ts ?? 0, pos }, lastPos));
+  releaseTyping(group, batch, room);
+}
+
+/** Takes an invite or knock. */
+export function settleStripped(group: GroupDraft, batch: PollBatch, section: PolledStripped, room: RoomDraft): void {
+  const { userId } = batch;
+  const { kind, stripped } = section;
+  const current = group.users.standing(userId, room.nid);
+  if (current?.membership === kind && sameBytes(current.stripped, stripped)) return;
+  const own = findOwnStripped(stripped, userId);
+  const fact = {
+    membership: kind,
+    sender: own?.sender ?? "",
+    ts: own?.ts ?? 0,
+    pos: standing.OWN_POS,
+  } as const;
+  const preview = { stripped, isDirect: own?.isDirect ?? false, lastPos: group.head };
+  group.users.setStanding(standing.strip(current, userId, room.nid, fact, preview));
+}
+
+/** True when a section about a departure shows events of a stay, not only its refusal. */
+function wasInside(own: EventFields | null, section: PolledLeave): boolean {
+  return own?.prevMembership === "join" || section.timeline.length > 1;
+}
+
+function releaseTyping(group: GroupDraft, batch: PollBatch, room: RoomDraft): void {
+  const typing = group.typing.get(room.nid) ?? group.context.typing(room.nid);
+  if (typing?.owner !== pollerKey(batch.userId, batch.deviceId)) return;
+  group.typing.set(room.nid, { owner: null, hash: typing.hash });
+}

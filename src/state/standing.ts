@@ -1,0 +1,116 @@
+import type { Membership } from "#src/protocol/events.ts";
+import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { UserRoom } from "#src/protocol/room-meta.ts";
+import { sameBytes } from "./bytes.ts";
+
+/** Stands for the position that the changed row itself is given when the group is complete. */
+export const OWN_POS: StreamPos = -1;
+
+/** A membership event, as far as a standing cares. */
+export interface MembershipFact {
+  membership: Membership;
+  sender: string;
+  ts: number;
+  pos: StreamPos;
+}
+
+const noStanding = (userId: UserId, nid: RoomNid): UserRoom => ({
+  userId,
+  nid,
+  membership: "leave",
+  memberPos: 0,
+  memberSender: userId,
+  joinPos: 0,
+  joinTs: 0,
+  leftPos: null,
+  stripped: null,
+  isDirect: false,
+  notificationCount: 0,
+  highlightCount: 0,
+  pos: 0,
+});
+
+/** A new stay: history is visible from this join on. `is_direct` of the invite it accepts stays. */
+export function join(before: UserRoom | null, userId: UserId, nid: RoomNid, fact: MembershipFact): UserRoom {
+  return {
+    ...(before ?? noStanding(userId, nid)),
+    membership: "join",
+    memberPos: fact.pos,
+    memberSender: fact.sender,
+    joinPos: fact.pos,
+    joinTs: fact.ts,
+    leftPos: null,
+    stripped: null,
+  };
+}
+
+/** The end of a stay, invite or knock; `lastPos` is the last position that the user may see of a stay. */
+export function leave(before: UserRoom, fact: MembershipFact, lastPos: StreamPos): UserRoom {
+  return {
+    ...before,
+    membership: fact.membership,
+    memberPos: fact.pos,
+    memberSender: fact.sender,
+    leftPos: before.membership === "join" ? lastPos : before.leftPos,
+    stripped: null,
+    isDirect: false,
+    notificationCount: 0,
+    highlightCount: 0,
+  };
+}
+
+/** A membership that ended before we knew of the user in this room; `seen` is what of it may be shown. */
+export function departed(
+  userId: UserId,
+  nid: RoomNid,
+  fact: MembershipFact,
+  seen: { joinPos: StreamPos; leftPos: StreamPos } | null,
+): UserRoom {
+  return {
+    ...noStanding(userId, nid),
+    membership: fact.membership,
+    memberPos: fact.pos,
+    memberSender: fact.sender,
+    joinPos: seen?.joinPos ?? 0,
+    leftPos: seen?.leftPos ?? null,
+  };
+}
+
+/** An invite or knock. An earlier stay stays visible. */
+export function strip(
+  before: UserRoom | null,
+  userId: UserId,
+  nid: RoomNid,
+  fact: MembershipFact,
+  preview: { stripped: Uint8Array; isDirect: boolean; lastPos: StreamPos },
+): UserRoom {
+  const base = before ?? noStanding(userId, nid);
+  return {
+    ...base,
+    membership: fact.membership,
+    memberPos: base.membership === fact.membership && before !== null ? base.memberPos : fact.pos,
+    memberSender: fact.sender,
+    joinTs: fact.ts,
+    leftPos: base.membership === "join" ? preview.lastPos : base.leftPos,
+    stripped: preview.stripped,
+    isDirect: preview.isDirect,
+    notificationCount: 0,
+    highlightCount: 0,
+  };
+}
+
+/** True when two rows say the same, whatever their own position. */
+export function isSameStanding(a: UserRoom, b: UserRoom): boolean {
+  return (
+    a.membership === b.membership &&
+    a.memberPos === b.memberPos &&
+    a.memberSender === b.memberSender &&
+    a.joinPos === b.joinPos &&
+    a.joinTs === b.joinTs &&
+    a.leftPos === b.leftPos &&
+    a.isDirect === b.isDirect &&
+    a.notificationCount === b.notificationCount &&
+    a.highlightCount === b.highlightCount &&
+    sameBytes(a.stripped, b.stripped)
+  );
+}

@@ -1,0 +1,88 @@
+import type { DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { UserRoom } from "#src/protocol/room-meta.ts";
+import type { UserUpdate } from "#src/protocol/update.ts";
+import { type IngestContext, standingKey } from "./ingest-context.ts";
+import type { IngestTransaction } from "./ingest-transaction.ts";
+import { OWN_POS, isSameStanding } from "./standing.ts";
+
+interface UserParts {
+  toDevice: Map<DeviceId, StreamPos>;
+  deviceChanges: Map<DeviceId, StreamPos>;
+  update: UserUpdate;
+}
+
+/** What a group changes for single users. */
+export class UserDrafts {
+  readonly #context: IngestContext;
+  readonly #standings = new Map<string, UserRoom>();
+  readonly #users = new Map<UserId, UserParts>();
+
+  constructor(context: IngestContext) {
+    this.#context = context;
+  }
+
+  standing(userId: UserId, nid: RoomNid): UserRoom | null {
+    return this.#standings.get(standingKey(userId, nid)) ?? this.#context.userRoom(userId, nid);
+  }
+
+  setStanding(standing: UserRoom): void {
+    this.#standings.set(standingKey(standing.userId, standing.nid), standing);
+  }
+
+  /** The update of one user, to be added to. */
+  update(userId: UserId): UserUpdate {
+    return this.#parts(userId).update;
+  }
+
+  touchToDevice(userId: UserId, deviceId: DeviceId, pos: StreamPos): void {
+    this.#parts(userId).toDevice.set(deviceId, pos);
+  }
+
+  touchDevice(userId: UserId, deviceId: DeviceId, pos: StreamPos): void {
+    this.#parts(userId).deviceChanges.set(deviceId, pos);
+  }
+
+  /** Gives changed standings their positions and adds them to `tx`. */
+  finishStandings(tx: IngestTransaction, nextPos: () => StreamPos): void {
+    for (const draft of this.#standings.values()) {
+      const before = this.#context.userRoom(draft.userId, draft.nid);
+      if (before !== null && isSameStanding(before, draft)) continue;
+      const pos = nextPos();
+      const memberPos = draft.memberPos === OWN_POS ? pos : draft.memberPos;
+      const joinPos = draft.joinPos === OWN_POS ? pos : draft.joinPos;
+      const standing: UserRoom = { ...draft, memberPos, joinPos, pos };
+      tx.userRooms.push(standing);
+      this.update(draft.userId).rooms.push(standing);
+    }
+  }
+
+  finish(): UserUpdate[] {
+    const updates: UserUpdate[] = [];
+    for (const { update, toDevice, deviceChanges } of this.#users.values()) {
+      for (const [deviceId, pos] of toDevice) update.toDevice.push({ deviceId, pos });
+      for (const [deviceId, pos] of deviceChanges) update.deviceChanges.push({ deviceId, pos });
+      updates.push(update);
+    }
+    return updates;
+  }
+
+  #parts(userId: UserId): UserParts {
+    const known = this.#users.get(userId);
+    if (known !== undefined) return known;
+    const parts: UserParts = {
+      toDevice: new Map(),
+      deviceChanges: new Map(),
+      update: {
+        userId,
+        rooms: [],
+        accountData: [],
+        toDevice: [],
+        deviceChanges: [],
+        txns: [],
+        firstSyncDone: [],
+      },
+    };
+    this.#users.set(userId, parts);
+    return parts;
+  }
+}
