@@ -2,7 +2,7 @@ import { Elysia } from "elysia";
 import { SyncError } from "#src/errors.ts";
 import type { HealthSource } from "#src/ports/health.ts";
 import { healthRoutes } from "./health-route.ts";
-import { errorReply, preflightReply } from "./reply.ts";
+import { errorReply, messageOf, preflightReply } from "./reply.ts";
 import { serverRoutes } from "./server-route.ts";
 import type { ServerInfo } from "./server-route.ts";
 import { syncRoutes } from "./sync-route.ts";
@@ -20,7 +20,7 @@ export function createApp(deps: AppDeps) {
     new Elysia({ strictPath: true })
       // Before the routes: hooks apply to what is registered after them.
       .onError(({ error, path }) => {
-        deps.log.error({ path, error: String(error) }, "request failed outside its route");
+        deps.log.error({ path, error: messageOf(error) }, "request failed outside its route");
         return errorReply(new SyncError("internal", "request failed"));
       })
       .options("/*", preflightReply)

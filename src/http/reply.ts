@@ -5,7 +5,8 @@ import { matrixError } from "./matrix-error.ts";
 const CORS = {
   "access-control-allow-origin": "*",
   "access-control-allow-methods": "GET, POST, PUT, DELETE, OPTIONS",
-  "access-control-allow-headers": "Origin, X-Requested-With, Content-Type, Accept, Authorization, traceparent, tracestate",
+  "access-control-allow-headers":
+    "Origin, X-Requested-With, Content-Type, Accept, Authorization, traceparent, tracestate",
   "access-control-expose-headers": "Retry-After",
 } as const;
 
@@ -37,3 +38,6 @@ export function errorReply(error: Pick<SyncError, "code" | "message">): Response
 
 /** The reply to any `OPTIONS`. */
 export const preflightReply = (): Response => new Response(null, { status: 200, headers: PREFLIGHT_HEADERS });
+
+/** The message of whatever was thrown, for the log. */
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -14,10 +14,7 @@ import { readSyncTimeout } from "./sync-timeout.ts";
 import { setSpanStatus, traceIdOf, traceRequest } from "./tracing.ts";
 
 /** Paths that speak MSC3575. */
-export const SYNC_PATHS = [
-  "/_matrix/client/unstable/org.matrix.msc3575/sync",
-  "/_matrix/client/v3/sync",
-] as const;
+export const SYNC_PATHS = ["/_matrix/client/unstable/org.matrix.msc3575/sync", "/_matrix/client/v3/sync"] as const;
 
 /** Everything else in the query is ignored. Values are read in the order of checks, so all are strings here. */
 const syncQuery = t.Object(

@@ -1,0 +1,182 @@
+import type { TelemetryConfig } from "#src/telemetry/start.ts";
+import { Environment } from "./config/environment.ts";
+import type { Env, Problem, ReadFile } from "./config/environment.ts";
+import {
+  LOG_LEVELS,
+  parseBindAddress,
+  parseDatabase,
+  parseHttpUrl,
+  parseIdleTime,
+  parseInteger,
+  parseServer,
+} from "./config/values.ts";
+import type { BindAddress, LogLevel, ServerAddress } from "./config/values.ts";
+
+/** Everything an operator decides; plain data, frozen, sent to Workers as it is. */
+export interface Config {
+  /** `SYNCV3_SERVER` as it was written. */
+  readonly server: string;
+  readonly homeserver: ServerAddress & { readonly timeoutMs: number; readonly initialTimeoutMs: number };
+  readonly storage: {
+    /** Connection string of PostgreSQL; null = the embedded database. */
+    readonly database: string | null;
+    /** null only with the embedded database, which generates one. */
+    readonly secret: string | null;
+    readonly dataDir: string;
+    /** Over all Workers; null = our choice. */
+    readonly maxConnections: number | null;
+    /** null = never. */
+    readonly idleTimeoutMs: number | null;
+  };
+  readonly bind: BindAddress;
+  readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
+  /** Where `/metrics` is served; null = nowhere, and nothing is counted. */
+  readonly metricsBind: BindAddress | null;
+  readonly telemetry: TelemetryConfig;
+  /** After so long without a request a poller is parked; null = never. */
+  readonly pollerIdleMs: number | null;
+  /** First syncs at once on each poller host. */
+  readonly firstSyncs: number;
+  readonly syncHosts: number;
+  readonly pollerHosts: number;
+  /** For cached events, over all Workers. */
+  readonly cacheBytes: number;
+}
+
+/** A configuration, or everything that is wrong with it; warnings either way. */
+export type ReadConfig = ({ config: Config } | { problems: Problem[] }) & { warnings: Problem[] };
+
+const DEFAULT_BIND: BindAddress = { kind: "tcp", host: "0.0.0.0", port: 8008 };
+const DEFAULT_POLLER_IDLE_MS = 3 * 86_400_000;
+/** A day: longer waits are a typing error. */
+const MOST_TIMEOUT_SECS = 86_400;
+/** Below this a secret can be guessed. */
+const SHORT_SECRET_CHARS = 16;
+
+/** Reads the environment; `cores` decides how many Workers there are where nothing else does. */
+export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadConfig {
+  const environment = new Environment(env, readFile);
+  const bind = environment.parsed("SYNCV3_BINDADDR", DEFAULT_BIND, parseBindAddress);
+  const server = environment.text("SYNCV3_SERVER");
+  if (server === null) {
+    const advice = "set it to the URL of your homeserver, for example https://matrix.example.org";
+    environment.problem("SYNCV3_SERVER", "is not set", advice);
+  }
+  const config: Config = {
+    server: server ?? "",
+    homeserver: {
+      ...environment.parsed("SYNCV3_SERVER", { url: "", socketPath: null }, parseServer),
+      timeoutMs: 1000 * readCount(environment, "SYNCV3_HTTP_TIMEOUT_SECS", 300, 1, MOST_TIMEOUT_SECS),
+      initialTimeoutMs: 1000 * readCount(environment, "SYNCV3_HTTP_INITIAL_TIMEOUT_SECS", 1800, 1, MOST_TIMEOUT_SECS),
+    },
+    storage: readStorage(environment),
+    bind,
+    tls: readTls(environment, bind),
+    metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),
+    telemetry: readTelemetry(environment),
+    pollerIdleMs: environment.parsed<number | null>("SYNCV3_POLLER_IDLE", DEFAULT_POLLER_IDLE_MS, parseIdleTime),
+    firstSyncs: readCount(environment, "SYNCV3_FIRST_SYNCS", 4, 1, 1000),
+    syncHosts: readCount(environment, "SYNCV3_SYNC_HOSTS", share(cores, 2, 8), 1, 64),
+    pollerHosts: readCount(environment, "SYNCV3_POLLER_HOSTS", share(cores, 4, 4), 1, 64),
+    cacheBytes: 1024 * 1024 * readCount(environment, "SYNCV3_CACHE_MB", 128, 1, 1024 * 1024),
+  };
+  const { problems, warnings } = environment;
+  return problems.length > 0 ? { problems, warnings } : { config: deepFreeze(config), warnings };
+}
+
+type CountName =
+  | "SYNCV3_HTTP_TIMEOUT_SECS"
+  | "SYNCV3_HTTP_INITIAL_TIMEOUT_SECS"
+  | "SYNCV3_MAX_DB_CONN"
+  | "SYNCV3_DB_IDLE_TIMEOUT_SECS"
+  | "SYNCV3_FIRST_SYNCS"
+  | "SYNCV3_SYNC_HOSTS"
+  | "SYNCV3_POLLER_HOSTS"
+  | "SYNCV3_CACHE_MB";
+
+function readCount(environment: Environment, name: CountName, fallback: number, least: number, most: number): number {
+  return environment.parsed(name, fallback, (text) => parseInteger(text, least, most));
+}
+
+/** One Worker for every `each` cores, at least one. */
+const share = (cores: number, each: number, most: number): number =>
+  Math.min(most, Math.max(1, Math.floor(cores / each)));
+
+function readStorage(environment: Environment): Config["storage"] {
+  const database = environment.parsed<string | null>("SYNCV3_DB", null, parseDatabase);
+  const secret = environment.text("SYNCV3_SECRET");
+  if (secret === null && environment.text("SYNCV3_DB") !== null) {
+    const advice = "set it to a long random text and keep it as long as the database; openssl rand -hex 32 makes one";
+    environment.problem("SYNCV3_SECRET", "is not set, but SYNCV3_DB is", advice);
+  }
+  if (secret !== null && secret.length > 1 && secret.length < SHORT_SECRET_CHARS) {
+    const advice = "use a longer one for the next new database; the one of an existing database must not change";
+    environment.warn("SYNCV3_SECRET", "is short enough to be guessed", advice);
+  }
+  const maxConnections = readCount(environment, "SYNCV3_MAX_DB_CONN", 0, 0, 10_000);
+  const idleSecs = readCount(environment, "SYNCV3_DB_IDLE_TIMEOUT_SECS", 3600, 0, 7 * MOST_TIMEOUT_SECS);
+  return {
+    database,
+    secret,
+    dataDir: environment.text("SYNCV3_DATA") ?? "./data",
+    maxConnections: maxConnections === 0 ? null : maxConnections,
+    idleTimeoutMs: idleSecs === 0 ? null : 1000 * idleSecs,
+  };
+}
+
+function readTls(environment: Environment, bind: BindAddress): Config["tls"] {
+  const certPath = environment.text("SYNCV3_TLS_CERT");
+  const keyPath = environment.text("SYNCV3_TLS_KEY");
+  if (certPath === null && keyPath === null) return null;
+  if (certPath === null)
+    environment.problem("SYNCV3_TLS_CERT", "is not set, but SYNCV3_TLS_KEY is", "set both, or none");
+  if (keyPath === null)
+    environment.problem("SYNCV3_TLS_KEY", "is not set, but SYNCV3_TLS_CERT is", "set both, or none");
+  if (certPath === null || keyPath === null) return null;
+  if (bind.kind === "unix") {
+    const advice = "remove it together with SYNCV3_TLS_KEY, or listen on a port";
+    environment.warn("SYNCV3_TLS_CERT", "has no effect on a unix socket", advice);
+    return null;
+  }
+  environment.checkReadable("SYNCV3_TLS_CERT", certPath);
+  environment.checkReadable("SYNCV3_TLS_KEY", keyPath);
+  return { certPath, keyPath };
+}
+
+function readTelemetry(environment: Environment): TelemetryConfig {
+  const url = environment.parsed<string | null>("SYNCV3_OTLP_URL", null, parseHttpUrl);
+  const username = environment.text("SYNCV3_OTLP_USERNAME");
+  const password = environment.text("SYNCV3_OTLP_PASSWORD");
+  if ((username === null) !== (password === null)) {
+    const [missing, given] =
+      username === null
+        ? ["SYNCV3_OTLP_USERNAME", "SYNCV3_OTLP_PASSWORD"]
+        : ["SYNCV3_OTLP_PASSWORD", "SYNCV3_OTLP_USERNAME"];
+    environment.problem(missing ?? "", `is not set, but ${given} is`, "set both, or none");
+  }
+  if (username !== null && password !== null && environment.text("SYNCV3_OTLP_URL") === null) {
+    environment.warn("SYNCV3_OTLP_USERNAME", "has no effect without SYNCV3_OTLP_URL", "set that too, or remove it");
+  }
+  return {
+    logLevel: readLogLevel(environment),
+    tracing: url === null ? null : { url, username, password },
+    hasMetrics: environment.text("SYNCV3_PROM") !== null,
+  };
+}
+
+function readLogLevel(environment: Environment): LogLevel {
+  const debug = environment.text("SYNCV3_DEBUG");
+  if (debug === "1" || debug === "true") return "trace";
+  const text = environment.text("SYNCV3_LOG_LEVEL")?.toLowerCase() ?? "info";
+  const level = text === "err" ? "error" : LOG_LEVELS.find((known) => known === text);
+  if (level !== undefined) return level;
+  environment.warn("SYNCV3_LOG_LEVEL", "is not a level; info is used", `write one of ${LOG_LEVELS.join(", ")}`);
+  return "info";
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) {
+    if (typeof inner === "object" && inner !== null) deepFreeze(inner as object);
+  }
+  return Object.freeze(value);
+}

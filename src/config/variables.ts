@@ -1,0 +1,167 @@
+/** One environment variable as `--help` and `docs/configuration.md` tell it. */
+export interface Variable {
+  name: string;
+  group: "Homeserver" | "Storage" | "Listening" | "Seeing it" | "Tuning";
+  /** What holds when it is not set. */
+  fallback: string;
+  meaning: string;
+  /** May be given as the path of a file, in `<name>_FILE`. */
+  hasFileForm?: true;
+}
+
+/** All variables there are. */
+export const VARIABLES = [
+  {
+    name: "SYNCV3_SERVER",
+    group: "Homeserver",
+    fallback: "required",
+    meaning:
+      "The homeserver: its URL (`https://matrix.example.org`), or the path of its unix socket (`/run/synapse/main.sock`).",
+  },
+  {
+    name: "SYNCV3_HTTP_TIMEOUT_SECS",
+    group: "Homeserver",
+    fallback: "300",
+    meaning: "After so many seconds without an answer a request to the homeserver is given up.",
+  },
+  {
+    name: "SYNCV3_HTTP_INITIAL_TIMEOUT_SECS",
+    group: "Homeserver",
+    fallback: "1800",
+    meaning:
+      "The same for the first sync of a device, which takes a homeserver minutes for large accounts. A client's first request is held as long.",
+  },
+  {
+    name: "SYNCV3_DB",
+    group: "Storage",
+    fallback: "the embedded database",
+    meaning:
+      "PostgreSQL 13 or newer, as a URL (`postgres://user:password@host/name`) or as libpq settings (`host=/run/postgresql dbname=name`).",
+    hasFileForm: true,
+  },
+  {
+    name: "SYNCV3_SECRET",
+    group: "Storage",
+    fallback: "generated with the embedded database; required with `SYNCV3_DB`",
+    meaning:
+      "Key material by which access tokens are sealed in the database. It must never change for a database. `openssl rand -hex 32` makes one.",
+    hasFileForm: true,
+  },
+  {
+    name: "SYNCV3_DATA",
+    group: "Storage",
+    fallback: "./data",
+    meaning: "Directory of the embedded database and of the secret generated for it.",
+  },
+  {
+    name: "SYNCV3_MAX_DB_CONN",
+    group: "Storage",
+    fallback: "0",
+    meaning: "Most connections to the database, all Workers together. 0 leaves the choice to Glissade.",
+  },
+  {
+    name: "SYNCV3_DB_IDLE_TIMEOUT_SECS",
+    group: "Storage",
+    fallback: "3600",
+    meaning: "After so many seconds without use a connection to the database is closed. 0 keeps it for ever.",
+  },
+  {
+    name: "SYNCV3_BINDADDR",
+    group: "Listening",
+    fallback: "0.0.0.0:8008",
+    meaning: "Where clients are served: `host:port`, `[ipv6]:port`, `:port`, or the path of a unix socket.",
+  },
+  {
+    name: "SYNCV3_TLS_CERT",
+    group: "Listening",
+    fallback: "none",
+    meaning: "Path of a certificate chain (PEM). Only with `SYNCV3_TLS_KEY`, and not on unix sockets.",
+  },
+  {
+    name: "SYNCV3_TLS_KEY",
+    group: "Listening",
+    fallback: "none",
+    meaning: "Path of the certificate's key (PEM).",
+  },
+  {
+    name: "SYNCV3_PROM",
+    group: "Seeing it",
+    fallback: "none",
+    meaning: "Where Prometheus finds `/metrics`, written like `SYNCV3_BINDADDR`. Without it nothing is counted.",
+  },
+  {
+    name: "SYNCV3_LOG_LEVEL",
+    group: "Seeing it",
+    fallback: "info",
+    meaning: "`trace`, `debug`, `info`, `warn`, `error` or `fatal`.",
+  },
+  {
+    name: "SYNCV3_DEBUG",
+    group: "Seeing it",
+    fallback: "0",
+    meaning: "`1` logs everything, as `SYNCV3_LOG_LEVEL=trace` does.",
+  },
+  {
+    name: "SYNCV3_OTLP_URL",
+    group: "Seeing it",
+    fallback: "none",
+    meaning: "OTLP/HTTP receiver that gets traces, without `/v1/traces`. Without it nothing is traced.",
+  },
+  {
+    name: "SYNCV3_OTLP_USERNAME",
+    group: "Seeing it",
+    fallback: "none",
+    meaning: "User name for the receiver (Basic). Only with `SYNCV3_OTLP_PASSWORD`.",
+  },
+  {
+    name: "SYNCV3_OTLP_PASSWORD",
+    group: "Seeing it",
+    fallback: "none",
+    meaning: "Password for the receiver.",
+    hasFileForm: true,
+  },
+  {
+    name: "SYNCV3_POLLER_IDLE",
+    group: "Tuning",
+    fallback: "3d",
+    meaning:
+      "After so long without a request of its device a poller is parked; the next request resumes it where it stopped. A number with `m`, `h` or `d`, or `never`.",
+  },
+  {
+    name: "SYNCV3_FIRST_SYNCS",
+    group: "Tuning",
+    fallback: "4",
+    meaning: "First syncs running at once on each poller host. They are the heaviest thing a homeserver is asked for.",
+  },
+  {
+    name: "SYNCV3_SYNC_HOSTS",
+    group: "Tuning",
+    fallback: "one for every two cores, at most 8",
+    meaning: "Workers that serve clients.",
+  },
+  {
+    name: "SYNCV3_POLLER_HOSTS",
+    group: "Tuning",
+    fallback: "one for every four cores, at most 4",
+    meaning: "Workers that poll the homeserver.",
+  },
+  {
+    name: "SYNCV3_CACHE_MB",
+    group: "Tuning",
+    fallback: "128",
+    meaning: "Memory for cached events in MiB, all Workers together.",
+  },
+] as const satisfies readonly Variable[];
+
+/** Their names. */
+export type VariableName = (typeof VARIABLES)[number]["name"];
+
+/** Widened, for those who go through all of them. */
+export const ALL_VARIABLES: readonly Variable[] = VARIABLES;
+
+/** Those of the Go proxy that mean nothing here, and what to do instead. */
+export const OBSOLETE_VARIABLES: Readonly<Record<string, string>> = {
+  SYNCV3_PPROF:
+    "there is no Go runtime to profile here: remove it; SYNCV3_PROM and SYNCV3_OTLP_URL show where time goes",
+  SYNCV3_SENTRY_DSN: "errors are logged and traced, not sent to Sentry: remove it; SYNCV3_OTLP_URL sends traces",
+};

@@ -1,0 +1,84 @@
+import { chmod, lstat, unlink } from "node:fs/promises";
+import { connect } from "node:net";
+import type { Config } from "#src/config.ts";
+import type { Timers } from "#src/ports/basics.ts";
+
+/** What a listener is made of. */
+export interface ListenOptions {
+  bind: Config["bind"];
+  /** Paths of a certificate chain and its key; never on unix sockets. */
+  tls: Config["tls"];
+  fetch: (request: Request) => Response | Promise<Response>;
+  timers: Timers;
+}
+
+/** An open listener. */
+export interface Listener {
+  /** As one would write it down: `http://127.0.0.1:8008`, or a path. */
+  readonly address: string;
+  /** Takes no new connections from here on; those there are are served to their end, or cut after the time given. */
+  stop(withinMs: number): Promise<void>;
+}
+
+/** Whoever may reach the directory may connect, as with a port; there is nothing to read from a socket's file. */
+const SOCKET_MODE = 0o222;
+/** A back stop far above the limit the routes answer with a Matrix error. */
+const RAW_BODY_LIMIT_BYTES = 16 * 1024 * 1024;
+
+/** Opens a listener on a port or a unix socket; throws with what to do when it cannot. */
+export async function listen(options: ListenOptions): Promise<Listener> {
+  const { bind, timers } = options;
+  if (bind.kind === "unix") await clearSocketPath(bind.path);
+  const server = Bun.serve(serveOptions(options));
+  if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
+  return {
+    address: bind.kind === "unix" ? bind.path : String(server.url).replace(/\/$/, ""),
+    async stop(withinMs) {
+      const late = Promise.withResolvers<"late">();
+      const cancel = timers.after(withinMs, () => late.resolve("late"));
+      const ended = await Promise.race([server.stop(false), late.promise]);
+      cancel();
+      if (ended === "late") await server.stop(true);
+    },
+  };
+}
+
+type ServeOptions = Parameters<typeof Bun.serve>[0];
+
+function serveOptions({ bind, tls, fetch }: ListenOptions): ServeOptions {
+  const shared = {
+    fetch,
+    // Long polls are silent by design; every wait has a deadline of its own.
+    idleTimeout: 0,
+    maxRequestBodySize: RAW_BODY_LIMIT_BYTES,
+    development: false,
+  };
+  if (bind.kind === "unix") {
+    // The types leave `idleTimeout` out for sockets, but it holds there too: without it a long poll is cut after 10 s.
+    const onSocket: object = { ...shared, unix: bind.path };
+    return onSocket as ServeOptions;
+  }
+  const secure = tls === null ? {} : { tls: { cert: Bun.file(tls.certPath), key: Bun.file(tls.keyPath) } };
+  return { ...shared, ...secure, hostname: bind.host, port: bind.port };
+}
+
+/** Removes a socket left behind by a crash, and nothing else. */
+async function clearSocketPath(path: string): Promise<void> {
+  const stats = await lstat(path).catch(() => null);
+  if (stats === null) return;
+  if (!stats.isSocket()) throw new Error(`${path} exists and is not a socket: remove it or choose another path`);
+  if (await isAnswered(path)) throw new Error(`another process listens on ${path}: stop it or choose another path`);
+  await unlink(path);
+}
+
+function isAnswered(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ path });
+    const settle = (answer: boolean): void => {
+      socket.destroy();
+      resolve(answer);
+    };
+    socket.once("connect", () => settle(true));
+    socket.once("error", () => settle(false));
+  });
+}

@@ -1,0 +1,152 @@
+/** One metric as `/metrics` tells it. */
+export interface MetricSpec {
+  name: string;
+  type: "counter" | "gauge" | "histogram";
+  help: string;
+  /** Label names; never a user, device or room. */
+  labels?: readonly string[];
+  /** Upper bounds of a histogram's buckets. */
+  buckets?: readonly number[];
+  /** Told for each host apart, in a label `host`; otherwise summed over all. */
+  isPerHost?: true;
+}
+
+/** Those of the Go proxy, so that its boards fit. */
+const PROCESS_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10] as const;
+const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
+const TURN_BUCKETS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1] as const;
+
+/** All metrics there are; `docs/metrics.md` is made of this. Names without a prefix of ours are conventions. */
+export const METRICS = [
+  {
+    name: "sliding_sync_poller_num_pollers",
+    type: "gauge",
+    help: "Pollers that are running.",
+  },
+  {
+    name: "sliding_sync_poller_process_duration_secs",
+    type: "histogram",
+    labels: ["initial", "first"],
+    buckets: PROCESS_BUCKETS,
+    help: "Time from a response of the homeserver to its being stored; initial: it had no since, first: first one in this process.",
+  },
+  {
+    name: "sliding_sync_poller_num_outstanding_sync_v2_reqs",
+    type: "gauge",
+    help: "Sync v2 requests in flight.",
+  },
+  {
+    name: "sliding_sync_poller_total_num_polls",
+    type: "counter",
+    help: "Sync v2 responses processed.",
+  },
+  {
+    name: "sliding_sync_poller_gappy_state_size",
+    type: "histogram",
+    buckets: [1, 10, 100, 1000, 10_000],
+    help: "State events of a room whose timeline is limited.",
+  },
+  {
+    name: "sliding_sync_poller_timeline_size",
+    type: "histogram",
+    labels: ["limited"],
+    buckets: [0, 1, 2, 5, 10, 20, 50],
+    help: "Timeline events of a room in one response; limited: limited or unlimited.",
+  },
+  {
+    name: "sliding_sync_api_setup_duration_secs",
+    type: "histogram",
+    labels: ["initial"],
+    buckets: PROCESS_BUCKETS,
+    help: "Time from a request's arrival until its connection is ready.",
+  },
+  {
+    name: "sliding_sync_api_process_duration_secs",
+    type: "histogram",
+    labels: ["initial"],
+    buckets: PROCESS_BUCKETS,
+    help: "Time of requests that were answered without waiting.",
+  },
+  {
+    name: "sliding_sync_api_num_active_conns",
+    type: "gauge",
+    help: "Connections in memory.",
+  },
+  {
+    name: "sliding_sync_api_num_devices_pending_ensure_polling",
+    type: "gauge",
+    help: "Requests that wait for the first sync of their device.",
+  },
+  {
+    name: "sliding_sync_api_slow_requests",
+    type: "counter",
+    help: "Requests that took longer than 50 s.",
+  },
+  {
+    name: "sliding_sync_api_expiry_conn_timed_out",
+    type: "counter",
+    help: "Stored connections removed because nobody used them.",
+  },
+  {
+    name: "sliding_sync_api_requests_in_flight",
+    type: "gauge",
+    help: "Sync requests that wait for their answer.",
+  },
+  {
+    name: "sliding_sync_api_retried_requests_total",
+    type: "counter",
+    help: "Requests asked again because the host that had them crashed.",
+  },
+  {
+    name: "sliding_sync_http_requests_total",
+    type: "counter",
+    labels: ["route", "status"],
+    help: "Sync requests answered.",
+  },
+  {
+    name: "sliding_sync_http_request_duration_secs",
+    type: "histogram",
+    labels: ["route", "status"],
+    buckets: REQUEST_BUCKETS,
+    help: "Time of sync requests, without what they only waited for news.",
+  },
+  {
+    name: "sliding_sync_token_lookups_total",
+    type: "counter",
+    labels: ["source"],
+    help: "Access tokens identified; source: memory, refused, storage, homeserver, homeserver_refused or homeserver_failed.",
+  },
+  {
+    name: "actor_mailbox_depth",
+    type: "gauge",
+    isPerHost: true,
+    help: "Messages waiting in the mailboxes of a host.",
+  },
+  {
+    name: "actor_turn_duration_secs",
+    type: "histogram",
+    buckets: TURN_BUCKETS,
+    isPerHost: true,
+    help: "Time of a turn.",
+  },
+  {
+    name: "actor_restarts_total",
+    type: "counter",
+    isPerHost: true,
+    help: "Actors started anew after a crash.",
+  },
+  {
+    name: "actor_dead_letters_total",
+    type: "counter",
+    isPerHost: true,
+    help: "Messages nobody was there to receive.",
+  },
+  {
+    name: "telemetry_unknown_metrics_total",
+    type: "counter",
+    help: "Measurements of metrics that are not in this list: a bug.",
+  },
+] as const satisfies readonly MetricSpec[];
+
+/** Widened, for those who look names up. */
+export const METRIC_SPECS: readonly MetricSpec[] = METRICS;
