@@ -1,0 +1,69 @@
+import { invariant } from "../errors.ts";
+import type { StreamPos } from "./ids.ts";
+
+/** What a `pos` proves when a client comes back with it. */
+export interface PosClaims {
+  /** The life of the connection: another one after every start-over. */
+  incarnation: string;
+  /** The response it came with. */
+  seq: number;
+  /** Everything in view up to here was in that response or an earlier one. */
+  streamPos: StreamPos;
+  /** The generation of the set of rooms in view. */
+  generation: number;
+}
+
+/** Keyed digest of a text. */
+export type Mac = (text: string) => string;
+
+const SEPARATOR = ".";
+const URL_SAFE = /^[A-Za-z0-9_-]+$/;
+const BASE36 = /^(?:0|[1-9a-z][0-9a-z]*)$/;
+/** Longer texts are none of ours and are not worth a digest. */
+const MAX_POS_LENGTH = 256;
+
+/** A text that only the holder of the key can make, for URLs as it is. */
+export function encodePos(claims: PosClaims, mac: Mac): string {
+  const { incarnation, seq, streamPos, generation } = claims;
+  invariant(URL_SAFE.test(incarnation), "an incarnation is URL-safe");
+  invariant([seq, streamPos, generation].every(isCount), "the numbers of a pos are counts");
+  const text = [incarnation, seq.toString(36), streamPos.toString(36), generation.toString(36)].join(SEPARATOR);
+  return text + SEPARATOR + urlSafe(mac(text));
+}
+
+/** What the text claims; null unless it was made by `encodePos` with the same key. */
+export function decodePos(text: string, mac: Mac): PosClaims | null {
+  if (text.length > MAX_POS_LENGTH) return null;
+  const [incarnation, seq, streamPos, generation, tag, ...rest] = text.split(SEPARATOR);
+  if (incarnation === undefined || tag === undefined || tag === "" || rest.length > 0) return null;
+  if (!URL_SAFE.test(incarnation)) return null;
+  const claims = {
+    incarnation,
+    seq: readCount(seq),
+    streamPos: readCount(streamPos),
+    generation: readCount(generation),
+  };
+  if (claims.seq === null || claims.streamPos === null || claims.generation === null) return null;
+  const expected = urlSafe(mac(text.slice(0, -tag.length - SEPARATOR.length)));
+  return isEqualInConstantTime(tag, expected) ? (claims as PosClaims) : null;
+}
+
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;
+
+function readCount(text: string | undefined): number | null {
+  if (text === undefined || !BASE36.test(text)) return null;
+  const value = Number.parseInt(text, 36);
+  return isCount(value) ? value : null;
+}
+
+/** Base64 with the letters of base64url, without padding. */
+const urlSafe = (digest: string): string => digest.replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+
+/** Takes the same time wherever the two differ, so that a digest cannot be guessed letter by letter. */
+function isEqualInConstantTime(given: string, expected: string): boolean {
+  let difference = given.length ^ expected.length;
+  for (let index = 0; index < expected.length; index += 1) {
+    difference |= expected.charCodeAt(index) ^ (given.charCodeAt(index) || 0);
+  }
+  return difference === 0;
+}
