@@ -1,0 +1,74 @@
+import type { Clock } from "#src/ports/basics.ts";
+import { Fifo } from "./mailbox.ts";
+
+/** Something with turns to take. */
+export interface TurnTaker {
+  /** Takes one turn; true when more are waiting. Never throws. */
+  takeTurn(): boolean;
+}
+
+/** Turns of one actor in a row before another gets its chance. */
+const TURNS_IN_A_ROW = 32;
+/** After this long the loop lets I/O in; a shorter slice would only cost more wake-ups. */
+const SLICE_MS = 8;
+
+/** Runs the turns of a host's actors one after another, fairly, never nested. */
+export class TurnLoop {
+  readonly #clock: Clock;
+  readonly #yieldToIo: (run: () => void) => void;
+  readonly #ready = new Fifo<TurnTaker>();
+  #isRunning = false;
+  #isScheduled = false;
+  #isStopped = false;
+
+  constructor(clock: Clock, yieldToIo: (run: () => void) => void) {
+    this.#clock = clock;
+    this.#yieldToIo = yieldToIo;
+  }
+
+  get isIdle(): boolean {
+    return this.#ready.length === 0 && !this.#isRunning;
+  }
+
+  /** Each taker is queued at most once at a time: the caller remembers. */
+  schedule(taker: TurnTaker): void {
+    this.#ready.push(taker);
+    if (this.#isRunning || this.#isScheduled) return;
+    this.#isScheduled = true;
+    queueMicrotask(() => this.#runScheduled());
+  }
+
+  /** Runs what is ready now, in the caller's stack: for the border where messages come in. */
+  runNow(): void {
+    if (this.#isRunning || this.#isStopped || this.#ready.length === 0) return;
+    this.#isRunning = true;
+    const end = this.#clock.mono() + SLICE_MS;
+    let taker = this.#ready.shift();
+    while (taker !== undefined) {
+      if (this.#runSome(taker)) this.#ready.push(taker);
+      if (this.#clock.mono() >= end) break;
+      taker = this.#ready.shift();
+    }
+    this.#isRunning = false;
+    if (this.#ready.length === 0 || this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#yieldToIo(() => this.#runScheduled());
+  }
+
+  /** No turn is taken any more. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  #runSome(taker: TurnTaker): boolean {
+    for (let turns = 0; turns < TURNS_IN_A_ROW; turns++) {
+      if (this.#isStopped || !taker.takeTurn()) return false;
+    }
+    return true;
+  }
+
+  #runScheduled(): void {
+    this.#isScheduled = false;
+    this.runNow();
+  }
+}
