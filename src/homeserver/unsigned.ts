@@ -1,0 +1,77 @@
+import { isKey, stringAt } from "./json-text.ts";
+import { FAIL, eachMember, isObjectAt, skipValue } from "./slicer.ts";
+
+/** What `unsigned` says, and which bytes of it belong to one user alone. */
+export interface UnsignedFields {
+  txnId: string | null;
+  replacesState: string | null;
+  /** Where `prev_content` starts when it is an object; FAIL otherwise. */
+  prevContentAt: number;
+  /** Byte ranges to leave out, ascending, as start, end, start, end … */
+  cuts: readonly number[];
+}
+
+/** An event without `unsigned`. */
+export const NO_UNSIGNED: UnsignedFields = { txnId: null, replacesState: null, prevContentAt: FAIL, cuts: [] };
+
+/** Members that only the polling user or device may see. */
+const PERSONAL_KEYS = ["transaction_id", "membership", "io.element.msc4115.membership", "txn_id"] as const;
+
+/** The longest identifier that is kept; a longer transaction id is of no use to anyone. */
+const MAX_TXN_ID_LENGTH = 255;
+
+const storable = (text: string | null): string | null =>
+  text === null || text.length > MAX_TXN_ID_LENGTH || text.includes("\0") || !text.isWellFormed() ? null : text;
+
+/**
+ * Reads the `unsigned` at `at`, which is well-formed; `before` is what an earlier member of the same name said:
+ * the last one counts, but nothing personal stays in any of them.
+ */
+export function readUnsigned(bytes: Buffer, at: number, end: number, before: UnsignedFields): UnsignedFields {
+  if (!isObjectAt(bytes, at, end)) return { ...NO_UNSIGNED, cuts: before.cuts };
+  let txnId: string | null = null;
+  let replacesState: string | null = null;
+  let prevContentAt = FAIL;
+  const cuts: number[] = [];
+  let hasKept = false;
+  let firstCutAt = FAIL;
+  let previousEnd = FAIL;
+  const close =
+    eachMember(bytes, at, end, (keyStart, keyEnd, valueAt) => {
+      const valueEnd = skipValue(bytes, valueAt, end);
+      if (PERSONAL_KEYS.some((key) => isKey(bytes, keyStart, keyEnd, key))) {
+        // Behind a kept member its comma goes along; before the first kept one the comma behind it goes.
+        if (hasKept) cuts.push(previousEnd, valueEnd);
+        else if (firstCutAt === FAIL) firstCutAt = keyStart - 1;
+        if (isKey(bytes, keyStart, keyEnd, "transaction_id")) txnId = storable(stringAt(bytes, valueAt, end));
+      } else {
+        if (!hasKept && firstCutAt !== FAIL) cuts.push(firstCutAt, keyStart - 1);
+        hasKept = true;
+        if (isKey(bytes, keyStart, keyEnd, "replaces_state")) replacesState = storable(stringAt(bytes, valueAt, end));
+        else if (isKey(bytes, keyStart, keyEnd, "prev_content")) {
+          prevContentAt = isObjectAt(bytes, valueAt, end) ? valueAt : FAIL;
+        }
+      }
+      previousEnd = valueEnd;
+      return valueEnd;
+    }) - 1;
+  if (!hasKept && firstCutAt !== FAIL) cuts.push(at + 1, close);
+  return { txnId, replacesState, prevContentAt, cuts: before.cuts.length === 0 ? cuts : [...before.cuts, ...cuts] };
+}
+
+/** The bytes in [start, end) less the given ranges: a view when there is nothing to leave out, a copy otherwise. */
+export function withoutRanges(bytes: Uint8Array, start: number, end: number, cuts: readonly number[]): Uint8Array {
+  if (cuts.length === 0) return new Uint8Array(bytes.buffer as ArrayBuffer, bytes.byteOffset + start, end - start);
+  let removed = 0;
+  for (let i = 0; i < cuts.length; i += 2) removed += (cuts[i + 1] as number) - (cuts[i] as number);
+  const kept = new Uint8Array(end - start - removed);
+  let from = start;
+  let to = 0;
+  for (let i = 0; i <= cuts.length; i += 2) {
+    const until = i < cuts.length ? (cuts[i] as number) : end;
+    kept.set(bytes.subarray(from, until), to);
+    to += until - from;
+    from = cuts[i + 1] ?? end;
+  }
+  return kept;
+}
