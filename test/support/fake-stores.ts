@@ -1,0 +1,418 @@
+import { SyncError, invariant } from "#src/errors.ts";
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { StoredReceipt } from "#src/protocol/update.ts";
+import type { Clock } from "#src/ports/basics.ts";
+import type {
+  ConnectionStore,
+  DeviceRecord,
+  DeviceSnapshot,
+  DeviceStore,
+  IngestStore,
+  IngestTransaction,
+  RoomReader,
+  StateRow,
+  StoredConnection,
+  TimelineChunk,
+  UserSnapshot,
+} from "#src/ports/stores.ts";
+
+const HOUR_MS = 3_600_000;
+const keyOf = (...parts: readonly (string | number | boolean)[]): string => JSON.stringify(parts);
+const byPos = (a: { pos: number }, b: { pos: number }): number => a.pos - b.pos;
+
+interface FakeToken {
+  accessToken: string;
+  userId: UserId;
+  deviceId: DeviceId;
+  lastSeenMs: number;
+  order: number;
+}
+
+/** What the fakes share, open to tests. */
+export class FakeDatabase {
+  head: StreamPos = 0;
+  readonly epoch: string = "fake-epoch";
+  /** While true, every call rejects as when the database is down. */
+  isDown = false;
+  /** Every transaction that was committed. */
+  readonly commits: IngestTransaction[] = [];
+  readonly rooms = new Map<RoomNid, RoomMeta>();
+  readonly events = new Map<StreamPos, StoredEvent>();
+  readonly eventsById = new Map<string, StoredEvent>();
+  readonly state = new Map<string, StateRow>();
+  readonly userRooms = new Map<string, UserRoom>();
+  readonly receipts = new Map<string, StoredReceipt>();
+  readonly accountData = new Map<string, IngestTransaction["accountData"][number]>();
+  toDevice: IngestTransaction["toDevice"] = [];
+  readonly deviceLists = new Map<string, IngestTransaction["deviceLists"][number]>();
+  readonly deviceKeys = new Map<string, IngestTransaction["deviceKeys"][number]>();
+  readonly txns = new Map<string, IngestTransaction["txns"][number]>();
+  readonly quarantine: IngestTransaction["quarantine"] = [];
+  readonly devices = new Map<string, { userId: UserId; deviceId: DeviceId; since: string | null }>();
+  readonly tokens = new Map<string, FakeToken>();
+  readonly filters = new Map<string, string>();
+  readonly connections = new Map<string, StoredConnection>();
+
+  /** Gives way once, as a real database would, then fails if it is meant to be down. */
+  async reach(): Promise<void> {
+    await Promise.resolve();
+    if (this.isDown) throw new SyncError("storage_unavailable", "the fake database is down");
+  }
+
+  eventOf(row: StateRow): StoredEvent {
+    const event = this.eventsById.get(row.eventId);
+    invariant(event !== undefined, `the event of state row ${row.type} is stored`);
+    return event;
+  }
+}
+
+class FakeIngestStore implements IngestStore {
+  readonly #db: FakeDatabase;
+
+  constructor(db: FakeDatabase) {
+    this.#db = db;
+  }
+
+  async loadHead(): ReturnType<IngestStore["loadHead"]> {
+    await this.#db.reach();
+    return { head: this.#db.head, maxRoomNid: Math.max(0, ...this.#db.rooms.keys()), epoch: this.#db.epoch };
+  }
+
+  async loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+    await this.#db.reach();
+    const wanted = new Set(roomIds);
+    return [...this.#db.rooms.values()].filter((meta) => wanted.has(meta.roomId));
+  }
+
+  async knownEvents(eventIds: readonly EventId[]): Promise<Set<EventId>> {
+    await this.#db.reach();
+    return new Set(eventIds.filter((id) => this.#db.eventsById.has(id)));
+  }
+
+  async loadState(keys: Parameters<IngestStore["loadState"]>[0]): Promise<StateRow[]> {
+    await this.#db.reach();
+    const wanted = new Set(keys.map(({ nid, type, stateKey }) => keyOf(nid, type, stateKey)));
+    return [...this.#db.state].filter(([key]) => wanted.has(key)).map(([, row]) => row);
+  }
+
+  async loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]> {
+    await this.#db.reach();
+    const rows = [...this.#db.state.values()].sort(byPos);
+    return [...new Set(nids)].flatMap((nid) =>
+      rows
+        .filter((row) => row.nid === nid && (row.membership === "join" || row.membership === "invite"))
+        .slice(0, limit)
+        .map((row) => this.#db.eventOf(row)),
+    );
+  }
+
+  async loadUserRooms(keys: Parameters<IngestStore["loadUserRooms"]>[0]): Promise<UserRoom[]> {
+    await this.#db.reach();
+    const wanted = new Set(keys.map(({ userId, nid }) => keyOf(userId, nid)));
+    return [...this.#db.userRooms].filter(([key]) => wanted.has(key)).map(([, row]) => row);
+  }
+
+  async knownUsers(userIds: readonly string[]): Promise<Set<UserId>> {
+    await this.#db.reach();
+    const wanted = new Set(userIds);
+    return new Set([...this.#db.devices.values()].map(({ userId }) => userId).filter((userId) => wanted.has(userId)));
+  }
+
+  async commit(tx: IngestTransaction): Promise<void> {
+    await this.#db.reach();
+    const db = this.#db;
+    if (db.commits.includes(tx)) return;
+    invariant(tx.head >= db.head, "the stream head moves forward only");
+    db.commits.push(tx);
+    db.head = tx.head;
+    for (const { meta } of tx.rooms) db.rooms.set(meta.nid, meta);
+    for (const event of tx.events) {
+      const stored = { ...event, txnId: null };
+      db.events.set(event.pos, stored);
+      db.eventsById.set(event.id, stored);
+    }
+    for (const row of tx.state) db.state.set(keyOf(row.nid, row.type, row.stateKey), row);
+    for (const row of tx.userRooms) db.userRooms.set(keyOf(row.userId, row.nid), row);
+    for (const row of tx.receipts) db.receipts.set(keyOf(row.nid, row.userId, row.threadId, row.isPrivate), row);
+    for (const row of tx.accountData) db.accountData.set(keyOf(row.userId, row.roomNid, row.type), row);
+    db.toDevice.push(...tx.toDevice);
+    for (const row of tx.deviceLists) db.deviceLists.set(keyOf(row.userId, row.deviceId, row.target), row);
+    for (const row of tx.deviceKeys) {
+      const key = keyOf(row.userId, row.deviceId);
+      const before = db.deviceKeys.get(key);
+      db.deviceKeys.set(key, {
+        ...row,
+        otkCounts: row.otkCounts ?? before?.otkCounts ?? null,
+        fallbackKeyTypes: row.fallbackKeyTypes ?? before?.fallbackKeyTypes ?? null,
+      });
+    }
+    for (const row of tx.txns) db.txns.set(keyOf(row.userId, row.deviceId, row.eventId), row);
+    db.quarantine.push(...tx.quarantine);
+    for (const row of tx.sinces) db.devices.set(keyOf(row.userId, row.deviceId), { ...row });
+  }
+}
+
+class FakeRoomReader implements RoomReader {
+  readonly #db: FakeDatabase;
+  readonly #clock: Pick<Clock, "now">;
+
+  constructor(db: FakeDatabase, clock: Pick<Clock, "now">) {
+    this.#db = db;
+    this.#clock = clock;
+  }
+
+  async loadHead(): Promise<StreamPos> {
+    await this.#db.reach();
+    return this.#db.head;
+  }
+
+  async loadUser(userId: UserId): Promise<UserSnapshot> {
+    await this.#db.reach();
+    const db = this.#db;
+    const own = [...db.accountData.values()].filter((row) => row.userId === userId);
+    const global = (type: string): Uint8Array | null =>
+      own.find((row) => row.roomNid === 0 && row.type === type)?.json ?? null;
+    const newerThan = this.#clock.now() - HOUR_MS;
+    return {
+      head: db.head,
+      rooms: [...db.userRooms.values()]
+        .filter((standing) => standing.userId === userId)
+        .map((standing) => {
+          const meta = db.rooms.get(standing.nid);
+          invariant(meta !== undefined, "a standing has its room");
+          return { standing, meta };
+        }),
+      direct: global("m.direct"),
+      ignored: global("m.ignored_user_list"),
+      tags: own.flatMap(({ roomNid, type, json }) =>
+        roomNid !== 0 && type === "m.tag" ? [{ nid: roomNid, json }] : [],
+      ),
+      txns: [...db.txns.values()]
+        .filter((row) => row.userId === userId && row.nowMs > newerThan)
+        .map(({ deviceId, eventId, txnId }) => ({ deviceId, eventId, txnId })),
+    };
+  }
+
+  loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+    return new FakeIngestStore(this.#db).loadRooms(roomIds);
+  }
+
+  async loadTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<TimelineChunk[]> {
+    await this.#db.reach();
+    return queries.map(({ nid, upTo, limit }) => {
+      const all = [...this.#db.events.values()]
+        .filter((event) => event.nid === nid && event.inTimeline && event.pos <= upTo)
+        .sort(byPos);
+      const gap = all.findLastIndex((event) => event.gapBefore);
+      const contiguous = gap === -1 ? all : all.slice(gap);
+      const events = limit === 0 ? [] : contiguous.slice(-limit);
+      return { nid, events, hasMore: contiguous.length > events.length };
+    });
+  }
+
+  async loadState(queries: Parameters<RoomReader["loadState"]>[0]): Promise<StoredEvent[]> {
+    await this.#db.reach();
+    return [...this.#db.state.values()]
+      .filter((row) =>
+        queries.some(
+          (query) =>
+            query.nid === row.nid &&
+            query.entries.some(
+              ([type, key]) => (type === "*" || type === row.type) && (key === "*" || key === row.stateKey),
+            ),
+        ),
+      )
+      .sort(byPos)
+      .map((row) => this.#db.eventOf(row));
+  }
+
+  async loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]> {
+    await this.#db.reach();
+    return [...this.#db.receipts.values()].filter(({ nid }) => nids.includes(nid)).sort(byPos);
+  }
+
+  async loadAccountData(
+    userId: UserId,
+    nids: readonly (RoomNid | 0)[],
+    after: StreamPos,
+  ): ReturnType<RoomReader["loadAccountData"]> {
+    await this.#db.reach();
+    return [...this.#db.accountData.values()]
+      .filter((row) => row.userId === userId && nids.includes(row.roomNid) && row.pos > after)
+      .sort(byPos)
+      .map(({ type, json, roomNid, pos }) => ({ type, json, roomNid, pos }));
+  }
+
+  async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceSnapshot> {
+    await this.#db.reach();
+    const keys = this.#db.deviceKeys.get(keyOf(userId, deviceId));
+    return {
+      otkCounts: keys?.otkCounts ?? null,
+      fallbackKeyTypes: keys?.fallbackKeyTypes ?? null,
+      keysPos: keys?.pos ?? 0,
+      deviceLists: [...this.#db.deviceLists.values()]
+        .filter((row) => row.userId === userId && row.deviceId === deviceId)
+        .sort(byPos)
+        .map(({ target, change, pos }) => ({ target, change, pos })),
+      toDevicePos: Math.max(0, ...this.#messages(userId, deviceId).map(({ pos }) => pos)),
+    };
+  }
+
+  async loadToDevice(
+    userId: UserId,
+    deviceId: DeviceId,
+    after: StreamPos,
+    limit: number,
+  ): Promise<{ pos: StreamPos; json: Uint8Array }[]> {
+    await this.#db.reach();
+    return this.#messages(userId, deviceId)
+      .filter(({ pos }) => pos > after)
+      .sort(byPos)
+      .slice(0, limit)
+      .map(({ pos, json }) => ({ pos, json }));
+  }
+
+  async deleteToDevice(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
+    await this.#db.reach();
+    const gone = new Set(this.#messages(userId, deviceId).filter(({ pos }) => pos <= upTo));
+    this.#db.toDevice = this.#db.toDevice.filter((row) => !gone.has(row));
+  }
+
+  async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
+    await this.#db.reach();
+    for (const [key, row] of this.#db.deviceLists) {
+      if (row.userId === userId && row.deviceId === deviceId && row.pos <= upTo) this.#db.deviceLists.delete(key);
+    }
+  }
+
+  #messages(userId: UserId, deviceId: DeviceId): IngestTransaction["toDevice"] {
+    return this.#db.toDevice.filter((row) => row.userId === userId && row.deviceId === deviceId);
+  }
+}
+
+class FakeConnectionStore implements ConnectionStore {
+  readonly #db: FakeDatabase;
+
+  constructor(db: FakeDatabase) {
+    this.#db = db;
+  }
+
+  async load(...key: Parameters<ConnectionStore["load"]>): Promise<StoredConnection | null> {
+    await this.#db.reach();
+    return this.#db.connections.get(keyOf(...key)) ?? null;
+  }
+
+  async save(connection: StoredConnection): Promise<void> {
+    await this.#db.reach();
+    this.#db.connections.set(keyOf(connection.userId, connection.deviceId, connection.connId), { ...connection });
+  }
+
+  async delete(...key: Parameters<ConnectionStore["delete"]>): Promise<void> {
+    await this.#db.reach();
+    this.#db.connections.delete(keyOf(...key));
+  }
+
+  async expire(beforeMs: number): Promise<number> {
+    await this.#db.reach();
+    const old = [...this.#db.connections].filter(([, { lastUsedMs }]) => lastUsedMs < beforeMs);
+    for (const [key] of old) this.#db.connections.delete(key);
+    return old.length;
+  }
+}
+
+class FakeDeviceStore implements DeviceStore {
+  readonly #db: FakeDatabase;
+  #nextOrder = 1;
+
+  constructor(db: FakeDatabase) {
+    this.#db = db;
+  }
+
+  async findToken(tokenHash: string): ReturnType<DeviceStore["findToken"]> {
+    await this.#db.reach();
+    const token = this.#db.tokens.get(tokenHash);
+    return token === undefined
+      ? null
+      : { userId: token.userId, deviceId: token.deviceId, lastSeenMs: token.lastSeenMs };
+  }
+
+  async saveToken(token: Parameters<DeviceStore["saveToken"]>[0]): Promise<void> {
+    await this.#db.reach();
+    const { hash, accessToken, userId, deviceId, nowMs } = token;
+    this.#db.tokens.set(hash, { accessToken, userId, deviceId, lastSeenMs: nowMs, order: this.#nextOrder++ });
+    const key = keyOf(userId, deviceId);
+    if (!this.#db.devices.has(key)) this.#db.devices.set(key, { userId, deviceId, since: null });
+  }
+
+  async touchToken(tokenHash: string, nowMs: number): Promise<void> {
+    await this.#db.reach();
+    const token = this.#db.tokens.get(tokenHash);
+    if (token !== undefined) token.lastSeenMs = Math.max(token.lastSeenMs, nowMs);
+  }
+
+  async removeToken(tokenHash: string): Promise<void> {
+    await this.#db.reach();
+    this.#db.tokens.delete(tokenHash);
+  }
+
+  async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceRecord | null> {
+    await this.#db.reach();
+    const device = this.#db.devices.get(keyOf(userId, deviceId));
+    if (device === undefined) return null;
+    const newest = [...this.#db.tokens]
+      .filter(([, token]) => token.userId === userId && token.deviceId === deviceId)
+      .sort(([, a], [, b]) => b.order - a.order)[0];
+    return {
+      userId,
+      deviceId,
+      since: device.since,
+      accessToken: newest?.[1].accessToken ?? null,
+      tokenHash: newest?.[0] ?? null,
+      lastSeenMs: newest?.[1].lastSeenMs ?? 0,
+    };
+  }
+
+  async listDevices(sinceMs: number): ReturnType<DeviceStore["listDevices"]> {
+    await this.#db.reach();
+    const seen = new Map<string, { userId: UserId; deviceId: DeviceId; lastSeenMs: number }>();
+    for (const { userId, deviceId, lastSeenMs } of this.#db.tokens.values()) {
+      const key = keyOf(userId, deviceId);
+      const before = seen.get(key);
+      if (lastSeenMs >= Math.max(sinceMs, before?.lastSeenMs ?? 0)) seen.set(key, { userId, deviceId, lastSeenMs });
+    }
+    return [...seen.values()].sort((a, b) => b.lastSeenMs - a.lastSeenMs);
+  }
+
+  async findFilter(userId: UserId, filterHash: string): Promise<string | null> {
+    await this.#db.reach();
+    return this.#db.filters.get(keyOf(userId, filterHash)) ?? null;
+  }
+
+  async saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void> {
+    await this.#db.reach();
+    this.#db.filters.set(keyOf(userId, filterHash), filterId);
+  }
+}
+
+/** The four stores in memory, over one `FakeDatabase`. */
+export interface FakeStores {
+  db: FakeDatabase;
+  ingest: IngestStore;
+  rooms: RoomReader;
+  connections: ConnectionStore;
+  devices: DeviceStore;
+}
+
+/** Makes stores that keep everything in memory; they pass the contract suite of the real ones. */
+export function makeFakeStores(clock: Pick<Clock, "now"> = { now: () => 0 }): FakeStores {
+  const db = new FakeDatabase();
+  return {
+    db,
+    ingest: new FakeIngestStore(db),
+    rooms: new FakeRoomReader(db, clock),
+    connections: new FakeConnectionStore(db),
+    devices: new FakeDeviceStore(db),
+  };
+}
