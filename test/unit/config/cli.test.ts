@@ -1,0 +1,111 @@
+import { describe, expect, test } from "bun:test";
+import { EXIT, runCli } from "#src/cli.ts";
+import type { CliDeps } from "#src/cli.ts";
+import { ALL_VARIABLES } from "#src/config/variables.ts";
+
+interface Ran {
+  code: number;
+  out: string;
+  err: string;
+  calls: string[];
+}
+
+async function run(argv: string[], env: Record<string, string> = {}, overrides: Partial<CliDeps> = {}): Promise<Ran> {
+  const ran: Ran = { code: -1, out: "", err: "", calls: [] };
+  ran.code = await runCli(argv, {
+    env,
+    readFile: (path) => {
+      throw new Error(`no such file ${path}`);
+    },
+    cores: 2,
+    out: (text) => void (ran.out += text),
+    err: (text) => void (ran.err += text),
+    probeHealth: async () => ({ ready: true, text: "well" }),
+    serve: async (config) => {
+      ran.calls.push(`serve ${config.server}`);
+      return 7;
+    },
+    demo: async (args) => {
+      ran.calls.push(`demo ${args.join(" ")}`);
+      return 8;
+    },
+    smokeTest: async () => {
+      ran.calls.push("smoke");
+      return 9;
+    },
+    ...overrides,
+  });
+  return ran;
+}
+
+const SERVER = { SYNCV3_SERVER: "https://hs.example.org" };
+
+describe("runCli", () => {
+  test("[CLI-1] serve is the default, and its exit code is passed on", async () => {
+    expect(await run([], SERVER)).toMatchObject({ code: 7, calls: ["serve https://hs.example.org"] });
+    expect(await run(["serve"], SERVER)).toMatchObject({ code: 7, calls: ["serve https://hs.example.org"] });
+  });
+
+  test("[CLI-2] demo and smoke test need no configuration", async () => {
+    expect(await run(["demo", "--port=1"])).toMatchObject({ code: 8, calls: ["demo --port=1"] });
+    expect(await run(["--smoke-test"])).toMatchObject({ code: 9, calls: ["smoke"] });
+  });
+
+  test("[CLI-3] --help names every command and every variable", async () => {
+    const { code, out } = await run(["--help"]);
+    expect(code).toBe(EXIT.ok);
+    for (const { name } of ALL_VARIABLES) expect(out).toContain(name);
+    for (const word of ["serve", "demo", "config check", "--version", "--healthcheck", "--smoke-test"]) {
+      expect(out).toContain(word);
+    }
+  });
+
+  test("[CLI-4] --version tells the version of package.json", async () => {
+    const { out } = await run(["--version"]);
+    expect(out).toMatch(/^glissade \d+\.\d+\.\d+/);
+  });
+
+  test("[CLI-5] a configuration that cannot be used stops serve and healthcheck with all problems", async () => {
+    for (const argv of [["serve"], ["--healthcheck"], ["config", "check"]]) {
+      const ran = await run(argv, { SYNCV3_BINDADDR: "x" });
+      expect(ran).toMatchObject({ code: EXIT.unusable, calls: [] });
+      expect(ran.err).toContain("SYNCV3_SERVER");
+      expect(ran.err).toContain("SYNCV3_BINDADDR");
+      expect(ran.err).toContain("glissade demo");
+    }
+  });
+
+  test("[CLI-6] serve goes on in spite of warnings, which are shown", async () => {
+    const ran = await run(["serve"], { ...SERVER, SYNCV3_SERVR: "x" });
+    expect(ran.code).toBe(7);
+    expect(ran.err).toContain("SYNCV3_SERVER may be meant");
+  });
+
+  test("[CLI-7] config check shows what holds, without secrets", async () => {
+    const ran = await run(["config", "check"], {
+      ...SERVER,
+      SYNCV3_DB: "postgres://u:hunter2@h/d",
+      SYNCV3_SECRET: "hunter3hunter3hunter3",
+      SYNCV3_OTLP_URL: "http://otel",
+      SYNCV3_OTLP_USERNAME: "u",
+      SYNCV3_OTLP_PASSWORD: "hunter4",
+    });
+    expect(ran.code).toBe(EXIT.ok);
+    expect(ran.out).toContain("https://hs.example.org");
+    expect(ran.out).not.toContain("hunter");
+  });
+
+  test("[CLI-8] healthcheck tells the health by its exit code", async () => {
+    expect(await run(["--healthcheck"], SERVER)).toMatchObject({ code: EXIT.ok, out: "well\n" });
+    const sick = await run(["--healthcheck"], SERVER, { probeHealth: async () => ({ ready: false, text: "sick" }) });
+    expect(sick).toMatchObject({ code: EXIT.failed, err: "sick\n" });
+  });
+
+  test("[CLI-9] an unknown word is refused with the nearest known one", async () => {
+    const ran = await run(["serv"], SERVER);
+    expect(ran).toMatchObject({ code: EXIT.unusable, calls: [] });
+    expect(ran.err).toContain("serve may be meant");
+    expect((await run(["serve", "extra"], SERVER)).code).toBe(EXIT.unusable);
+    expect((await run(["config"], SERVER)).code).toBe(EXIT.unusable);
+  });
+});
