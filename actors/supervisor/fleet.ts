@@ -1,25 +1,11 @@
 import { SyncError } from "#src/errors.ts";
 import type { Logger, Timers } from "#src/ports/basics.ts";
-import { linkPeer, type Wire, wrapHost } from "#actors/runtime/comlink.ts";
+import { linkPeer, wrapHost } from "#actors/runtime/comlink.ts";
 import type { HostApi, HostInit } from "#actors/runtime/host-api.ts";
+import type { HostHandle, HostSpawner } from "#actors/runtime/host-handle.ts";
 import type { HostRuntime } from "#actors/runtime/host-runtime.ts";
-import { type HostId, type HostRole, splitHostId } from "#actors/runtime/placement.ts";
+import { type HostId, splitHostId } from "#actors/runtime/placement.ts";
 import type { HostControl } from "./supervisor-actor.ts";
-
-/** One life of a host, however it is run. */
-export interface HostHandle {
-  readonly wire: Wire;
-  /** Called once: any end that was not asked for is a death, and so is one that was. */
-  onDeath(listener: (reason: string) => void): void;
-  /** Resolves true when nothing of it runs any more. */
-  terminate(): Promise<boolean>;
-}
-
-/** Makes hosts: Workers in production, runtimes in the same thread in tests. */
-export interface HostSpawner {
-  /** Resolves when the host listens; nothing may be posted before. */
-  spawn(role: HostRole, index: number): Promise<HostHandle>;
-}
 
 export interface FleetDeps {
   runtime: HostRuntime;

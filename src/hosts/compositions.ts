@@ -44,5 +44,6 @@ export type ComposeHost = (init: HostInit, services: HostServices) => HostCompos
 /** How the hosts of this executable are made, by role. */
 export interface HostRegistry {
   environment: (init: HostInit) => HostEnvironment | Promise<HostEnvironment>;
-  roles: Readonly<Record<SpawnedRole, ComposeHost>>;
+  /** Loads the code of a role; a Worker loads that of its own role only. */
+  roles: Readonly<Record<SpawnedRole, () => Promise<ComposeHost>>>;
 }

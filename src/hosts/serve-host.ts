@@ -66,7 +66,8 @@ export function serveHost(
       },
     });
     const mainLink = runtime.attach(MAIN, wrapPeer(wire));
-    const composition = await registry.roles[role](init, { ...environment, actors: runtime });
+    const compose = await registry.roles[role]();
+    const composition = await compose(init, { ...environment, actors: runtime });
     runtime.addKinds({ ...composition.kinds, probe: probeKind(id) });
     running = { runtime, mainLink, environment, composition };
   }

@@ -5,7 +5,7 @@ import { MainHost } from "#src/hosts/main-host.ts";
 import { serveHost, type ServedHost } from "#src/hosts/serve-host.ts";
 import type { Address, AskOptions, KindTable } from "#actors/runtime/actor.ts";
 import { type HostId, hostId, type HostRole, type Topology } from "#actors/runtime/placement.ts";
-import type { HostSpawner } from "#actors/supervisor/fleet.ts";
+import type { HostSpawner } from "#actors/runtime/host-handle.ts";
 
 /** Says nothing. */
 export const silentLogger: Logger = {
@@ -76,7 +76,7 @@ export async function startInProcess(options: InProcessOptions = {}): Promise<In
     metrics,
   };
   const { store = nothing, ingest = nothing, poller = nothing, sync = nothing } = compositions;
-  const registry: HostRegistry = { environment: () => environment, roles: { store, ingest, poller, sync } };
+  const registry: HostRegistry = { environment: () => environment, roles: loaded({ store, ingest, poller, sync }) };
   const served = new Map<HostId, ServedHost>();
   const escalations: string[] = [];
 
@@ -126,6 +126,14 @@ export async function startInProcess(options: InProcessOptions = {}): Promise<In
     },
   };
 }
+
+/** Already loaded. */
+const loaded = (roles: Record<SpawnedRole, ComposeHost>): HostRegistry["roles"] => ({
+  store: async () => roles.store,
+  ingest: async () => roles.ingest,
+  poller: async () => roles.poller,
+  sync: async () => roles.sync,
+});
 
 function spawnerOf(registry: HostRegistry, served: Map<HostId, ServedHost>): HostSpawner {
   return {

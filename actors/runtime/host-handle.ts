@@ -1,0 +1,17 @@
+import type { Wire } from "./comlink.ts";
+import type { HostRole } from "./placement.ts";
+
+/** One life of a host, however it is run. */
+export interface HostHandle {
+  readonly wire: Wire;
+  /** `listener` is called once, at the latest when the host has ended, whoever wanted it. */
+  onDeath(listener: (reason: string) => void): void;
+  /** Resolves true when nothing of it runs any more, false when it cannot be ended. */
+  terminate(): Promise<boolean>;
+}
+
+/** Makes hosts: Workers in production, runtimes in the same thread in tests. */
+export interface HostSpawner {
+  /** Resolves when the host listens; nothing may be posted before. */
+  spawn(role: HostRole, index: number): Promise<HostHandle>;
+}
