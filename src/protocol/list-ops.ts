@@ -28,7 +28,8 @@ export interface RoomMove<R> {
  * What a client with these windows is told when one room moves, comes or goes.
  *
  * Every window between the old and the new place loses one room at one end and gains one at the other: a DELETE and
- * an INSERT each. An added room comes from behind the end, a removed one goes there.
+ * an INSERT each. An added room comes from behind the end, a removed one goes there. Only the last operation may be a
+ * DELETE without INSERT: matrix-js-sdk takes the index of a DELETE that follows one to be that from before both.
  */
 export function opsForMove<R>(move: RoomMove<R>): ListOps<R> {
   const { ranges, from, to, length } = move;
@@ -53,14 +54,19 @@ function shiftWindows<R>(move: RoomMove<R>, from: number, to: number, shrinksInt
   const { ranges, at } = move;
   const ops: ListOp<R>[] = [];
   const shown: R[] = [];
+  let shrinksFrom: number | null = null;
   for (const [left, entered] of movePairs(ranges, from, to)) {
+    if (entered === shrinksInto) {
+      shrinksFrom = left;
+      continue;
+    }
     ops.push({ op: "DELETE", index: left });
-    if (entered === shrinksInto) continue;
     const room = at(entered);
     ops.push({ op: "INSERT", index: entered, room });
     const before = indexBefore(move, from, to, entered);
     if (before === null || !containsIndex(ranges, before)) shown.push(room);
   }
+  if (shrinksFrom !== null) ops.push({ op: "DELETE", index: shrinksFrom });
   return { ops, shown };
 }
 
