@@ -1,6 +1,7 @@
 import type { SyncError } from "#src/errors.ts";
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Packed } from "#src/protocol/packed.ts";
+import type { Reduction } from "#src/state/ingest-reducer.ts";
 import type { Asked } from "#actors/runtime/actor.ts";
 
 /** The batch is committed and every sync host has applied it. */
@@ -14,11 +15,16 @@ export type IngestCommand =
   /** The poller of this device ended or parked: what it alone reported (typing) is released. */
   | { type: "poller-stopped"; userId: string; deviceId: string };
 
+/** What ingest sends to itself. */
 export type IngestEvent =
   | { type: "head-loaded"; head: StreamPos; maxRoomNid: number }
+  | { type: "head-failed"; error: SyncError }
+  | { type: "load-head" }
+  | { type: "group-reduced"; groupId: number; reduction: Reduction }
   | { type: "group-stored"; groupId: number }
   | { type: "group-applied"; groupId: number }
   | { type: "group-failed"; groupId: number; error: SyncError }
-  | { type: "retry-group"; groupId: number };
+  | { type: "flush-sinces" }
+  | { type: "drain-timeout" };
 
 export type IngestMessage = IngestCommand | IngestEvent;

@@ -1,0 +1,273 @@
+import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
+import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
+import { HERO_LIMIT, type RoomMeta, type UserRoom } from "#src/protocol/room-meta.ts";
+import type { IngestStore } from "#src/ports/stores.ts";
+import { isSteadyChunk, type PolledChunk } from "#src/state/chunk.ts";
+import { needsBackfill } from "#src/state/heroes.ts";
+import {
+  type IngestContext,
+  type KnownDeviceKeys,
+  pollerKey,
+  standingKey,
+  stateKeyOf,
+  type TypingState,
+} from "#src/state/ingest-context.ts";
+import type { StateRow } from "#src/state/ingest-transaction.ts";
+import { isBareRoom } from "#src/state/room-meta-reducer.ts";
+import type { IngestMemory } from "./ingest-memory.ts";
+
+/** The part of the store that reading a context takes. */
+export type ContextStore = Pick<
+  IngestStore,
+  "loadRooms" | "knownEvents" | "loadState" | "loadHeroEvents" | "loadUserRooms" | "knownUsers"
+>;
+
+/** One polled batch; `createdAfter` is a position that all of its steady events were stored after, if at all. */
+export interface LoadableBatch {
+  batch: PollBatch;
+  createdAfter: StreamPos;
+}
+
+export interface ContextBase {
+  head: StreamPos;
+  maxRoomNid: number;
+  nowMs: number;
+}
+
+interface KnownChunk {
+  batch: PollBatch;
+  section: PolledChunk;
+  meta: RoomMeta;
+}
+
+/** The stored world as far as one group touches it. Everything in it was committed before the group. */
+class GroupContext implements IngestContext {
+  readonly head: StreamPos;
+  readonly maxRoomNid: number;
+  readonly nowMs: number;
+  readonly rooms = new Map<RoomId, RoomMeta>();
+  readonly events = new Set<EventId>();
+  readonly rows = new Map<string, StateRow>();
+  readonly standings = new Map<string, UserRoom>();
+  readonly users = new Set<string>();
+  readonly heroes = new Map<RoomNid, StoredEvent[]>();
+  readonly #memory: IngestMemory;
+
+  constructor(memory: IngestMemory, base: ContextBase) {
+    this.#memory = memory;
+    this.head = base.head;
+    this.maxRoomNid = base.maxRoomNid;
+    this.nowMs = base.nowMs;
+  }
+
+  room(roomId: RoomId): RoomMeta | null {
+    return this.rooms.get(roomId) ?? null;
+  }
+
+  isKnownEvent(eventId: EventId): boolean {
+    return this.events.has(eventId);
+  }
+
+  stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null {
+    return this.rows.get(stateKeyOf(nid, type, stateKey)) ?? null;
+  }
+
+  userRoom(userId: UserId, nid: RoomNid): UserRoom | null {
+    return this.standings.get(standingKey(userId, nid)) ?? null;
+  }
+
+  isKnownUser(userId: string): boolean {
+    return this.users.has(userId);
+  }
+
+  heroEvents(nid: RoomNid): readonly StoredEvent[] {
+    return this.heroes.get(nid) ?? [];
+  }
+
+  receipt(key: string): { eventId: string; ts: number } | undefined {
+    return this.#memory.receipts.get(key);
+  }
+
+  accountDataHash(key: string): string | undefined {
+    return this.#memory.accountHashes.get(key);
+  }
+
+  deviceKeys(userId: UserId, deviceId: DeviceId): KnownDeviceKeys | undefined {
+    return this.#memory.deviceKeys.get(pollerKey(userId, deviceId));
+  }
+
+  typing(nid: RoomNid): TypingState | undefined {
+    return this.#memory.typing.get(nid);
+  }
+}
+
+/** Reads what a group of batches is reduced against: from memory, and what memory lacks in at most one query of each kind. */
+export async function loadContext(
+  store: ContextStore,
+  memory: IngestMemory,
+  batches: readonly LoadableBatch[],
+  base: ContextBase,
+): Promise<IngestContext> {
+  const context = new GroupContext(memory, base);
+  for (const { batch } of batches) memory.users.set(batch.userId, true);
+  await loadRooms(store, memory, batches, context);
+  const chunks = await loadStandingsAndEvents(store, memory, batches, context);
+  await loadRows(store, memory, chunks, context);
+  return context;
+}
+
+async function loadRooms(
+  store: ContextStore,
+  memory: IngestMemory,
+  batches: readonly LoadableBatch[],
+  context: GroupContext,
+): Promise<void> {
+  const missing = new Set<RoomId>();
+  for (const { batch } of batches) {
+    for (const { roomId } of batch.rooms) {
+      const meta = memory.rooms.get(roomId);
+      if (meta === undefined) missing.add(roomId);
+      else context.rooms.set(roomId, meta);
+    }
+  }
+  if (missing.size === 0) return;
+  for (const meta of await store.loadRooms([...missing])) {
+    memory.rooms.set(meta.roomId, meta);
+    context.rooms.set(meta.roomId, meta);
+  }
+}
+
+const isChunk = (section: PolledRoom): section is PolledChunk => section.kind === "join" || section.kind === "leave";
+
+/** Which events, users and standings are known; returns the sections of rooms that are. */
+async function loadStandingsAndEvents(
+  store: ContextStore,
+  memory: IngestMemory,
+  batches: readonly LoadableBatch[],
+  context: GroupContext,
+): Promise<KnownChunk[]> {
+  const chunks: KnownChunk[] = [];
+  const events = new Set<EventId>();
+  const users = new Set<string>();
+  const standings = new Map<string, { userId: UserId; nid: RoomNid }>();
+
+  const wantStanding = (userId: UserId, nid: RoomNid): UserRoom | null => {
+    const key = standingKey(userId, nid);
+    const known = memory.standings.get(key);
+    if (known === undefined) standings.set(key, { userId, nid });
+    else if (known !== null) context.standings.set(key, known);
+    return known ?? null;
+  };
+  const wantMember = (event: EventFields, meta: RoomMeta | undefined): void => {
+    const { stateKey } = event;
+    if (event.type !== "m.room.member" || stateKey === null || !stateKey.startsWith("@")) return;
+    const isKnown = memory.users.get(stateKey);
+    if (isKnown === false) return;
+    if (isKnown === true) context.users.add(stateKey);
+    else users.add(stateKey);
+    if (meta !== undefined) wantStanding(stateKey as UserId, meta.nid);
+  };
+
+  for (const { batch, createdAfter } of batches) {
+    const isRecent = createdAfter >= memory.events.floor;
+    for (const section of batch.rooms) {
+      const meta = context.rooms.get(section.roomId);
+      const standing = meta === undefined ? null : wantStanding(batch.userId, meta.nid);
+      if (!isChunk(section)) continue;
+      const isStored = meta !== undefined && !isBareRoom(meta);
+      if (isStored) chunks.push({ batch, section, meta });
+      const isSurelyNew = isRecent && isSteadyChunk(section, batch.userId, batch.isFirstSync, standing);
+      for (const list of [section.state, section.timeline]) {
+        for (const event of list) {
+          if (isStored && memory.events.has(event.id)) {
+            context.events.add(event.id);
+            if (!section.isStateAfter) continue;
+          } else if (isStored && !isSurelyNew) events.add(event.id);
+          wantMember(event, meta);
+        }
+      }
+    }
+  }
+
+  const [knownEvents, knownUsers, userRooms] = await Promise.all([
+    events.size === 0 ? [] : store.knownEvents([...events]),
+    users.size === 0 ? [] : store.knownUsers([...users]),
+    standings.size === 0 ? [] : store.loadUserRooms([...standings.values()]),
+  ]);
+  for (const id of knownEvents) {
+    context.events.add(id);
+    memory.events.remember(id);
+  }
+  for (const userId of users) memory.users.set(userId, false);
+  for (const userId of knownUsers) {
+    memory.users.set(userId, true);
+    context.users.add(userId);
+  }
+  for (const key of standings.keys()) memory.standings.set(key, null);
+  for (const standing of userRooms) {
+    const key = standingKey(standing.userId, standing.nid);
+    memory.standings.set(key, standing);
+    context.standings.set(key, standing);
+  }
+  return chunks;
+}
+
+/** Current state that the sections may change, and members to stand in for heroes that leave. */
+async function loadRows(
+  store: ContextStore,
+  memory: IngestMemory,
+  chunks: readonly KnownChunk[],
+  context: GroupContext,
+): Promise<void> {
+  const keys = new Map<string, { nid: RoomNid; type: string; stateKey: string }>();
+  const changedMembers = new Map<RoomNid, { meta: RoomMeta; userIds: Set<string> }>();
+
+  const wantRow = (nid: RoomNid, type: string, stateKey: string): void => {
+    const key = stateKeyOf(nid, type, stateKey);
+    const known = memory.rows.get(key);
+    if (known === undefined) keys.set(key, { nid, type, stateKey });
+    else if (known !== null) context.rows.set(key, known);
+  };
+
+  for (const { batch, section, meta } of chunks) {
+    const standing = context.userRoom(batch.userId, meta.nid);
+    if (standing?.membership !== "join" || section.kind === "leave") wantRow(meta.nid, "m.room.member", batch.userId);
+    for (const list of [section.state, section.timeline]) {
+      for (const event of list) {
+        if (event.stateKey === null) continue;
+        if (!section.isStateAfter && context.isKnownEvent(event.id)) continue;
+        wantRow(meta.nid, event.type, event.stateKey);
+        if (event.type !== "m.room.member") continue;
+        const changed = changedMembers.get(meta.nid) ?? { meta, userIds: new Set() };
+        changed.userIds.add(event.stateKey);
+        changedMembers.set(meta.nid, changed);
+      }
+    }
+  }
+
+  const heroRooms: RoomNid[] = [];
+  let changedCount = 0;
+  for (const { meta, userIds } of changedMembers.values()) {
+    if (!needsBackfill(meta, (userId) => userIds.has(userId))) continue;
+    heroRooms.push(meta.nid);
+    changedCount = Math.max(changedCount, userIds.size);
+  }
+
+  const [rows, heroes] = await Promise.all([
+    keys.size === 0 ? [] : store.loadState([...keys.values()]),
+    // Whoever changed is no longer at its stored place: that many more are read.
+    heroRooms.length === 0 ? [] : store.loadHeroEvents(heroRooms, HERO_LIMIT + changedCount),
+  ]);
+  for (const key of keys.keys()) memory.rows.set(key, null);
+  for (const row of rows) {
+    const key = stateKeyOf(row.nid, row.type, row.stateKey);
+    memory.rows.set(key, row);
+    context.rows.set(key, row);
+  }
+  for (const event of heroes) {
+    const room = context.heroes.get(event.nid);
+    if (room === undefined) context.heroes.set(event.nid, [event]);
+    else room.push(event);
+  }
+}

@@ -1,0 +1,74 @@
+import type { StreamPos } from "#src/protocol/ids.ts";
+import type { Reduction } from "#src/state/ingest-reducer.ts";
+import type { TracedStep } from "./ingest-tracing.ts";
+import { quarantined, splitBatch, type Work } from "./work.ts";
+
+/** Batches that are reduced, committed and sent on as one. */
+export interface Group {
+  id: number;
+  works: readonly Work[];
+  reduction: Reduction | null;
+  /** Attempts that failed for want of a database, and because of what is in the group. */
+  outages: number;
+  faults: number;
+  /** Writes tokens that came with nothing else. */
+  isFlush: boolean;
+  isCommitting: boolean;
+  isApplied: boolean;
+  startedMs: number;
+  step: TracedStep | null;
+}
+
+/** A group as it starts. */
+export const newGroup = (id: number, works: readonly Work[], isFlush: boolean, startedMs: number): Group => ({
+  id,
+  works,
+  reduction: null,
+  outages: 0,
+  faults: 0,
+  isFlush,
+  isCommitting: false,
+  isApplied: false,
+  startedMs,
+  step: null,
+});
+
+/** What to do with a group that failed. */
+export type Recovery =
+  /** It went through after all, only the answer was lost. */
+  | "take-as-stored"
+  /** Nothing was written: the same transaction again. */
+  | "commit-again"
+  /** Read and reduce it anew. */
+  | "reduce-again"
+  /** The same, trusting nothing that is remembered. */
+  | "forget-and-reduce"
+  /** Something in it cannot be stored. */
+  | "isolate";
+
+/** Decides by where the database stands (`head`) and where it was thought to stand (`expected`) when the group began. */
+export function recover(group: Group, head: StreamPos, expected: StreamPos): Recovery {
+  const committed = group.isCommitting ? (group.reduction?.transaction.head ?? null) : null;
+  if (committed !== null && committed !== expected && head === committed) return "take-as-stored";
+  if (head !== expected) return "forget-and-reduce";
+  if (group.faults === 0) return committed === null ? "reduce-again" : "commit-again";
+  // What is remembered may be at fault: everything is tried once more against the database alone.
+  const isKnownBad = group.works.length === 1 && group.works[0]?.isAlone === true;
+  return group.faults > 1 || isKnownBad ? "isolate" : "forget-and-reduce";
+}
+
+/** What is tried instead of works that cannot be stored together; null when the database refuses even to note their loss. */
+export function narrow(works: readonly Work[]): Work[] | null {
+  const [only] = works;
+  if (only === undefined || works.length > 1) return works.map((work) => Object.assign({}, work, { isAlone: true }));
+  if (only.replaces !== null) return null;
+  const parts = splitBatch(only.batch);
+  if (parts !== null) {
+    only.waiter.openParts += parts.length - 1;
+    return parts.map((batch) => Object.assign({}, only, { batch, isAlone: true }));
+  }
+  const record = quarantined(only.batch, "cannot be stored");
+  // A token that cannot be stored costs a repeated poll after a restart, nothing more.
+  const batch = record ?? { ...only.batch, since: null, rejected: [] };
+  return [{ ...only, batch, isAlone: true, replaces: record === null ? null : only }];
+}

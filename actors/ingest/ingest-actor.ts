@@ -1,0 +1,396 @@
+import { SyncError } from "#src/errors.ts";
+import { type Packed, unpackPollBatch } from "#src/protocol/packed.ts";
+import type { StreamPos } from "#src/protocol/ids.ts";
+import type { Metrics } from "#src/ports/basics.ts";
+import type { IngestStore } from "#src/ports/stores.ts";
+import { pollerKey } from "#src/state/ingest-context.ts";
+import { isOnlySinces, reduceGroup, type Reduction } from "#src/state/ingest-reducer.ts";
+import type { Actor, ActorContext, ActorKind, Reply, StopReason } from "#actors/runtime/actor.ts";
+import { ACTOR_BACKOFF, backoff } from "#actors/runtime/restart.ts";
+import { loadContext } from "./context-loader.ts";
+import { DeferredSinces } from "./deferred-sinces.ts";
+import { fanOut } from "./fan-out.ts";
+import { IngestMemory } from "./ingest-memory.ts";
+import { type Group, narrow, newGroup, recover } from "./group.ts";
+import { inStep, startStep } from "./ingest-tracing.ts";
+import type { BatchApplied, IngestMessage } from "./messages.ts";
+import { noteStored, PollerBook, withoutRepeated } from "./poller-book.ts";
+import { countEvents, type Work } from "./work.ts";
+import { WorkQueue } from "./work-queue.ts";
+
+/** Groups that are committed and not yet applied everywhere; more would only fill the mailboxes of slow hosts. */
+const UNAPPLIED_LIMIT = 8;
+/** A `since` that came with nothing else is written within this time. */
+const SINCE_DELAY_MS = 5_000;
+/** Attempts to reach the database are never further apart. */
+const RETRY_MAX_MS = 5_000;
+/** Left for the host's own drain after this: what is not stored by then is polled again. */
+const DRAIN_MS = 8_000;
+
+/** What the ingest actor needs of the outside. */
+export interface IngestDeps {
+  store: IngestStore;
+  metrics: Metrics;
+  /** Sync hosts that updates go to. */
+  syncHostCount: number;
+}
+
+/** The single writer: groups what pollers bring, stores it in one transaction, and tells the sync hosts in stream order. */
+class IngestActor implements Actor<IngestMessage> {
+  readonly #context: ActorContext<IngestMessage>;
+  readonly #deps: IngestDeps;
+  readonly #queue = new WorkQueue();
+  readonly #book = new PollerBook();
+  readonly #deferred = new DeferredSinces();
+  #memory: IngestMemory | null = null;
+  #head: StreamPos = 0;
+  #maxRoomNid = 0;
+  #headFailures = 0;
+  #lastGroupId = 0;
+  /** Being read, reduced or committed. */
+  #current: Group | null = null;
+  /** Committed, in stream order; answered from the front. */
+  #unapplied: Group[] = [];
+  #isFlushDue = false;
+  #isFlushPlanned = false;
+  #drained: (() => void)[] = [];
+
+  constructor(context: ActorContext<IngestMessage>, deps: IngestDeps) {
+    this.#context = context;
+    this.#deps = deps;
+    deps.metrics.gauge("ingest_waiting_batches", () => this.#queue.size);
+    deps.metrics.gauge("ingest_stream_position", () => this.#head);
+    this.#loadHead();
+  }
+
+  receive(message: IngestMessage): void {
+    switch (message.type) {
+      case "store-batch":
+        return this.#enqueue(message.packed, message.reply);
+      case "poller-stopped": {
+        const poller = pollerKey(message.userId, message.deviceId);
+        this.#memory?.releaseTyping(poller);
+        return this.#book.stopped(poller);
+      }
+      case "load-head":
+        return this.#loadHead();
+      case "head-loaded":
+        return this.#takeHead(message.head, message.maxRoomNid);
+      case "head-failed":
+        return this.#retryHead(message.error);
+      case "group-reduced":
+        return this.#commit(message.groupId, message.reduction);
+      case "group-stored":
+        return this.#finishCommit(message.groupId);
+      case "group-applied":
+        return this.#finishFanOut(message.groupId);
+      case "group-failed":
+        return this.#fail(message.groupId, message.error);
+      case "flush-sinces":
+        this.#isFlushPlanned = false;
+        this.#isFlushDue = true;
+        return this.#pump();
+      case "drain-timeout":
+        this.#context.log.warn({ waiting: this.#queue.size }, "ingest did not drain in time");
+        return this.#endDrain();
+    }
+  }
+
+  drain(): Promise<void> {
+    const drained = new Promise<void>((resolve) => this.#drained.push(resolve));
+    this.#context.after(DRAIN_MS, { type: "drain-timeout" });
+    this.#isFlushDue = true;
+    this.#pump();
+    return drained;
+  }
+
+  stop(_reason: StopReason): void {
+    const groups = [...this.#unapplied, ...(this.#current === null ? [] : [this.#current])];
+    const works = [...groups.flatMap((group) => group.works), ...this.#queue.takeAll()];
+    for (const { waiter } of works) waiter.reply.reject(new SyncError("actor_stopped", "ingest was stopped"));
+    this.#endDrain();
+  }
+
+  // ------------------------------------------------------------ what waits
+
+  #enqueue(packed: Packed, reply: Reply<BatchApplied>): void {
+    const batch = unpackPollBatch(packed);
+    const poller = pollerKey(batch.userId, batch.deviceId);
+    const isFinal = batch.since !== null;
+    const superseded = isFinal ? this.#queue.takeSuperseded(poller) : null;
+    superseded?.waiter.reply.reject(new SyncError("ask_timeout", "a newer poll of the device took this one's place"));
+    this.#queue.add({
+      batch,
+      poller,
+      waiter: { reply, openParts: 1, arrivedMs: this.#context.clock.mono() },
+      bytes: packed.bytes.length + packed.head.length,
+      events: countEvents(batch.rooms),
+      isAlone: false,
+      ...this.#book.arrive(poller, isFinal, superseded),
+      replaces: null,
+      refusals: 0,
+    });
+    this.#pump();
+  }
+
+  /** Starts the next group when nothing is in its way. */
+  #pump(): void {
+    const memory = this.#memory;
+    if (memory === null || this.#current !== null || this.#unapplied.length >= UNAPPLIED_LIMIT) return;
+    const works = this.#queue.takeGroup();
+    const isFlush = works.length === 0 && this.#isFlushDue && this.#deferred.size > 0;
+    if (works.length === 0 && !isFlush) {
+      this.#isFlushDue = false;
+      if (this.#unapplied.length === 0) this.#endDrain();
+      return;
+    }
+    this.#lastGroupId += 1;
+    this.#current = newGroup(this.#lastGroupId, works, isFlush, this.#context.clock.mono());
+    this.#reduce(this.#current, memory);
+  }
+
+  #reduce(group: Group, memory: IngestMemory): void {
+    const { id, works } = group;
+    const loadable = works.map(({ batch, poller }) => ({ batch, createdAfter: this.#book.createdAfter(poller) }));
+    const base = { head: this.#head, maxRoomNid: this.#maxRoomNid, nowMs: this.#context.clock.now() };
+    const batches = works.map((work) => {
+      const toDevice = withoutRepeated(work);
+      return toDevice === work.batch.toDevice ? work.batch : Object.assign({}, work.batch, { toDevice });
+    });
+    group.isCommitting = false;
+    this.#context.pipe(
+      loadContext(this.#deps.store, memory, loadable, base).then((context) => reduceGroup(batches, context)),
+      (reduction) => ({ type: "group-reduced", groupId: id, reduction }),
+      (error) => ({ type: "group-failed", groupId: id, error }),
+    );
+  }
+
+  // ------------------------------------------------------------ commit
+
+  #commit(groupId: number, reduction: Reduction): void {
+    const group = this.#current;
+    if (group?.id !== groupId) return;
+    group.reduction = reduction;
+    const { transaction } = reduction;
+    if (!group.isFlush && isOnlySinces(transaction)) {
+      for (const since of transaction.sinces) this.#deferred.add(since);
+      this.#planFlush();
+      this.#memory?.learn(reduction);
+      this.#current = null;
+      this.#send(group, reduction);
+      return;
+    }
+    // While poison is looked for, nothing else may be in the way.
+    if (group.works[0]?.isAlone !== true) this.#deferred.addTo(transaction);
+    group.isCommitting = true;
+    group.step ??= startStep(
+      "ingest.commit",
+      group.works.map((work) => work.batch.traceparent),
+      { "ingest.batches": group.works.length, "ingest.events": transaction.events.length },
+    );
+    this.#context.pipe(
+      inStep(group.step, () => this.#deps.store.commit(transaction)),
+      () => ({ type: "group-stored", groupId }),
+      (error) => ({ type: "group-failed", groupId, error }),
+    );
+  }
+
+  #finishCommit(groupId: number): void {
+    const group = this.#current;
+    if (group?.id !== groupId || group.reduction === null) return;
+    const { reduction } = group;
+    const { metrics } = this.#deps;
+    group.step?.span.end();
+    this.#head = reduction.transaction.head;
+    this.#maxRoomNid = reduction.learned.maxRoomNid;
+    this.#deferred.stored(reduction.transaction.sinces);
+    this.#memory?.learn(reduction);
+    this.#current = null;
+    metrics.observe("ingest_commit_duration_secs", (this.#context.clock.mono() - group.startedMs) / 1000);
+    this.#send(group, reduction);
+  }
+
+  // ------------------------------------------------------------ fan-out
+
+  #send(group: Group, reduction: Reduction): void {
+    const { updates, counts, transaction } = reduction;
+    const { metrics } = this.#deps;
+    metrics.observe("ingest_group_batches", group.works.length);
+    if (counts.newEvents > 0) metrics.count("ingest_events_total", counts.newEvents, { known: "false" });
+    if (counts.knownEvents > 0) metrics.count("ingest_events_total", counts.knownEvents, { known: "true" });
+    if (counts.rejected > 0) metrics.count("ingest_quarantined_total", counts.rejected);
+    for (const work of group.works) noteStored(work);
+    this.#unapplied.push(group);
+    const hasNews = updates.rooms.length > 0 || updates.users.length > 0;
+    if (!hasNews || this.#deps.syncHostCount === 0) {
+      group.isApplied = true;
+      this.#answer();
+      return;
+    }
+    const step = startStep(
+      "ingest.fan-out",
+      group.works.map((work) => work.batch.traceparent),
+      { "ingest.rooms": updates.rooms.length, "ingest.users": updates.users.length, "sync.pos": transaction.head },
+    );
+    const sentMs = this.#context.clock.mono();
+    this.#context.pipe(
+      fanOut(this.#context, this.#deps.syncHostCount, updates, step).finally(() => {
+        step?.span.end();
+        metrics.observe("ingest_fan_out_duration_secs", (this.#context.clock.mono() - sentMs) / 1000);
+      }),
+      () => ({ type: "group-applied", groupId: group.id }),
+      () => ({ type: "group-applied", groupId: group.id }),
+    );
+    this.#pump();
+  }
+
+  #finishFanOut(groupId: number): void {
+    const group = this.#unapplied.find(({ id }) => id === groupId);
+    if (group !== undefined) group.isApplied = true;
+    this.#answer();
+  }
+
+  /** Answers pollers in stream order: what a poller brought is applied, and so is everything it may have repeated. */
+  #answer(): void {
+    let done = 0;
+    for (const group of this.#unapplied) {
+      if (!group.isApplied) break;
+      done += 1;
+      for (const work of group.works) {
+        const { waiter } = work;
+        waiter.openParts -= 1;
+        if (waiter.openParts > 0) continue;
+        this.#book.answered(work, this.#head, this.#context.clock.mono() - waiter.arrivedMs);
+        waiter.reply.resolve({ pos: group.reduction?.transaction.head ?? this.#head });
+      }
+    }
+    this.#unapplied = this.#unapplied.slice(done);
+    this.#pump();
+  }
+
+  // ------------------------------------------------------------ failures
+
+  /** The group stays; what to do about it depends on where the database stands, which is asked for first. */
+  #fail(groupId: number, error: SyncError): void {
+    const group = this.#current;
+    if (group?.id !== groupId) return;
+    if (error.code === "storage_unavailable") group.outages += 1;
+    else group.faults += 1;
+    this.#deps.metrics.count("ingest_failures_total", 1, { code: error.code });
+    this.#context.log.warn(
+      {
+        code: error.code,
+        reason: error.cause instanceof Error ? error.cause.name : error.message,
+        batches: group.works.length,
+        outages: group.outages,
+        faults: group.faults,
+      },
+      "group not stored",
+    );
+    if (error.code === "storage_unavailable") this.#context.after(this.#delay(group.outages), { type: "load-head" });
+    else this.#loadHead();
+  }
+
+  #loadHead(): void {
+    this.#context.pipe(
+      this.#deps.store.loadHead(),
+      ({ head, maxRoomNid }) => ({ type: "head-loaded", head, maxRoomNid }),
+      (error) => ({ type: "head-failed", error }),
+    );
+  }
+
+  #retryHead(error: SyncError): void {
+    this.#headFailures += 1;
+    this.#context.log.warn({ code: error.code, attempt: this.#headFailures }, "stream position not read");
+    this.#context.after(this.#delay(this.#headFailures), { type: "load-head" });
+  }
+
+  #takeHead(head: StreamPos, maxRoomNid: number): void {
+    this.#headFailures = 0;
+    const group = this.#current;
+    if (group === null) {
+      this.#head = head;
+      this.#maxRoomNid = maxRoomNid;
+      this.#memory ??= new IngestMemory(head);
+      this.#pump();
+      return;
+    }
+    const recovery = recover(group, head, this.#head);
+    this.#head = head;
+    this.#maxRoomNid = maxRoomNid;
+    switch (recovery) {
+      case "take-as-stored":
+        return this.#finishCommit(group.id);
+      case "isolate":
+        return this.#isolate(group);
+      case "commit-again":
+        if (group.reduction !== null) this.#commit(group.id, group.reduction);
+        return;
+      case "forget-and-reduce":
+        this.#memory?.clear(head);
+        break;
+      case "reduce-again":
+        break;
+    }
+    if (this.#memory !== null) this.#reduce(group, this.#memory);
+  }
+
+  /** Poison is narrowed down: batches alone, then halves of one, until what is left is given up and kept for inspection. */
+  #isolate(group: Group): void {
+    group.step?.span.end();
+    const [first] = group.works;
+    if (group.isFlush || first === undefined) {
+      this.#context.log.error({ sinces: this.#deferred.size }, "tokens not stored");
+      this.#deferred.clear();
+    } else {
+      const works = narrow(group.works);
+      if (works === null) return this.#waitForSense(group, first);
+      if (works[0]?.replaces !== null) this.#logQuarantine(first);
+      this.#queue.addAlone(works);
+    }
+    this.#current = null;
+    this.#pump();
+  }
+
+  /** Not even the note that something was given up can be stored: so it is not the data that is wrong, and nothing is given up. */
+  #waitForSense(group: Group, { replaces }: Work): void {
+    if (replaces === null) return;
+    const work = { ...replaces, refusals: replaces.refusals + 1 };
+    this.#current = { ...newGroup(group.id, [work], false, group.startedMs), outages: work.refusals };
+    this.#context.log.error({ attempt: work.refusals }, "database refuses everything");
+    this.#context.after(this.#delay(work.refusals), { type: "load-head" });
+  }
+
+  #logQuarantine({ batch }: Work): void {
+    this.#context.log.error({ user_id: batch.userId, room_id: batch.rooms[0]?.roomId }, "data quarantined");
+  }
+
+  /** Never immediate: a database that has just gone is not back at once. */
+  #delay(attempt: number): number {
+    return Math.min(RETRY_MAX_MS, backoff(ACTOR_BACKOFF, attempt + 1, this.#context.rng));
+  }
+
+  // ------------------------------------------------------------ tokens and the end
+
+  #planFlush(): void {
+    if (this.#isFlushPlanned || this.#deferred.size === 0) return;
+    this.#isFlushPlanned = true;
+    this.#context.after(SINCE_DELAY_MS, { type: "flush-sinces" });
+  }
+
+  #endDrain(): void {
+    for (const resolve of this.#drained) resolve();
+    this.#drained = [];
+  }
+}
+
+/** How a host runs the ingest actor. Its senders wait for their answers, so its mailbox needs no bound. */
+export function ingestKind(deps: IngestDeps): ActorKind<IngestMessage> {
+  return {
+    factory: (context) => new IngestActor(context, deps),
+    mailboxLimit: "unbounded",
+    onCrash: "restart",
+    // Nothing works without it: a host in which it keeps crashing is better replaced.
+    restartBudget: { intensity: 10, periodMs: 60_000 },
+  };
+}

@@ -1,0 +1,47 @@
+import {
+  type Attributes,
+  context,
+  isSpanContextValid,
+  ROOT_CONTEXT,
+  type Span,
+  trace,
+  TraceFlags,
+} from "@opentelemetry/api";
+import type { Context, Link } from "@opentelemetry/api";
+
+/** The span context that a poller sent along; null when it is none, or nobody records it. */
+function linkOf(traceparent: string | null): Link | null {
+  if (traceparent === null || traceparent.length !== 55 || !traceparent.endsWith("-01")) return null;
+  const span = {
+    traceId: traceparent.slice(3, 35),
+    spanId: traceparent.slice(36, 52),
+    traceFlags: TraceFlags.SAMPLED,
+    isRemote: true,
+  };
+  return isSpanContextValid(span) ? { context: span } : null;
+}
+
+/** A span that may be recording, and the context for what is done inside it. */
+export interface TracedStep {
+  span: Span;
+  context: Context;
+}
+
+/** Starts a span in the trace of the first poll that is recorded, linked to the others; null when none is. */
+export function startStep(
+  name: "ingest.commit" | "ingest.fan-out",
+  traceparents: readonly (string | null)[],
+  attributes: Attributes,
+): TracedStep | null {
+  const links = traceparents.map(linkOf).filter((link) => link !== null);
+  const [parent] = links;
+  if (parent === undefined) return null;
+  const parentContext = trace.setSpanContext(ROOT_CONTEXT, parent.context);
+  const span = trace.getTracer("glissade.ingest").startSpan(name, { attributes, links: links.slice(1) }, parentContext);
+  return { span, context: trace.setSpan(parentContext, span) };
+}
+
+/** Runs `work` inside the step, if there is one. */
+export function inStep<T>(step: TracedStep | null, work: () => T): T {
+  return step === null ? work() : context.with(step.context, work);
+}

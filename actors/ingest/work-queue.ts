@@ -1,0 +1,74 @@
+import { isBulk, type Work } from "./work.ts";
+
+/** A group's bounds: what one transaction, its memory and the hosts it is sent to can take without stalling others. */
+const GROUP_BYTES = 4 * 1024 * 1024;
+const GROUP_EVENTS = 20_000;
+/** Pieces of first syncs in a group beside live batches, and without any. */
+const BULK_BESIDE_LIVE = 1;
+const BULK_ALONE = 2;
+
+/** Batches that wait to be stored. Live ones go before pieces of first syncs; parts of a failed batch before both, alone. */
+export class WorkQueue {
+  #alone: Work[] = [];
+  #live: Work[] = [];
+  #bulk: Work[] = [];
+
+  get size(): number {
+    return this.#alone.length + this.#live.length + this.#bulk.length;
+  }
+
+  add(work: Work): void {
+    (isBulk(work) ? this.#bulk : this.#live).push(work);
+  }
+
+  /** Parts of a failed group, to be done next and in this order. */
+  addAlone(works: readonly Work[]): void {
+    this.#alone = [...works, ...this.#alone];
+  }
+
+  /** Takes out a waiting batch with a `since` of the same poller, which a newer one makes pointless. */
+  takeSuperseded(poller: string): Work | null {
+    const queue = [this.#live, this.#bulk].find((works) => works.some((work) => isFinalOf(work, poller)));
+    if (queue === undefined) return null;
+    const [work] = queue.splice(
+      queue.findIndex((candidate) => isFinalOf(candidate, poller)),
+      1,
+    );
+    return work ?? null;
+  }
+
+  takeAll(): Work[] {
+    const all = [...this.#alone, ...this.#live, ...this.#bulk];
+    this.#alone = [];
+    this.#live = [];
+    this.#bulk = [];
+    return all;
+  }
+
+  /** The next group; empty when nothing waits. */
+  takeGroup(): Work[] {
+    const alone = this.#alone.shift();
+    if (alone !== undefined) return [alone];
+    const group: Work[] = [];
+    const room = { bytes: GROUP_BYTES, events: GROUP_EVENTS };
+    this.#live = takeInto(group, this.#live, this.#live.length, room);
+    this.#bulk = takeInto(group, this.#bulk, group.length > 0 ? BULK_BESIDE_LIVE : BULK_ALONE, room);
+    return group;
+  }
+}
+
+const isFinalOf = (work: Work, poller: string): boolean => work.poller === poller && work.batch.since !== null;
+
+/** Moves at most `count` works that fit into `group`, the first one in any case; returns what stays. */
+function takeInto(group: Work[], queue: Work[], count: number, room: { bytes: number; events: number }): Work[] {
+  let taken = 0;
+  for (const work of queue) {
+    const fits = work.bytes <= room.bytes && work.events <= room.events;
+    if (taken === count || (!fits && group.length > 0)) break;
+    group.push(work);
+    room.bytes -= work.bytes;
+    room.events -= work.events;
+    taken += 1;
+  }
+  return queue.slice(taken);
+}
