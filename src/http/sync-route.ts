@@ -7,7 +7,7 @@ import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { SyncAnswer, SyncGateway } from "#src/ports/gateway.ts";
 import { readAccessToken } from "./access-token.ts";
 import { readJsonBody } from "./read-json-body.ts";
-import { errorReply, syncReply } from "./reply.ts";
+import { errorReply, preflightReply, syncReply } from "./reply.ts";
 import { logRequest, measureRequest, newRecord } from "./request-log.ts";
 import type { RequestRecord } from "./request-log.ts";
 import { readSyncTimeout } from "./sync-timeout.ts";
@@ -45,7 +45,9 @@ export function syncRoutes(deps: SyncRouteDeps) {
     .all(v3, refuseMethod);
 }
 
-const refuseMethod = (): Response => errorReply(new SyncError("method_not_allowed", "use POST"));
+/** `all` is nearer than the app's own `OPTIONS` route, so it has to know it. */
+const refuseMethod = ({ request }: { request: Request }): Response =>
+  request.method === "OPTIONS" ? preflightReply() : errorReply(new SyncError("method_not_allowed", "use POST"));
 
 /** The HTTP border: whatever happens inside becomes a reply, one log line, metrics and a span. */
 function answerSync(deps: SyncRouteDeps, path: string, request: Request, query: SyncQuery): Promise<Response> {

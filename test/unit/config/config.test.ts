@@ -151,9 +151,9 @@ describe("readConfig", () => {
     expect(problems({ ...SERVER, SYNCV3_DB_FILE: "/e", SYNCV3_SECRET: "0123456789abcdef" }, { "/e": "\n" })).toEqual([
       "SYNCV3_DB_FILE",
     ]);
-    expect(problems({ ...SERVER, SYNCV3_SECRET: "0123456789abcdef", SYNCV3_SECRET_FILE: "/s" }, { "/s": "x" })).toEqual([
-      "SYNCV3_SECRET",
-    ]);
+    expect(problems({ ...SERVER, SYNCV3_SECRET: "0123456789abcdef", SYNCV3_SECRET_FILE: "/s" }, { "/s": "x" })).toEqual(
+      ["SYNCV3_SECRET"],
+    );
   });
 
   test("[CFG-7] PostgreSQL needs a secret, the embedded database does not", () => {
