@@ -1,5 +1,5 @@
 import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 const ROOT = join(import.meta.dir, "..");
@@ -29,7 +29,7 @@ function version(): string {
   throw new Error("package.json has no version");
 }
 
-const outfile = join(ROOT, values.outfile);
+const outfile = resolve(ROOT, values.outfile);
 mkdirSync(join(outfile, ".."), { recursive: true });
 const command = [
   process.execPath,

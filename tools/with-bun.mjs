@@ -92,8 +92,9 @@ function readStamp() {
   }
 }
 
-/** Running needs the dependencies, testing the development ones too. */
-function ensureDependencies(bun, scope) {
+/** Running needs the dependencies, testing the development ones too; what a developer has installed stays. */
+function ensureDependencies(bun, needed) {
+  const scope = existsSync(join(ROOT, "node_modules", "typescript")) ? "all" : needed;
   const hash = createHash("sha256");
   for (const name of ["package.json", "bun.lock"]) hash.update(readFileSync(join(ROOT, name)));
   const wanted = hash.digest("hex");
