@@ -122,7 +122,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#workFailed(message.workId, message.error);
         return;
       case "poll-timeout":
-        if (this.#current?.command.requestId === message.requestId && this.#current.phase === "parked") this.#answerNow();
+        if (this.#current?.command.requestId === message.requestId && this.#current.phase === "parked")
+          this.#answerNow();
         return;
       case "flush-cursors":
         this.#isFlushScheduled = false;
@@ -189,7 +190,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const awake = this.#awake;
     if (awake === null || (awake.incarnation === claims.incarnation && isOtherLife(awake, claims))) this.#loadStored();
-    else if (awake.incarnation !== claims.incarnation) this.#reject(new SyncError("unknown_pos", "connection was started over"));
+    else if (awake.incarnation !== claims.incarnation)
+      this.#reject(new SyncError("unknown_pos", "connection was started over"));
     else this.#process(current, claims.seq, this.#link);
   }
 
@@ -451,7 +453,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   #workFailed(workId: number, error: SyncError): void {
     this.#savedRow = { text: "", atMs: 0 };
-    if (workId === BACKGROUND_WORK) this.#context.log.warn({ code: error.code }, "connection could not be written behind");
+    if (workId === BACKGROUND_WORK)
+      this.#context.log.warn({ code: error.code }, "connection could not be written behind");
     else if (workId === LOAD_WORK) this.#reject(error);
     else if (this.#work?.id === workId || this.#saving?.id === workId) this.#fail(error);
   }

@@ -40,10 +40,7 @@ export class ConnectionData implements RoomData {
   }
 
   receiptsAfter(nid: RoomNid, after: StreamPos, userId: string): StoredReceipt[] {
-    return this.#receipts(
-      nid,
-      (receipt) => receipt.pos > after && (!receipt.isPrivate || receipt.userId === userId),
-    );
+    return this.#receipts(nid, (receipt) => receipt.pos > after && (!receipt.isPrivate || receipt.userId === userId));
   }
 
   typing(nid: RoomNid): { json: Uint8Array; userIds: readonly string[] } | null {

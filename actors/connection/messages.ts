@@ -34,7 +34,12 @@ export type ConnectionFeed =
   | { type: "user-ready"; link: UserLink }
   | { type: "user-failed"; error: SyncError }
   /** `rooms`: with bits of `DIRTY`; `bits`: of `DIRTY_USER`. */
-  | { type: "updates-applied"; pos: StreamPos; rooms: readonly (readonly [nid: RoomNid, bits: number])[]; bits: number };
+  | {
+      type: "updates-applied";
+      pos: StreamPos;
+      rooms: readonly (readonly [nid: RoomNid, bits: number])[];
+      bits: number;
+    };
 
 export type ConnectionEvent =
   | { type: "stored-loaded"; stored: StoredConnection | null }

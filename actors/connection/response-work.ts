@@ -88,7 +88,8 @@ export class ResponseWork {
       (nid) => this.#entries.timelineIds(nid),
       (pos) => this.#deps.toDeviceToken.make(pos),
     );
-    const hasData = rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
+    const hasData =
+      rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
     return { draft: this.#draft, entries: this.#entries, rooms, extensions, hasData };
   }
 
@@ -115,11 +116,11 @@ export class ResponseWork {
     if (!enabled || device === null) return null;
     const after = this.#deps.toDeviceToken.read(since) ?? 0;
     if (device.toDevicePos <= after) return null;
-    return this.#deps.reader
-      .loadToDevice(this.#user.userId, this.#deviceId, after, Math.min(limit, MAX_TO_DEVICE))
-      .then((messages) => {
-        this.#toDevice = messages;
-      });
+    return this.#loadToDevice(after, Math.min(limit, MAX_TO_DEVICE));
+  }
+
+  async #loadToDevice(after: StreamPos, limit: number): Promise<void> {
+    this.#toDevice = await this.#deps.reader.loadToDevice(this.#user.userId, this.#deviceId, after, limit);
   }
 
   #device(): DeviceData | null {

@@ -3,7 +3,7 @@ import type { StateNeed } from "#src/protocol/engine/room-entries.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";
-import type { RoomReader } from "#src/ports/stores.ts";
+import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
 import { RoomCache } from "./room-cache.ts";
 
 /** Timelines are read at least this deep: the next client asks for no fewer. */
@@ -37,7 +37,7 @@ export class RoomDirectory {
   #useCount = 0;
   #loadsSinceSweep = 0;
   readonly #holds = new Set<{ fromUse: number }>();
-  #waiting: { pos: StreamPos; then: () => void }[] = [];
+  #waiting: { pos: StreamPos; callback: () => void }[] = [];
 
   constructor(reader: RoomReader, budgetBytes: number) {
     this.#reader = reader;
@@ -63,9 +63,9 @@ export class RoomDirectory {
   }
 
   /** Calls back once every commit up to `pos` is applied: at once, or within a later `apply`. */
-  whenAt(pos: StreamPos, then: () => void): void {
-    if (this.#head >= pos) then();
-    else this.#waiting.push({ pos, then });
+  whenAt(pos: StreamPos, callback: () => void): void {
+    if (this.#head >= pos) callback();
+    else this.#waiting.push({ pos, callback });
   }
 
   /** From here on commits are remembered until `endLoad`, so that none falls between a read and its use. */
@@ -96,7 +96,8 @@ export class RoomDirectory {
     }
     const missed = this.#log.filter((batch) => batch.toPos > head);
     for (const batch of missed) {
-      for (const update of batch.rooms) if (added.has(update.nid)) this.#rooms.get(update.nid)?.apply(update, copyEvent);
+      for (const update of batch.rooms)
+        if (added.has(update.nid)) this.#rooms.get(update.nid)?.apply(update, copyEvent);
     }
     return missed;
   }
@@ -170,18 +171,13 @@ export class RoomDirectory {
       return since === null ? !room.hasTimeline(limit) : !room.covers(since);
     });
     if (missing.length === 0) return null;
-    return this.#reader
-      .loadTimelines(
-        missing.map(({ nid, limit, since }) => ({
-          nid,
-          upTo: Number.MAX_SAFE_INTEGER,
-          limit: Math.max(limit, since === null ? MIN_TIMELINE_READ : DELTA_READ),
-        })),
-      )
-      .then((chunks) => {
-        for (const chunk of chunks) this.#rooms.get(chunk.nid)?.setTimeline(chunk);
-        this.#enforceBudget();
-      });
+    return this.#readTimelines(
+      missing.map(({ nid, limit, since }) => ({
+        nid,
+        upTo: Number.MAX_SAFE_INTEGER,
+        limit: Math.max(limit, since === null ? MIN_TIMELINE_READ : DELTA_READ),
+      })),
+    );
   }
 
   /** Brings selected state and members into memory; null when they are there already. */
@@ -196,22 +192,31 @@ export class RoomDirectory {
       if (entries.length > 0) queries.push({ nid, entries });
     }
     if (queries.length === 0) return null;
-    return this.#reader.loadState(queries).then((events) => {
-      const byRoom = Map.groupBy(events, (event) => event.nid);
-      for (const { nid, entries } of queries) this.#rooms.get(nid)?.setState(entries, byRoom.get(nid) ?? []);
-      this.#enforceBudget();
-    });
+    return this.#readState(queries);
   }
 
   /** Brings receipts into memory; null when they are there already. */
   ensureReceipts(nids: readonly RoomNid[]): Promise<void> | null {
     const missing = nids.filter((nid) => this.#use(nid)?.hasReceipts === false);
     if (missing.length === 0) return null;
-    return this.#reader.loadReceipts(missing).then((receipts) => {
-      const byRoom = Map.groupBy(receipts, (receipt) => receipt.nid);
-      for (const nid of missing) this.#rooms.get(nid)?.setReceipts(byRoom.get(nid) ?? []);
-      this.#enforceBudget();
-    });
+    return this.#readReceipts(missing);
+  }
+
+  async #readTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<void> {
+    for (const chunk of await this.#reader.loadTimelines(queries)) this.#rooms.get(chunk.nid)?.setTimeline(chunk);
+    this.#enforceBudget();
+  }
+
+  async #readState(queries: readonly StateQuery[]): Promise<void> {
+    const byRoom = Map.groupBy(await this.#reader.loadState(queries), (event) => event.nid);
+    for (const { nid, entries } of queries) this.#rooms.get(nid)?.setState(entries, byRoom.get(nid) ?? []);
+    this.#enforceBudget();
+  }
+
+  async #readReceipts(nids: readonly RoomNid[]): Promise<void> {
+    const byRoom = Map.groupBy(await this.#reader.loadReceipts(nids), (receipt) => receipt.nid);
+    for (const nid of nids) this.#rooms.get(nid)?.setReceipts(byRoom.get(nid) ?? []);
+    this.#enforceBudget();
   }
 
   /** An earlier incarnation of a user actor that crashed gets no more feeds. */
@@ -225,7 +230,7 @@ export class RoomDirectory {
     const ready = this.#waiting.filter(({ pos }) => pos <= head);
     if (ready.length === 0) return;
     this.#waiting = this.#waiting.filter(({ pos }) => pos > head);
-    for (const { then } of ready) then();
+    for (const { callback } of ready) callback();
   }
 
   #join(nid: RoomNid, user: DirectoryUser): void {

@@ -146,14 +146,7 @@ export class LiveUser implements World {
   ensureAccountData(nids: readonly (RoomNid | 0)[]): Promise<void> | null {
     const missing = nids.filter((nid) => !this.#accountData.has(nid));
     if (missing.length === 0) return null;
-    return this.#reader.loadAccountData(this.userId, missing, 0).then((rows) => {
-      for (const nid of missing) if (!this.#accountData.has(nid)) this.#accountData.set(nid, new Map());
-      for (const { roomNid, type, json, pos } of rows) {
-        const room = this.#accountData.get(roomNid);
-        const known = room?.get(type);
-        if (known === undefined || known.pos < pos) room?.set(type, { json, pos });
-      }
-    });
+    return this.#readAccountData(missing);
   }
 
   accountData(nid: RoomNid | 0, after: StreamPos): Uint8Array[] {
@@ -170,9 +163,7 @@ export class LiveUser implements World {
   ensureDevice(deviceId: DeviceId): Promise<void> | null {
     const device = this.#liveDevice(deviceId);
     if (device.snapshot !== null) return null;
-    return this.#reader.loadDevice(this.userId, deviceId).then((snapshot) => {
-      device.snapshot = snapshot;
-    });
+    return this.#readDevice(device, deviceId);
   }
 
   /** The client has everything up to `pos`: deletes it; null when there is nothing to delete. */
@@ -194,6 +185,20 @@ export class LiveUser implements World {
       deviceLists: device.snapshot.deviceLists.filter((change) => change.pos > pos),
     };
     return this.#reader.deleteDeviceLists(this.userId, deviceId, pos);
+  }
+
+  async #readAccountData(nids: readonly (RoomNid | 0)[]): Promise<void> {
+    const rows = await this.#reader.loadAccountData(this.userId, nids, 0);
+    for (const nid of nids) if (!this.#accountData.has(nid)) this.#accountData.set(nid, new Map());
+    for (const { roomNid, type, json, pos } of rows) {
+      const room = this.#accountData.get(roomNid);
+      const known = room?.get(type);
+      if (known === undefined || known.pos < pos) room?.set(type, { json, pos });
+    }
+  }
+
+  async #readDevice(device: LiveDevice, deviceId: DeviceId): Promise<void> {
+    device.snapshot = await this.#reader.loadDevice(this.userId, deviceId);
   }
 
   #liveDevice(deviceId: DeviceId): LiveDevice {
@@ -225,7 +230,8 @@ export class LiveUser implements World {
     if (room.timeline.length > 0 || room.state.length > 0) mark(room.nid, DIRTY.event);
     if (room.isReset) mark(room.nid, DIRTY.reset);
     if (room.typing !== null) mark(room.nid, DIRTY.typing);
-    if (room.receipts.some(({ isPrivate, userId }) => !isPrivate || userId === this.userId)) mark(room.nid, DIRTY.receipt);
+    if (room.receipts.some(({ isPrivate, userId }) => !isPrivate || userId === this.userId))
+      mark(room.nid, DIRTY.receipt);
     for (const event of [...room.timeline, ...room.state]) {
       if (event.type === "m.space.child" && event.stateKey !== null) this.#markChildren([event.stateKey], mark);
     }

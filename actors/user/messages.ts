@@ -7,8 +7,7 @@ import type { Address } from "#actors/runtime/actor.ts";
 /** From connections of the same host. */
 export type UserCommand =
   /** Answered by `user-ready` or `user-failed` to the connection, once the device's first sync is stored. */
-  | { type: "attach"; deviceId: DeviceId; connection: Address }
-  | { type: "detach"; connection: Address };
+  { type: "attach"; deviceId: DeviceId; connection: Address } | { type: "detach"; connection: Address };
 
 /** From the host's directory, in stream order. */
 export type UserFeed = {

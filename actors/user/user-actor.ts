@@ -176,13 +176,20 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
     const missed = this.#deps.directory.addUser(
       this,
       snapshot.head,
-      snapshot.rooms.map(({ standing, meta }) => ({ nid: standing.nid, isJoined: standing.membership === "join", meta })),
+      snapshot.rooms.map(({ standing, meta }) => ({
+        nid: standing.nid,
+        isJoined: standing.membership === "join",
+        meta,
+      })),
     );
     this.#user = user;
     for (const batch of missed) {
       const own = batch.users.find(({ userId }) => userId === this.userId) ?? null;
       const nids = new Set(user.roomNids());
-      user.apply(batch.rooms.filter(({ nid }) => nids.has(nid)), own);
+      user.apply(
+        batch.rooms.filter(({ nid }) => nids.has(nid)),
+        own,
+      );
     }
     this.#progress = new UserProgress(this.#deps.directory, Math.max(snapshot.head, missed.at(-1)?.toPos ?? 0));
     this.#endLoad();

@@ -71,7 +71,9 @@ export class SdkClient {
   messages(roomId: string, sender: string): string[] {
     const events = this.client.getRoom(roomId)?.getLiveTimeline().getEvents() ?? [];
     return events
-      .filter((event) => event.getSender() === sender && ["m.room.message", "m.room.encrypted"].includes(event.getType()))
+      .filter(
+        (event) => event.getSender() === sender && ["m.room.message", "m.room.encrypted"].includes(event.getType()),
+      )
       .map((event) => (event.getType() === "m.room.message" ? String(event.getContent()["body"]) : "?"));
   }
 

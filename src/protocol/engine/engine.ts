@@ -1,7 +1,14 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
 import type { ListOp } from "../list-ops.ts";
 import type { SyncRequest } from "../request.ts";
-import { combineConfigs, EMPTY_PARAMS, mergeRequest, type ListParams, type RoomConfig, type StickyParams } from "../sticky.ts";
+import {
+  combineConfigs,
+  EMPTY_PARAMS,
+  mergeRequest,
+  type ListParams,
+  type RoomConfig,
+  type StickyParams,
+} from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
 import type { CursorSnapshot } from "./proof.ts";
 import { provenExtensions, provenRooms } from "./proof.ts";
@@ -69,7 +76,8 @@ export class ConnectionEngine {
     this.isFirst = false;
     this.streamPos = claim.streamPos;
     for (const [nid, sinceSeq] of provenRooms(snapshot, claim)) {
-      if (world.standing(nid)?.membership === "join") this.synced.set(nid, { sinceSeq, head: null, lazyMembers: new Set() });
+      if (world.standing(nid)?.membership === "join")
+        this.synced.set(nid, { sinceSeq, head: null, lazyMembers: new Set() });
     }
     for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
       if (isExtensionName(name)) this.#extensionsSince.set(name, sinceSeq);
@@ -82,7 +90,8 @@ export class ConnectionEngine {
     for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
     for (const nid of this.visibleRooms()) {
       // A change while nobody watched is found by position; the bits only say where to look.
-      if (this.synced.has(nid)) this.markDirty(nid, DIRTY.event | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
+      if (this.synced.has(nid))
+        this.markDirty(nid, DIRTY.event | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
       else this.#addInitial(nid, { withTimeline: true, withState: true });
     }
   }
@@ -158,10 +167,12 @@ export class ConnectionEngine {
       this.#addOldRooms(world, nid, config, rooms);
     }
     for (const nid of deltas) {
-      if (!rooms.has(nid)) rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), withTimeline: true, withState: false });
+      if (!rooms.has(nid))
+        rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), withTimeline: true, withState: false });
     }
     for (const nid of counts) {
-      if (!rooms.has(nid)) rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, withTimeline: false, withState: false });
+      if (!rooms.has(nid))
+        rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, withTimeline: false, withState: false });
     }
     const draft: Draft = {
       isFirst: this.isFirst,
@@ -312,7 +323,8 @@ export class ConnectionEngine {
       const next = world.nidOf(predecessor);
       if (next === undefined || seen.has(next) || world.standing(next)?.membership !== "join") return;
       seen.add(next);
-      if (!rooms.has(next)) rooms.set(next, { nid: next, kind: "initial", config: oldConfig, withTimeline: true, withState: true });
+      if (!rooms.has(next))
+        rooms.set(next, { nid: next, kind: "initial", config: oldConfig, withTimeline: true, withState: true });
       predecessor = world.meta(next)?.predecessor ?? null;
     }
   }

@@ -20,7 +20,11 @@ export interface DeviceData {
 /** The `extensions` of one response; undefined = the key is left out. */
 export interface ExtensionsBody {
   toDevice?: { nextBatch: string; events: Uint8Array[] };
-  e2ee?: { otkCounts: string | null; fallbackKeyTypes: string | null; lists: { changed: string[]; left: string[] } | null };
+  e2ee?: {
+    otkCounts: string | null;
+    fallbackKeyTypes: string | null;
+    lists: { changed: string[]; left: string[] } | null;
+  };
   accountData?: { global: Uint8Array[]; rooms: Map<string, Uint8Array[]> };
   /** Room id → `m.receipt` event as JSON text. */
   receipts?: Map<string, string>;
@@ -28,7 +32,11 @@ export interface ExtensionsBody {
 }
 
 /** Which rooms' receipts and account data have to be in memory before `buildExtensions`. */
-export function extensionNeeds(world: World, engine: ConnectionEngine, draft: Draft): {
+export function extensionNeeds(
+  world: World,
+  engine: ConnectionEngine,
+  draft: Draft,
+): {
   receipts: RoomNid[];
   accountData: (RoomNid | 0)[];
 } {
@@ -37,7 +45,9 @@ export function extensionNeeds(world: World, engine: ConnectionEngine, draft: Dr
     ? [...roomsOf("receipts", DIRTY.receipt, world, engine, draft)].map(([nid]) => nid)
     : [];
   if (!extensions.account_data.enabled) return { receipts, accountData: [] };
-  const rooms: (RoomNid | 0)[] = [...roomsOf("account_data", DIRTY.accountData, world, engine, draft)].map(([nid]) => nid);
+  const rooms: (RoomNid | 0)[] = [...roomsOf("account_data", DIRTY.accountData, world, engine, draft)].map(
+    ([nid]) => nid,
+  );
   const needsGlobal = draft.startedExtensions.has("account_data") || (draft.dirtyUser & DIRTY_USER.accountData) !== 0;
   return { receipts, accountData: needsGlobal ? [0, ...rooms] : rooms };
 }
@@ -115,7 +125,13 @@ function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
   };
 }
 
-function addAccountData(body: ExtensionsBody, world: World, engine: ConnectionEngine, draft: Draft, data: RoomData): void {
+function addAccountData(
+  body: ExtensionsBody,
+  world: World,
+  engine: ConnectionEngine,
+  draft: Draft,
+  data: RoomData,
+): void {
   const isStart = draft.startedExtensions.has("account_data");
   let global: Uint8Array[] = [];
   if (isStart) global = data.accountData(0, 0);
@@ -142,7 +158,8 @@ function roomsOf(
   const rooms = new Map<RoomNid, { roomId: string; isInitial: boolean }>();
   const add = (nid: RoomNid, isInitial: boolean): void => {
     const roomId = world.meta(nid)?.roomId;
-    if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join") return;
+    if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join")
+      return;
     if (engine.inScope(name, nid, roomId)) rooms.set(nid, { roomId, isInitial });
   };
   for (const room of draft.rooms.values()) if (room.kind === "initial") add(room.nid, true);

@@ -90,7 +90,12 @@ function isChildOfJoinedSpace(world: World, spaceId: string, roomId: string): bo
 }
 
 /** The room for `sortKey`; only for candidates. */
-export function sortView(world: World, nid: RoomNid, bumpTypes: readonly string[], needsName: boolean): SortView | null {
+export function sortView(
+  world: World,
+  nid: RoomNid,
+  bumpTypes: readonly string[],
+  needsName: boolean,
+): SortView | null {
   const standing = world.standing(nid);
   const meta = world.meta(nid);
   if (standing === undefined || meta === undefined) return null;

@@ -1,0 +1,189 @@
+import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { UserId } from "#src/protocol/ids.ts";
+import { NaiveClient } from "#test/support/naive-client.ts";
+import { SyncRig } from "#test/support/sync-rig.ts";
+
+const LIST = {
+  ranges: [[0, 20]],
+  sort: ["by_recency"],
+  timeline_limit: 10,
+  required_state: [
+    ["m.room.create", ""],
+    ["m.room.member", "$ME"],
+  ],
+};
+
+describe("connection", () => {
+  let rig: SyncRig;
+  let alice: UserId;
+  let bob: UserId;
+
+  beforeEach(async () => {
+    rig = await SyncRig.start();
+    alice = await rig.addUser("alice");
+    bob = await rig.addUser("bob");
+  });
+
+  afterEach(() => rig.stop());
+
+  const say = (sender: string, body: string) => rig.event("m.room.message", sender, { body, msgtype: "m.text" });
+
+  async function makeRooms(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const state = rig.roomState(bob, [bob, alice], name);
+      const timeline = [say(bob, `first of ${name}`)];
+      for (const user of [alice, bob])
+        await rig.poll(user, [rig.join(`!${name}`, { state, timeline, prevBatch: `p-${name}` })]);
+    }
+  }
+
+  test("[CON-1] the first response has the list in recency order and whole rooms", async () => {
+    await makeRooms(["a", "b", "c"]);
+    const response = await rig.sync(alice, { lists: { all: LIST } });
+    expect(response.lists["all"]).toEqual({
+      count: 3,
+      ops: [{ op: "SYNC", range: [0, 2], room_ids: ["!c", "!b", "!a"] }],
+    });
+    expect(response.rooms["!c"]).toMatchObject({
+      initial: true,
+      name: "c",
+      joined_count: 2,
+      prev_batch: "p-c",
+      limited: true,
+      timeline: [{ content: { body: "first of c" } }],
+    });
+    expect(response.rooms["!c"]?.required_state?.map(({ type }) => type)).toEqual(["m.room.create", "m.room.member"]);
+  });
+
+  test("[CON-2] a parked request is answered by a live event, which moves its room", async () => {
+    await makeRooms(["a", "b", "c"]);
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    const parked = rig.sync(alice, {}, { pos: first.pos, timeoutMs: 600_000 });
+    await rig.nodes.settled();
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "hello")] })]);
+    const live = await parked;
+    expect(live.lists["all"]?.ops).toEqual([
+      { op: "DELETE", index: 2 },
+      { op: "INSERT", index: 0, room_id: "!a" },
+    ]);
+    expect(live.rooms["!a"]).toMatchObject({ num_live: 1, timeline: [{ content: { body: "hello" } }] });
+    expect(live.rooms["!a"]?.initial).toBeUndefined();
+  });
+
+  test("[CON-3] a repeated request gets the same response; an acknowledged position is unknown", async () => {
+    await makeRooms(["a"]);
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "one")] })]);
+    const second = await rig.sync(alice, {}, { pos: first.pos });
+    expect(await rig.sync(alice, {}, { pos: first.pos })).toEqual(second);
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "two")] })]);
+    const third = await rig.sync(alice, {}, { pos: second.pos });
+    expect(third.rooms["!a"]?.timeline).toMatchObject([{ content: { body: "two" } }]);
+    expect(await rig.syncError(alice, {}, first.pos)).toBe("unknown_pos");
+  });
+
+  test("[CON-4] a host that crashes costs no connection and no event, and nothing comes twice", async () => {
+    await makeRooms(["a", "b"]);
+    const client = new NaiveClient();
+    client.apply(await rig.sync(alice, { lists: { all: LIST } }));
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "before")] })]);
+    client.apply(await rig.sync(alice, {}, { pos: client.pos }));
+    await rig.nodes.restartHost("sync");
+    await rig.poll(bob, [rig.join("!b", { timeline: [say(bob, "after")] })]);
+    client.apply(await rig.sync(alice, {}, { pos: client.pos }));
+    expect(client.problems).toEqual([]);
+    expect(client.window("all", [[0, 1]])).toEqual(["!b", "!a"]);
+    const bodies = (roomId: string) =>
+      client.rooms.get(roomId)?.timeline.map((event) => (event["content"] as { body: string }).body);
+    expect(bodies("!a")).toEqual(["first of a", "before"]);
+    expect(bodies("!b")).toEqual(["first of b", "after"]);
+  });
+
+  test("[CON-5] a position that was tampered with, or of another connection, is unknown", async () => {
+    await makeRooms(["a"]);
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    const other = await rig.sync(bob, { lists: { all: LIST } });
+    expect(await rig.syncError(alice, {}, `${first.pos}x`)).toBe("unknown_pos");
+    expect(await rig.syncError(alice, {}, other.pos)).toBe("unknown_pos");
+  });
+
+  test("[CON-6] a request that is cancelled and repeated loses nothing", async () => {
+    await makeRooms(["a"]);
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    const given = rig.sync(alice, {}, { pos: first.pos, timeoutMs: 600_000, requestId: 77 });
+    await rig.nodes.settled();
+    rig.cancel(alice, 77);
+    expect((await given).rooms).toEqual({});
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "missed")] })]);
+    const again = await rig.sync(alice, {}, { pos: first.pos });
+    expect(again.rooms["!a"]?.timeline).toMatchObject([{ content: { body: "missed" } }]);
+  });
+
+  test("[CON-7] a room outside the window that is bumped into it comes whole", async () => {
+    await makeRooms(["a", "b", "c"]);
+    const first = await rig.sync(alice, { lists: { all: { ...LIST, ranges: [[0, 0]] } } });
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "up")] })]);
+    const second = await rig.sync(alice, {}, { pos: first.pos });
+    expect(second.lists["all"]?.ops).toEqual([
+      { op: "DELETE", index: 0 },
+      { op: "INSERT", index: 0, room_id: "!a" },
+    ]);
+    expect(second.rooms["!a"]).toMatchObject({ initial: true, num_live: 1 });
+    expect(second.rooms["!a"]?.timeline).toHaveLength(2);
+  });
+
+  test("[CON-8] what one user may not see is not sent: events after a leave", async () => {
+    await makeRooms(["a"]);
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    const leave = rig.member(alice, "leave");
+    await rig.poll(bob, [rig.join("!a", { timeline: [leave, say(bob, "secret")] })]);
+    await rig.poll(alice, [
+      {
+        kind: "leave",
+        roomId: "!a" as never,
+        state: [],
+        isStateAfter: false,
+        timeline: [leave],
+        limited: false,
+        prevBatch: null,
+        accountData: [],
+      },
+    ]);
+    const second = await rig.sync(alice, {}, { pos: first.pos });
+    expect(second.lists["all"]).toEqual({ count: 0, ops: [{ op: "DELETE", index: 0 }] });
+    expect(second.rooms["!a"]?.timeline?.map(({ type }) => type)).toEqual(["m.room.member"]);
+    expect(JSON.stringify(second)).not.toContain("secret");
+  });
+
+  test("[CON-9] unread counts, tags, typing, receipts and account data come live", async () => {
+    await makeRooms(["a"]);
+    const extensions = { account_data: { enabled: true }, receipts: { enabled: true }, typing: { enabled: true } };
+    const first = await rig.sync(alice, { lists: { all: LIST }, extensions });
+    const typing = {
+      json: new TextEncoder().encode('{"type":"m.typing","content":{"user_ids":["@bob:hs"]}}'),
+      userIds: [bob],
+    };
+    await rig.poll(alice, [
+      rig.join("!a", {
+        typing,
+        notificationCount: 3,
+        highlightCount: 1,
+        receipts: [{ userId: bob, eventId: "$e4", threadId: "", isPrivate: false, ts: 5 }],
+        accountData: [
+          { type: "m.tag", json: new TextEncoder().encode('{"type":"m.tag","content":{"tags":{"u.x":{}}}}') },
+        ],
+      }),
+    ]);
+    const second = await rig.sync(alice, {}, { pos: first.pos });
+    expect(second.rooms["!a"]).toEqual({ notification_count: 3, highlight_count: 1 });
+    expect(second.extensions["typing"]).toEqual({
+      rooms: { "!a": { type: "m.typing", content: { user_ids: ["@bob:hs"] } } },
+    });
+    expect(second.extensions["receipts"]).toMatchObject({
+      rooms: { "!a": { content: { $e4: { "m.read": { "@bob:hs": { ts: 5 } } } } } },
+    });
+    expect(second.extensions["account_data"]).toEqual({
+      rooms: { "!a": [{ type: "m.tag", content: { tags: { "u.x": {} } } }] },
+    });
+  });
+});
