@@ -54,6 +54,68 @@ export const METRICS = [
     help: "Timeline events of a room in one response; limited: limited or unlimited.",
   },
   {
+    name: "sliding_sync_poller_failed_polls_total",
+    type: "counter",
+    labels: ["cause"],
+    help: "Polls that brought nothing, by what went wrong.",
+  },
+  {
+    name: "sliding_sync_poller_rejected_total",
+    type: "counter",
+    help: "Events, rooms and sections of responses that could not be read.",
+  },
+  {
+    name: "ingest_commit_duration_secs",
+    type: "histogram",
+    buckets: PROCESS_BUCKETS,
+    help: "Time from the start of a group of batches to its commit.",
+  },
+  {
+    name: "ingest_fan_out_duration_secs",
+    type: "histogram",
+    buckets: REQUEST_BUCKETS,
+    help: "Time until all sync hosts have applied what was committed.",
+  },
+  {
+    name: "ingest_group_batches",
+    type: "histogram",
+    buckets: [1, 2, 5, 10, 20, 50, 100, 200],
+    help: "Batches stored by one commit.",
+  },
+  {
+    name: "ingest_events_total",
+    type: "counter",
+    labels: ["known"],
+    help: "Events in batches; known: true when another poller had brought them before.",
+  },
+  {
+    name: "ingest_quarantined_total",
+    type: "counter",
+    help: "Items set aside because they could not be stored.",
+  },
+  {
+    name: "ingest_failures_total",
+    type: "counter",
+    labels: ["code"],
+    help: "Groups of batches whose commit failed; they are tried again.",
+  },
+  {
+    name: "ingest_waiting_batches",
+    type: "gauge",
+    help: "Batches that wait for the next commit.",
+  },
+  {
+    name: "ingest_stream_position",
+    type: "gauge",
+    help: "Position of the newest thing stored.",
+  },
+  {
+    name: "sync_rooms_in_memory",
+    type: "gauge",
+    isPerHost: true,
+    help: "Rooms a sync host keeps at hand.",
+  },
+  {
     name: "sliding_sync_api_setup_duration_secs",
     type: "histogram",
     labels: ["initial"],
@@ -119,12 +181,14 @@ export const METRICS = [
   {
     name: "actor_mailbox_depth",
     type: "gauge",
+    labels: ["kind"],
     isPerHost: true,
-    help: "Messages waiting in the mailboxes of a host.",
+    help: "Messages waiting in the mailboxes of a host's actors of one kind.",
   },
   {
     name: "actor_turn_duration_secs",
     type: "histogram",
+    labels: ["kind"],
     buckets: TURN_BUCKETS,
     isPerHost: true,
     help: "Time of a turn.",
@@ -132,14 +196,16 @@ export const METRICS = [
   {
     name: "actor_restarts_total",
     type: "counter",
+    labels: ["kind"],
     isPerHost: true,
-    help: "Actors started anew after a crash.",
+    help: "Actors started anew after a crash; kind host: whole hosts.",
   },
   {
     name: "actor_dead_letters_total",
     type: "counter",
+    labels: ["kind", "reason"],
     isPerHost: true,
-    help: "Messages nobody was there to receive.",
+    help: "Messages that could not be delivered, and why.",
   },
   {
     name: "telemetry_unknown_metrics_total",

@@ -1,5 +1,5 @@
 import { diag, DiagLogLevel } from "@opentelemetry/api";
-import type { Logger } from "#src/ports/basics.ts";
+import type { Logger, Timers } from "#src/ports/basics.ts";
 
 /** Where spans go. */
 export interface TracingTarget {
@@ -15,16 +15,19 @@ export interface TracingOptions {
   host: string;
   version: string;
   log: Logger;
+  timers: Timers;
 }
 
 /** Tracing of this thread, running. */
 export interface Tracing {
-  /** Sends what is buffered, and stops. Never rejects. */
+  /** Sends what is buffered, and stops; never rejects, and never takes long. */
   shutdown(): Promise<void>;
 }
 
 /** An export that takes longer is given up; its spans are lost, the request they tell of is not. */
 const EXPORT_TIMEOUT_MS = 10_000;
+/** At the end there is no time for the exporter's retries. */
+const FLUSH_DEADLINE_MS = 2_000;
 /** One line about a receiver that is away is enough for so many failed exports. */
 const REPORT_EVERY = 20;
 
@@ -65,10 +68,14 @@ export async function startTracing(options: TracingOptions): Promise<Tracing> {
   sdk.start();
   return {
     async shutdown() {
+      const late = Promise.withResolvers<never>();
+      const cancel = options.timers.after(FLUSH_DEADLINE_MS, () => late.reject(new Error("receiver does not answer")));
       try {
-        await sdk.shutdown();
+        await Promise.race([sdk.shutdown(), late.promise]);
       } catch (error) {
-        log.warn({ error: String(error) }, "spans not flushed");
+        log.warn({ reason: error instanceof Error ? error.message : String(error) }, "spans not flushed");
+      } finally {
+        cancel();
       }
     },
   };

@@ -1,6 +1,6 @@
 import type { LogLevel } from "#src/config/values.ts";
 import type { Logger, Metrics } from "#src/ports/basics.ts";
-import { systemClock } from "#src/system.ts";
+import { systemClock, systemTimers } from "#src/system.ts";
 import { VERSION } from "#src/version.ts";
 import { createLogger } from "./logger.ts";
 import type { MetricsSnapshot } from "./metrics-snapshot.ts";
@@ -37,7 +37,9 @@ export const NO_METRICS: Metrics = {
 export async function startTelemetry(config: TelemetryConfig, host: string): Promise<Telemetry> {
   const log = createLogger({ level: config.logLevel, host });
   const tracing =
-    config.tracing === null ? null : await startTracing({ target: config.tracing, host, version: VERSION, log });
+    config.tracing === null
+      ? null
+      : await startTracing({ target: config.tracing, host, version: VERSION, log, timers: systemTimers });
   const registry = config.hasMetrics
     ? (await import("./metrics-registry.ts")).createMetricsRegistry({ host, startedMs: systemClock.now() })
     : null;
