@@ -24,7 +24,7 @@ function memberEvent(userId: string, name: string, marker = ""): string {
 }
 
 /** A message of the usual size; `marker` is empty for history. */
-export function messageEvent(sender: string, marker: string): string {
+function messageEvent(sender: string, marker: string): string {
   const ts = FIRST_TS + eventCount;
   const start = `{"type":"m.room.message","sender":"${sender}","content":{"msgtype":"m.text","body":"`;
   const end = `"${marker}},"origin_server_ts":${ts},"unsigned":{"age":1234},"event_id":"${eventId()}"}`;
