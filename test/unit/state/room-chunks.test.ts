@@ -1,0 +1,255 @@
+import { beforeEach, describe, expect, test } from "bun:test";
+import { IngestWorld, roomUpdate } from "#test/support/ingest-world.ts";
+import { joinSection, leaveSection, memberEvent, pollBatch, polledEvent, stateEvent } from "#test/support/polls.ts";
+
+const ALICE = "@alice:hs";
+const BOB = "@bob:hs";
+const ROOM = "!room:hs";
+
+let world: IngestWorld;
+beforeEach(() => {
+  world = new IngestWorld();
+});
+
+const roomState = () => [
+  memberEvent("$alice", ALICE, "join", { name: "Alice" }),
+  stateEvent("$create", "m.room.create", "", { room_version: "10" }),
+  stateEvent("$name", "m.room.name", "", { name: "First" }),
+];
+
+const startRoom = () =>
+  world.apply(
+    pollBatch(ALICE, {
+      isFirstSync: true,
+      rooms: [
+        joinSection(ROOM, { state: roomState(), timeline: [polledEvent("$1")], limited: true, prevBatch: "back1" }),
+      ],
+    }),
+  );
+
+const poll = (userId: string, part: Parameters<typeof joinSection>[1], device = "DEV") =>
+  world.apply(pollBatch(userId, { device, rooms: [joinSection(ROOM, part)] }));
+
+describe("timelines", () => {
+  test("[POL-1] state block events come before timeline events and are not part of the timeline", async () => {
+    await startRoom();
+    expect(world.timeline(ROOM)).toEqual(["$1"]);
+    expect(world.event("$name").inTimeline).toBe(false);
+    expect(world.event("$name").pos).toBeLessThan(world.event("$1").pos);
+    expect(world.meta(ROOM)).toMatchObject({ name: "First", roomVersion: "10", joinedCount: 1 });
+  });
+
+  test("[POL-2] an event that is stored, or came earlier in the group, is not stored again", async () => {
+    await startRoom();
+    const section = () => joinSection(ROOM, { timeline: [polledEvent("$1"), polledEvent("$2")] });
+    const { counts } = await world.apply(
+      pollBatch(ALICE, { rooms: [section()] }),
+      pollBatch(ALICE, { device: "OTHER", rooms: [section()] }),
+    );
+    expect(counts).toMatchObject({ newEvents: 1, knownEvents: 3 });
+    expect(world.timeline(ROOM)).toEqual(["$1", "$2"]);
+  });
+
+  test("[POL-3] history that a join exposes before a stored event is dropped", async () => {
+    await startRoom();
+    const timeline = [polledEvent("$old"), polledEvent("$1"), memberEvent("$bob", BOB, "join")];
+    await poll(BOB, { state: roomState(), timeline, limited: true });
+    expect(world.timeline(ROOM)).toEqual(["$1", "$bob"]);
+  });
+
+  test("[POL-4] an event that others could not see is kept though a later one is stored", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    await poll(BOB, { timeline: [polledEvent("$3")] });
+    await poll(ALICE, { timeline: [memberEvent("$bob", BOB, "join")] });
+    await poll(ALICE, { timeline: [polledEvent("$2", { sender: "@ignored-by-bob:hs" }), polledEvent("$3")] });
+    expect(world.timeline(ROOM)).toEqual(["$1", "$bob", "$3", "$2"]);
+  });
+
+  test("[POL-5] a limited chunk whose first event is new marks a gap, carries its token and resets the room", async () => {
+    const first = await startRoom();
+    expect(world.event("$1")).toMatchObject({ gapBefore: true, prevBatch: "back1" });
+    expect(roomUpdate(first, ROOM).meta.latestPos).toBe(world.event("$1").pos);
+    const gappy = await poll(ALICE, {
+      timeline: [polledEvent("$9"), polledEvent("$10")],
+      limited: true,
+      prevBatch: "back9",
+    });
+    expect(roomUpdate(gappy, ROOM).isReset).toBe(true);
+    expect(world.event("$9")).toMatchObject({ gapBefore: true, prevBatch: "back9" });
+    expect(world.event("$10")).toMatchObject({ gapBefore: false, prevBatch: null });
+  });
+
+  test("[POL-6] a limited chunk that begins with a stored event is no gap, and its token is not used", async () => {
+    await startRoom();
+    const joined = await poll(ALICE, {
+      timeline: [polledEvent("$1"), polledEvent("$2")],
+      limited: true,
+      prevBatch: "x",
+    });
+    expect(roomUpdate(joined, ROOM).isReset).toBe(false);
+    expect(world.event("$2")).toMatchObject({ gapBefore: false, prevBatch: null });
+  });
+
+  test("[POL-7] transaction ids are kept for the device alone, also of events that are known", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [polledEvent("$2", { sender: ALICE })] });
+    const own = await poll(ALICE, { timeline: [polledEvent("$2", { sender: ALICE, txnId: "t1" })] });
+    expect(own.transaction.txns).toMatchObject([{ userId: ALICE, deviceId: "DEV", eventId: "$2", txnId: "t1" }]);
+    expect(own.updates.users[0]?.txns).toEqual([{ deviceId: "DEV" as never, eventId: "$2", txnId: "t1" }]);
+    expect(own.transaction.events).toEqual([]);
+    expect(world.event("$2").txnId).toBeNull();
+  });
+
+  test("[POL-8] an identifier with NUL costs that event, which is noted", async () => {
+    await startRoom();
+    const { transaction } = await poll(ALICE, { timeline: [polledEvent("$bad\0"), polledEvent("$2")] });
+    expect(world.timeline(ROOM)).toEqual(["$1", "$2"]);
+    expect(transaction.quarantine).toMatchObject([{ roomId: ROOM, section: "join.timeline" }]);
+  });
+
+  test("[POL-9] recency follows the newest event of each type in stream order", async () => {
+    await startRoom();
+    await poll(ALICE, {
+      timeline: [polledEvent("$2", { ts: 5000 }), polledEvent("$3", { ts: 4000, type: "m.sticker" })],
+    });
+    const { latestPos, latestTs, latestByType } = world.meta(ROOM);
+    expect(latestPos).toBe(world.event("$3").pos);
+    expect(latestTs).toBe(4000);
+    expect(latestByType["m.room.message"]).toEqual([world.event("$2").pos, 5000]);
+    expect(latestByType["m.sticker"]).toEqual([world.event("$3").pos, 4000]);
+  });
+
+  test("[POL-10] types of events are bounded, the oldest go, and __proto__ is a type like others", async () => {
+    await startRoom();
+    const timeline = Array.from({ length: 80 }, (_, n) => polledEvent(`$t${n}`, { type: `type.${n}` }));
+    await poll(ALICE, { timeline: [...timeline, polledEvent("$proto", { type: "__proto__" })] });
+    const types = Object.keys(world.meta(ROOM).latestByType);
+    expect(types).toHaveLength(64);
+    expect(types).toContain("__proto__");
+    expect(types).toContain("type.79");
+    expect(types).not.toContain("type.0");
+  });
+});
+
+describe("rooms", () => {
+  test("[POL-11] a room without a create event is served with what is there", async () => {
+    await world.apply(pollBatch(ALICE, { rooms: [joinSection(ROOM, { timeline: [polledEvent("$1")] })] }));
+    expect(world.timeline(ROOM)).toEqual(["$1"]);
+    expect(world.standing(ALICE, ROOM)).toMatchObject({ membership: "join", joinPos: world.event("$1").pos });
+  });
+
+  test("[POL-12] a stray leave of an unknown room makes no room", async () => {
+    const section = leaveSection(ROOM, { timeline: [memberEvent("$gone", ALICE, "leave")] });
+    const { transaction } = await world.apply(pollBatch(ALICE, { rooms: [section] }));
+    expect(transaction).toMatchObject({ rooms: [], events: [], userRooms: [] });
+  });
+
+  test("[POL-13] counts and receipts of an unknown room make no room", async () => {
+    await world.apply(pollBatch(ALICE, { rooms: [joinSection(ROOM, { notificationCount: 3 })] }));
+    expect(world.findMeta(ROOM)).toBeUndefined();
+  });
+
+  test("[POL-14] a first sync announces its rooms without their events", async () => {
+    const first = await startRoom();
+    expect(roomUpdate(first, ROOM)).toMatchObject({ timeline: [], state: [], isReset: true });
+    expect(first.transaction.events).toHaveLength(4);
+    expect(first.updates.users[0]?.firstSyncDone).toEqual(["DEV" as never]);
+  });
+
+  test("[POL-15] rooms of one poll are stored in the order of their newest events", async () => {
+    const at = (roomId: string, ts: number) => joinSection(roomId, { timeline: [polledEvent(`$${roomId}`, { ts })] });
+    await world.apply(pollBatch(ALICE, { rooms: [at("!late", 300), at("!early", 100), at("!middle", 200)] }));
+    expect(world.event("$!early").pos).toBeLessThan(world.event("$!middle").pos);
+    expect(world.event("$!middle").pos).toBeLessThan(world.event("$!late").pos);
+  });
+});
+
+describe("classic state", () => {
+  test("[POL-16] timeline state becomes current without a reset", async () => {
+    await startRoom();
+    const named = await poll(ALICE, { timeline: [stateEvent("$name2", "m.room.name", "", { name: "Second" })] });
+    expect(world.meta(ROOM).name).toBe("Second");
+    expect(roomUpdate(named, ROOM)).toMatchObject({ isReset: false, state: [] });
+    expect(world.current(ROOM, "m.room.name")?.eventId).toBe("$name2");
+  });
+
+  test("[POL-17] a state block of a known room brings what changed, and resets it", async () => {
+    await startRoom();
+    const block = [...roomState(), stateEvent("$topic", "m.room.topic", "", { topic: "new" })];
+    const update = roomUpdate(await poll(ALICE, { state: block, timeline: [polledEvent("$2")] }), ROOM);
+    expect(update.isReset).toBe(true);
+    expect(update.state.map(({ id }) => id as string)).toEqual(["$topic"]);
+  });
+
+  test("[POL-18] a block of known events does not move state back", async () => {
+    await startRoom();
+    await poll(ALICE, { timeline: [stateEvent("$name2", "m.room.name", "", { name: "Second" })] });
+    const repeated = await poll(BOB, { state: [...roomState(), memberEvent("$bob", BOB, "join")] });
+    expect(world.meta(ROOM).name).toBe("Second");
+    expect(repeated.transaction.events.map(({ id }) => id as string)).toEqual(["$bob"]);
+  });
+});
+
+describe("state_after", () => {
+  const after = (state: Parameters<typeof joinSection>[1], userId = ALICE) =>
+    poll(userId, { isStateAfter: true, ...state });
+
+  test("[POL-19] what the block lists is current after the timeline", async () => {
+    await startRoom();
+    const name2 = stateEvent("$name2", "m.room.name", "", { name: "Second" });
+    const name3 = stateEvent("$name3", "m.room.name", "", { name: "Third" });
+    const update = roomUpdate(await after({ timeline: [name2, name3], state: [name3] }), ROOM);
+    expect(world.meta(ROOM).name).toBe("Third");
+    expect(update).toMatchObject({ isReset: false, state: [] });
+    expect(world.timeline(ROOM)).toEqual(["$1", "$name2", "$name3"]);
+  });
+
+  test("[POL-20] timeline state that lost is not current, and clients are set right", async () => {
+    await startRoom();
+    const lost = await after({ timeline: [stateEvent("$lost", "m.room.name", "", { name: "Lost" })], state: [] });
+    expect(world.meta(ROOM).name).toBe("First");
+    expect(world.current(ROOM, "m.room.name")?.eventId).toBe("$name");
+    expect(roomUpdate(lost, ROOM).isReset).toBe(true);
+  });
+
+  test("[POL-21] state that falls back to an older event is a change", async () => {
+    await startRoom();
+    await poll(ALICE, { timeline: [stateEvent("$name2", "m.room.name", "", { name: "Second" })] });
+    const healed = await after({
+      timeline: [polledEvent("$2")],
+      state: [stateEvent("$name", "m.room.name", "", { name: "First" })],
+    });
+    expect(world.meta(ROOM).name).toBe("First");
+    const update = roomUpdate(healed, ROOM);
+    expect(update.isReset).toBe(true);
+    expect(update.state.map(({ id }) => id as string)).toEqual(["$name"]);
+    const row = world.current(ROOM, "m.room.name");
+    expect(row).toMatchObject({ eventId: "$name" });
+    expect(row?.pos).toBeGreaterThan(world.event("$2").pos);
+  });
+
+  test("[POL-22] a lagging poller does not move state back", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    const name2 = stateEvent("$name2", "m.room.name", "", { name: "Second" });
+    const name3 = stateEvent("$name3", "m.room.name", "", { name: "Third" });
+    await after({ timeline: [name2, name3], state: [name3] });
+    await after({ timeline: [name2], state: [name2] }, BOB);
+    expect(world.meta(ROOM).name).toBe("Third");
+    await after(
+      { timeline: [name2], state: [stateEvent("$name", "m.room.name", "", { name: "First" })], limited: true },
+      BOB,
+    );
+    expect(world.meta(ROOM).name).toBe("Third");
+  });
+
+  test("[POL-23] a new event of the block that no timeline carried resets the room", async () => {
+    await startRoom();
+    const topic = stateEvent("$topic", "m.room.topic", "", { topic: "x" });
+    const update = roomUpdate(await after({ timeline: [polledEvent("$2")], state: [topic] }), ROOM);
+    expect(update).toMatchObject({ isReset: true });
+    expect(world.event("$topic").inTimeline).toBe(false);
+    expect(world.current(ROOM, "m.room.topic")?.eventId).toBe("$topic");
+  });
+});
