@@ -10,7 +10,10 @@ export interface PollingEnsured {
 
 /** What others send to a poller. */
 export type PollerCommand =
-  /** Start or resume; answered when the first sync is done. Rejected `unknown_token` when the token is dead. */
+  /**
+   * Start or resume; answered when the first sync is done. Rejected `unknown_token` or `soft_logout` when the token is dead,
+   * `homeserver_unreachable` or `storage_unavailable` when the first sync keeps failing (the poller goes on trying).
+   */
   | Asked<{ type: "ensure-polling" }, PollingEnsured>
   /** The device is in use: stay awake, resume when parked. */
   | { type: "touch" }
@@ -19,15 +22,20 @@ export type PollerCommand =
   /** Poll now (keys were uploaded, an invite accepted …). */
   | { type: "poll-now" };
 
+/** The end of what a poller is doing at the moment; `stepId` tells it from the end of something given up. */
+export type StepEvent =
+  | { type: "slot-granted"; stepId: number }
+  | { type: "poll-ended"; stepId: number; result: UpstreamResult<Uint8Array<ArrayBuffer>> }
+  | { type: "batch-stored"; stepId: number }
+  | { type: "batch-failed"; stepId: number; error: SyncError }
+  | { type: "retry"; stepId: number }
+  | { type: "check-idle"; stepId: number };
+
 /** What a poller sends to itself. */
 export type PollerEvent =
-  | { type: "device-loaded"; device: DeviceRecord | null }
-  | { type: "load-failed"; error: SyncError }
-  | { type: "filter-ready"; filter: string }
-  | { type: "poll-ended"; pollId: number; result: UpstreamResult<Uint8Array<ArrayBuffer>> }
-  | { type: "batch-stored"; pollId: number }
-  | { type: "batch-failed"; pollId: number; error: SyncError }
-  | { type: "retry"; attempt: number }
-  | { type: "check-idle" };
+  | { type: "device-loaded"; loadId: number; device: DeviceRecord | null }
+  | { type: "load-failed"; loadId: number; error: SyncError }
+  | { type: "filter-ready"; filterId: string | null }
+  | StepEvent;
 
 export type PollerMessage = PollerCommand | PollerEvent;

@@ -61,6 +61,8 @@ export interface PieceLimits {
 export interface SyncPiece {
   batch: PollBatch;
   nextRoom: number | null;
+  /** All that was skipped; `batch.rejected` holds a bounded part of it. */
+  rejectedCount: number;
 }
 
 type TopLevel = Record<string, number>;
@@ -180,7 +182,7 @@ export function readPiece(
     rejects.append(outline.rejects);
   }
   batch.rejected = rejects.entries;
-  return { batch, nextRoom: isLast ? null : room };
+  return { batch, nextRoom: isLast ? null : room, rejectedCount: rejects.count };
 }
 
 function emptyBatch(origin: PollOrigin): PollBatch {

@@ -1,0 +1,74 @@
+import type { Rng } from "#src/ports/basics.ts";
+import type { UpstreamFailure } from "#src/ports/homeserver.ts";
+
+/** How long the homeserver may hold an ordinary poll. */
+export const LONG_POLL_MS = 30_000;
+
+/** Failures in a row of a first sync (about ten seconds) after which those who wait for it are told. */
+export const FAILURES_UNTIL_TOLD = 3;
+
+/** A poll that ends sooner than this without a new `since` was not a long poll. */
+const SPIN_WINDOW_MS = 1000;
+
+/** What a poller waits for before it tries again. */
+export type RetryCause =
+  /** The homeserver is away or busy. */
+  | "transient"
+  /** It refuses the request, or answers what cannot be read: asking often helps nobody. */
+  | "hopeless"
+  /** Our own storage is away: it is near, so it is asked more often. */
+  | "storage";
+
+/**
+ * First delay and longest one. Homeservers come back within seconds or are away for minutes; Synapse keeps the answer it had
+ * ready for two minutes, so a poller that waits at most 45 s (30 s and half of it again) still finds it there.
+ */
+const DELAYS: Record<RetryCause, { baseMs: number; maxMs: number }> = {
+  transient: { baseMs: 2000, maxMs: 30_000 },
+  hopeless: { baseMs: 5000, maxMs: 300_000 },
+  storage: { baseMs: 500, maxMs: 10_000 },
+};
+
+/** Doubling from `attempt` 1 on, half up or down so that a crowd spreads; never before the homeserver asked us back. */
+export function retryDelayMs(cause: RetryCause, attempt: number, retryAfterMs: number, rng: Rng): number {
+  const { baseMs, maxMs } = DELAYS[cause];
+  const doubled = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 20));
+  const jittered = Math.round(doubled * (0.5 + rng.next()));
+  // Everybody is told the same time: those who come back at once together are told again.
+  return retryAfterMs > 0 ? Math.max(retryAfterMs + Math.round(rng.next() * baseMs), jittered) : jittered;
+}
+
+/** What a failed poll asks for. */
+export type PollAdvice =
+  | { do: "drop-token"; isSoftLogout: boolean }
+  /** Retry with the filter inline. */
+  | { do: "forget-filter"; cause: RetryCause; retryAfterMs: number }
+  | { do: "retry"; cause: RetryCause; retryAfterMs: number };
+
+/** Decides what follows from a failed poll. */
+export function adviseOnFailure(failure: UpstreamFailure, usesFilterId: boolean): PollAdvice {
+  switch (failure.kind) {
+    case "auth":
+      return { do: "drop-token", isSoftLogout: failure.softLogout };
+    case "refused":
+      // A homeserver that lost its filters refuses every poll that names one.
+      return usesFilterId
+        ? { do: "forget-filter", cause: "transient", retryAfterMs: 0 }
+        : { do: "retry", cause: "hopeless", retryAfterMs: 0 };
+    case "transient":
+      return { do: "retry", cause: "transient", retryAfterMs: failure.retryAfterMs };
+  }
+}
+
+/** True when a long poll came back early and brought the client nowhere. */
+export function isSpinning(poll: { timeoutMs: number; tookMs: number; hasAdvanced: boolean }): boolean {
+  return poll.timeoutMs > 0 && poll.tookMs < SPIN_WINDOW_MS && !poll.hasAdvanced;
+}
+
+/** Pause before the next poll after so many spinning ones in a row: a homeserver that never holds must not be hammered. */
+export function spinDelayMs(spins: number): number {
+  return spins < 2 ? 0 : Math.min(5000, 50 * 2 ** Math.min(spins - 2, 20));
+}
+
+/** The line is worth a log entry: the first failures, then ever fewer. */
+export const isWorthLogging = (attempt: number): boolean => attempt <= 3 || (attempt & (attempt - 1)) === 0;

@@ -1,0 +1,478 @@
+import { context } from "@opentelemetry/api";
+import { SyncError, invariant } from "#src/errors.ts";
+import { classifyNoAnswer } from "#src/homeserver/classify.ts";
+import { FIRST_FILTER, LATER_FILTER } from "#src/homeserver/filters.ts";
+import { outlineSync } from "#src/homeserver/sync-v2.ts";
+import type { Cancel } from "#src/ports/basics.ts";
+import type { SyncRequestParams, UpstreamFailure } from "#src/ports/homeserver.ts";
+import type { DeviceRecord } from "#src/ports/stores.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import { GATEWAY, INGEST } from "#actors/addresses.ts";
+import type { GatewayMessage } from "#actors/gateway/messages.ts";
+import type { BatchApplied, IngestCommand } from "#actors/ingest/messages.ts";
+import type { Actor, ActorContext, ActorKind, Reply, StopReason } from "#actors/runtime/actor.ts";
+import type { RetryCause } from "./decide.ts";
+import {
+  FAILURES_UNTIL_TOLD,
+  LONG_POLL_MS,
+  adviseOnFailure,
+  isSpinning,
+  isWorthLogging,
+  retryDelayMs,
+  spinDelayMs,
+} from "./decide.ts";
+import type { Slot } from "./first-sync-slots.ts";
+import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
+import { PollWork } from "./poll-work.ts";
+import { Poll } from "./poll.ts";
+import type { PollerDeps } from "./poller-deps.ts";
+import { loadDevice, prepareFilter } from "./poller-deps.ts";
+import type { FailedPoll } from "./poller-stats.ts";
+import { Waiters } from "./waiters.ts";
+
+/** Ingest answers when a batch is committed and applied; what takes longer is sent again, which is harmless. */
+const STORE_DEADLINE_MS = 60_000;
+
+/** Messages of others; our own events are not held to it. */
+const MAILBOX_LIMIT = 1024;
+
+type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
+
+/** Pollers, one for each device, as a poller host runs them. */
+export function createPollerKind(deps: PollerDeps): ActorKind<PollerMessage> {
+  return {
+    factory: (actorContext) => new PollerActor(actorContext, deps),
+    mailboxLimit: MAILBOX_LIMIT,
+    onCrash: "restart",
+  };
+}
+
+/**
+ * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again.
+ * Parked, or without a valid token, it stops itself: the next message activates it anew, from the stored `since`.
+ */
+type Phase = "loading" | "queued" | "polling" | "storing" | "waiting" | "stopped";
+
+/** What `waiting` ends with. */
+type Resume = "load" | "poll" | "store";
+
+class PollerActor implements Actor<PollerMessage> {
+  readonly #context: ActorContext<PollerMessage>;
+  readonly #deps: PollerDeps;
+  readonly #userId: UserId;
+  readonly #deviceId: DeviceId;
+  readonly #waiters = new Waiters();
+  #phase: Phase = "loading";
+  #resume: Resume = "load";
+  #token: { value: string; hash: string } | null = null;
+  /** A token that the homeserver refused and that storage may still hold. */
+  #deadTokenHash: string | null = null;
+  #isSoftLogout = false;
+  /** null or "" = the next poll is made without. */
+  #since: string | null = null;
+  /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
+  #hasSynced = false;
+  /** No poll of this incarnation has been stored yet. */
+  #isFirstPoll = true;
+  /** The next poll asks the homeserver not to hold it. */
+  #isHurried = false;
+  #filterId: string | null = null;
+  #isFilterAsked = false;
+  /** Names the load that counts; results of earlier ones are of the past. */
+  #loadId = 0;
+  /** Names what is going on: a request, a batch, a wait. Results of anything else are of the past. */
+  #stepId = 0;
+  #cancelTimer: Cancel | null = null;
+  #slot: Slot | null = null;
+  #poll: Poll | null = null;
+  #work: PollWork | null = null;
+  #failures = 0;
+  #spins = 0;
+  #lastUsedMs: number;
+  #drained: PromiseWithResolvers<void> | null = null;
+
+  constructor(actorContext: ActorContext<PollerMessage>, deps: PollerDeps) {
+    const [userId, deviceId] = JSON.parse(actorContext.self.key) as [UserId, DeviceId];
+    this.#context = actorContext;
+    this.#deps = deps;
+    this.#userId = userId;
+    this.#deviceId = deviceId;
+    this.#lastUsedMs = actorContext.clock.mono();
+    deps.stats.pollerStarted();
+    this.#load();
+  }
+
+  receive(message: PollerMessage): void {
+    if (this.#phase === "stopped") return;
+    switch (message.type) {
+      case "ensure-polling":
+        this.#used();
+        this.#ensure(message.reply);
+        return;
+      case "touch":
+        this.#used();
+        return;
+      case "token-changed":
+        this.#used();
+        this.#pipeDevice();
+        return;
+      case "poll-now":
+        this.#used();
+        this.#hurry();
+        return;
+      case "device-loaded":
+        if (message.loadId === this.#loadId) this.#deviceLoaded(message.device);
+        return;
+      case "load-failed":
+        if (message.loadId === this.#loadId) this.#loadFailed(message.error);
+        return;
+      case "filter-ready":
+        this.#filterId = message.filterId;
+        return;
+      default:
+        if (message.stepId === this.#stepId) this.#stepEnded(message);
+    }
+  }
+
+  stop(reason: StopReason): void {
+    if (this.#phase !== "stopped") this.#halt();
+    this.#deps.stats.pollerStopped();
+    // A crashed one is back in a moment: what it alone reported stays.
+    if (reason === "crashed") return;
+    const stopped: PollerStopped = { type: "poller-stopped", userId: this.#userId, deviceId: this.#deviceId };
+    this.#context.tell(INGEST, stopped);
+  }
+
+  drain(): Promise<void> {
+    if (this.#phase !== "storing") {
+      this.#halt();
+      return Promise.resolve();
+    }
+    // The batch under way is worth its answer; the rest of the poll comes again after the start.
+    this.#drained ??= Promise.withResolvers<void>();
+    return this.#drained.promise;
+  }
+
+  #stepEnded(event: StepEvent): void {
+    switch (event.type) {
+      case "slot-granted":
+        this.#send();
+        return;
+      case "poll-ended":
+        this.#clearTimer();
+        this.#poll?.answered();
+        if (event.result.ok) this.#bodyArrived(event.result.value);
+        else this.#pollFailed(event.result.failure);
+        return;
+      case "batch-stored":
+        this.#batchStored();
+        return;
+      case "batch-failed":
+        this.#work?.rewind();
+        this.#retry("storage", "storage", event.error.code, 0, "store");
+        return;
+      case "retry":
+        if (this.#resume === "load") this.#load();
+        else if (this.#resume === "store") this.#store();
+        else this.#next();
+        return;
+      case "check-idle":
+        if (this.#isIdle()) this.#park();
+    }
+  }
+
+  // ------------------------------------------------------------------ commands
+
+  #used(): void {
+    this.#lastUsedMs = this.#context.clock.mono();
+  }
+
+  #ensure(reply: Reply<PollingEnsured>): void {
+    if (this.#hasSynced && this.#phase !== "loading") reply.resolve({ ok: true });
+    else this.#waiters.add(reply);
+  }
+
+  #hurry(): void {
+    this.#isHurried = true;
+    // A poll that is not held may have been answered before what is to be fetched: it is followed by another one.
+    if (this.#phase !== "polling" || this.#poll?.plan.timeoutMs === 0) return;
+    this.#next();
+  }
+
+  // ------------------------------------------------------------------ device and token
+
+  #load(): void {
+    this.#phase = "loading";
+    this.#pipeDevice();
+  }
+
+  #pipeDevice(): void {
+    const loadId = ++this.#loadId;
+    this.#context.pipe(
+      loadDevice(this.#deps, this.#userId, this.#deviceId, this.#deadTokenHash),
+      (device) => ({ type: "device-loaded", loadId, device }),
+      (error) => ({ type: "load-failed", loadId, error }),
+    );
+  }
+
+  #loadFailed(error: SyncError): void {
+    // Elsewhere it was about a newer token: the one in use serves until it is refused.
+    if (this.#phase === "loading") this.#retry("storage", "storage", error.code, 0, "load");
+  }
+
+  #deviceLoaded(device: DeviceRecord | null): void {
+    const { accessToken = null, tokenHash = null } = device ?? {};
+    const token = accessToken === null || tokenHash === null ? null : { value: accessToken, hash: tokenHash };
+    if (this.#phase !== "loading") {
+      this.#token = token ?? this.#token;
+      return;
+    }
+    this.#deadTokenHash = null;
+    this.#token = token;
+    if (token === null) {
+      this.#waiters.rejectAll(new SyncError(this.#isSoftLogout ? "soft_logout" : "unknown_token", "token is dead"));
+      this.#halt();
+      this.#context.stopSelf();
+      return;
+    }
+    this.#failures = 0;
+    this.#isSoftLogout = false;
+    if (!this.#hasSynced) {
+      this.#since = device?.since ?? null;
+      this.#hasSynced = this.#since !== null;
+    }
+    if (this.#hasSynced) this.#synced();
+    this.#next();
+  }
+
+  #tokenRefused(isSoftLogout: boolean): void {
+    const tokenHash = this.#token?.hash ?? "";
+    const { log } = this.#context;
+    log.info({ token_hash: tokenHash, soft_logout: isSoftLogout }, "access token refused");
+    this.#deadTokenHash = tokenHash;
+    this.#token = null;
+    this.#isSoftLogout = isSoftLogout;
+    this.#releaseSlot();
+    const [userId, deviceId] = [this.#userId, this.#deviceId];
+    const expired: GatewayMessage = { type: "token-expired", tokenHash, userId, deviceId };
+    this.#context.tell(GATEWAY, expired);
+    // A newer token may be there already.
+    this.#load();
+  }
+
+  // ------------------------------------------------------------------ polling
+
+  /** Polls, after waiting for its turn when it is a first sync. */
+  #next(): void {
+    if (this.#isIdle()) {
+      this.#park();
+      return;
+    }
+    if (this.#hasSynced || this.#slot !== null) {
+      this.#send();
+      return;
+    }
+    this.#phase = "queued";
+    const stepId = ++this.#stepId;
+    this.#slot = this.#deps.slots.request();
+    const granted = (): PollerMessage => ({ type: "slot-granted", stepId });
+    this.#context.pipe(this.#slot.granted, granted, granted);
+  }
+
+  #send(): void {
+    const { config, homeserver, stats } = this.#deps;
+    const stepId = this.#beginStep("polling");
+    const since = this.#since === "" ? null : this.#since;
+    const timeoutMs = this.#isFirstPoll || this.#isHurried ? 0 : LONG_POLL_MS;
+    this.#isHurried = false;
+    this.#poll?.end("superseded");
+    const startedAtMs = this.#context.clock.mono();
+    const [userId, deviceId] = [this.#userId, this.#deviceId];
+    const poll = new Poll({ userId, deviceId, timeoutMs, isInitial: since === null, startedAtMs }, stats);
+    this.#poll = poll;
+    this.#watchIdleness(timeoutMs);
+    const params: SyncRequestParams = {
+      accessToken: this.#token?.value ?? "",
+      since,
+      timeoutMs,
+      filter: since === null ? FIRST_FILTER : (this.#filterId ?? LATER_FILTER),
+      deadlineMs: this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs,
+      traceparent: poll.traceparent,
+    };
+    context.with(poll.context, () => {
+      this.#context.pipe(
+        homeserver.sync(params, poll.signal),
+        (result) => ({ type: "poll-ended", stepId, result }),
+        (error) => ({ type: "poll-ended", stepId, result: { ok: false, failure: classifyNoAnswer(error.code) } }),
+      );
+    });
+  }
+
+  #pollFailed(failure: UpstreamFailure): void {
+    const usesFilterId = this.#filterId !== null && this.#poll?.plan.isInitial === false;
+    const advice = adviseOnFailure(failure, usesFilterId);
+    this.#endPoll(failure.kind);
+    if (advice.do === "drop-token") {
+      this.#deps.stats.pollFailed("auth");
+      this.#tokenRefused(advice.isSoftLogout);
+      return;
+    }
+    if (advice.do === "forget-filter") this.#filterId = null;
+    const reason = failure.kind === "auth" ? failure.kind : failure.reason;
+    this.#retry(advice.cause, failure.kind, reason, advice.retryAfterMs, "poll");
+  }
+
+  #bodyArrived(body: Uint8Array): void {
+    const poll = this.#poll;
+    invariant(poll !== null, "a body belongs to a poll");
+    const outline = outlineSync(body);
+    if (typeof outline === "string") {
+      // Never believed in part: without all of it, what lies between two `since` would be lost.
+      this.#endPoll("unreadable");
+      this.#retry("hopeless", "unreadable", `${outline} (${body.length} bytes)`, 0, "poll");
+      return;
+    }
+    this.#failures = 0;
+    const { userId, deviceId, isInitial } = poll.plan;
+    const origin = { userId, deviceId, isFirstSync: isInitial, traceparent: poll.traceparent };
+    this.#work = new PollWork(outline, origin, this.#deps.stats, this.#context.clock.mono());
+    this.#store();
+  }
+
+  // ------------------------------------------------------------------ storing
+
+  #store(): void {
+    const work = this.#work;
+    invariant(work !== null, "a poll is at hand to be stored");
+    const stepId = this.#beginStep("storing");
+    const packed = work.take();
+    this.#context.pipe(
+      this.#context.ask<BatchApplied>(
+        INGEST,
+        { type: "store-batch", packed },
+        { deadlineMs: STORE_DEADLINE_MS, transfer: [packed.bytes.buffer] },
+      ),
+      () => ({ type: "batch-stored", stepId }),
+      (error) => ({ type: "batch-failed", stepId, error }),
+    );
+    work.prepareNext();
+  }
+
+  #batchStored(): void {
+    this.#failures = 0;
+    const isDone = this.#work?.advance() ?? true;
+    if (isDone) this.#pollStored();
+    if (this.#drained !== null) this.#halt();
+    else if (!isDone) this.#store();
+    else if (this.#spins === 0) this.#next();
+    else this.#wait(spinDelayMs(this.#spins), "poll");
+  }
+
+  #pollStored(): void {
+    const [work, poll] = [this.#work, this.#poll];
+    invariant(work !== null && poll !== null, "a poll is at hand that was stored");
+    const { clock, log } = this.#context;
+    const { isInitial, startedAtMs, timeoutMs } = poll.plan;
+    const nowMs = clock.mono();
+    this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirstPoll);
+    if (!this.#hasSynced) {
+      const { roomCount, byteCount, batchCount } = work;
+      log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
+    }
+    const hasAdvanced = work.nextBatch !== this.#since;
+    this.#spins = isSpinning({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced }) ? this.#spins + 1 : 0;
+    this.#since = work.nextBatch;
+    this.#work = null;
+    this.#hasSynced = true;
+    this.#isFirstPoll = false;
+    this.#endPoll(null);
+    this.#releaseSlot();
+    this.#synced();
+  }
+
+  /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
+  #synced(): void {
+    this.#waiters.resolveAll();
+    if (this.#isFilterAsked || this.#token === null) return;
+    this.#isFilterAsked = true;
+    this.#context.pipe(
+      prepareFilter(this.#deps, this.#token.value, this.#userId),
+      (filterId) => ({ type: "filter-ready", filterId }),
+      () => ({ type: "filter-ready", filterId: null }),
+    );
+  }
+
+  // ------------------------------------------------------------------ waiting and ending
+
+  #retry(cause: RetryCause, failed: FailedPoll, reason: string, retryAfterMs: number, resume: Resume): void {
+    this.#failures++;
+    this.#deps.stats.pollFailed(failed);
+    const delayMs = retryDelayMs(cause, this.#failures, retryAfterMs, this.#context.rng);
+    if (isWorthLogging(this.#failures)) {
+      this.#context.log.warn({ attempt: this.#failures, delay_ms: delayMs, reason, resume }, "poll failed");
+    }
+    if (this.#failures >= FAILURES_UNTIL_TOLD) {
+      const code = cause === "storage" ? "storage_unavailable" : "homeserver_unreachable";
+      this.#waiters.rejectAll(new SyncError(code, `polling keeps failing: ${reason}`));
+    }
+    // Others may sync meanwhile; one that is being stored is nearly through.
+    if (resume !== "store") this.#releaseSlot();
+    if (this.#drained === null) this.#wait(delayMs, resume);
+    else this.#halt();
+  }
+
+  #wait(delayMs: number, resume: Resume): void {
+    const stepId = this.#beginStep("waiting");
+    this.#resume = resume;
+    this.#cancelTimer = this.#context.after(delayMs, { type: "retry", stepId });
+  }
+
+  #beginStep(phase: Phase): number {
+    this.#clearTimer();
+    this.#phase = phase;
+    return ++this.#stepId;
+  }
+
+  #isIdle(): boolean {
+    const { idleMs } = this.#deps.config;
+    return idleMs !== null && this.#waiters.isEmpty && this.#context.clock.mono() - this.#lastUsedMs >= idleMs;
+  }
+
+  /** Only a poll during which the device may become idle needs a timer. */
+  #watchIdleness(timeoutMs: number): void {
+    const { idleMs } = this.#deps.config;
+    const leftMs = this.#lastUsedMs + (idleMs ?? Number.POSITIVE_INFINITY) - this.#context.clock.mono();
+    if (leftMs >= timeoutMs) return;
+    this.#cancelTimer = this.#context.after(Math.max(leftMs, 0), { type: "check-idle", stepId: this.#stepId });
+  }
+
+  #park(): void {
+    this.#context.log.debug({}, "poller parked");
+    this.#halt();
+    this.#context.stopSelf();
+  }
+
+  /** Ends everything that is under way, for good. */
+  #halt(): void {
+    this.#beginStep("stopped");
+    this.#endPoll("stopped");
+    this.#releaseSlot();
+    this.#work = null;
+    this.#drained?.resolve();
+  }
+
+  #endPoll(error: string | null): void {
+    this.#poll?.end(error);
+    this.#poll = null;
+  }
+
+  #releaseSlot(): void {
+    this.#slot?.release();
+    this.#slot = null;
+  }
+
+  #clearTimer(): void {
+    this.#cancelTimer?.();
+    this.#cancelTimer = null;
+  }
+}

@@ -1,0 +1,72 @@
+import type { PollBatch } from "#src/protocol/poll-batch.ts";
+import type { Metrics } from "#src/ports/basics.ts";
+
+const LIMITED = { limited: "limited" };
+const UNLIMITED = { limited: "unlimited" };
+
+/** Why a poll brought nothing, as told in a label. */
+export type FailedPoll = "auth" | "refused" | "transient" | "unreadable" | "storage";
+
+/** What the pollers of one host count together. */
+export class PollerStats {
+  readonly #metrics: Metrics;
+  #pollers = 0;
+  #requests = 0;
+
+  constructor(metrics: Metrics) {
+    this.#metrics = metrics;
+    metrics.gauge("sliding_sync_poller_num_pollers", () => this.#pollers);
+    metrics.gauge("sliding_sync_poller_num_outstanding_sync_v2_reqs", () => this.#requests);
+  }
+
+  get pollers(): number {
+    return this.#pollers;
+  }
+
+  get requests(): number {
+    return this.#requests;
+  }
+
+  pollerStarted(): void {
+    this.#pollers++;
+  }
+
+  pollerStopped(): void {
+    this.#pollers--;
+  }
+
+  requestStarted(): void {
+    this.#requests++;
+  }
+
+  requestEnded(): void {
+    this.#requests--;
+  }
+
+  pollFailed(cause: FailedPoll): void {
+    this.#metrics.count("sliding_sync_poller_failed_polls_total", 1, { cause });
+  }
+
+  /** Counts what one batch holds. */
+  batchRead(batch: PollBatch, rejectedCount: number): void {
+    for (const room of batch.rooms) {
+      if (room.kind !== "join" && room.kind !== "leave") continue;
+      this.#metrics.observe(
+        "sliding_sync_poller_timeline_size",
+        room.timeline.length,
+        room.limited ? LIMITED : UNLIMITED,
+      );
+      if (room.limited) this.#metrics.observe("sliding_sync_poller_gappy_state_size", room.state.length);
+    }
+    if (rejectedCount > 0) this.#metrics.count("sliding_sync_poller_rejected_total", rejectedCount);
+  }
+
+  /** A whole poll is stored and applied. */
+  pollStored(tookMs: number, isInitial: boolean, isFirst: boolean): void {
+    this.#metrics.count("sliding_sync_poller_total_num_polls");
+    this.#metrics.observe("sliding_sync_poller_process_duration_secs", tookMs / 1000, {
+      initial: isInitial ? "1" : "0",
+      first: isFirst ? "1" : "0",
+    });
+  }
+}

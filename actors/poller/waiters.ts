@@ -1,0 +1,30 @@
+import { SyncError } from "#src/errors.ts";
+import type { Reply } from "#actors/runtime/actor.ts";
+import type { PollingEnsured } from "./messages.ts";
+
+/** Bound for one device: its clients repeat their request every half minute or so. */
+const MAX_WAITERS = 256;
+
+/** Those who wait for a device's first sync. */
+export class Waiters {
+  #replies: Reply<PollingEnsured>[] = [];
+
+  get isEmpty(): boolean {
+    return this.#replies.length === 0;
+  }
+
+  /** Beyond the bound the oldest, which has most likely given up, makes room. */
+  add(reply: Reply<PollingEnsured>): void {
+    this.#replies.push(reply);
+    if (this.#replies.length <= MAX_WAITERS) return;
+    this.#replies.shift()?.reject(new SyncError("limit_exceeded", "too many requests wait for one first sync"));
+  }
+
+  resolveAll(): void {
+    for (const reply of this.#replies.splice(0)) reply.resolve({ ok: true });
+  }
+
+  rejectAll(error: SyncError): void {
+    for (const reply of this.#replies.splice(0)) reply.reject(error);
+  }
+}

@@ -1,0 +1,266 @@
+import type { Context, Span } from "@opentelemetry/api";
+import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, trace } from "@opentelemetry/api";
+import type { Clock, Timers } from "#src/ports/basics.ts";
+import type { Homeserver, SyncRequestParams, UpstreamFailure, UpstreamResult } from "#src/ports/homeserver.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import { parseUserId } from "#src/protocol/ids.ts";
+import { classifyAnswer, classifyNoAnswer, parseObject } from "./classify.ts";
+import type { HomeserverAddress, HttpAnswer } from "./http-call.ts";
+import { callHomeserver } from "./http-call.ts";
+import { contextOfTraceparent } from "./traceparent.ts";
+
+/** Answers of whoami, versions and filter uploads: a few hundred bytes, versions with all its features a few KiB. */
+const MAX_SMALL_BODY_BYTES = 1024 * 1024;
+
+/** Largest sync body taken: some ten times that of an account with thousands of large rooms. */
+const MAX_SYNC_BODY_BYTES = 1024 * 1024 * 1024;
+
+/** `/versions` is asked for before the first poll: a homeserver that is slow to tell must not hold up everything. */
+const VERSIONS_DEADLINE_MS = 10_000;
+
+/** How long an answer of `/versions` is believed; homeservers change it when they are upgraded. */
+const VERSIONS_FRESH_MS = 10 * 60_000;
+
+/** How long a homeserver without `/versions` is taken for an old one. */
+const NO_VERSIONS_FRESH_MS = 60_000;
+
+/** How soon a homeserver that did not answer is asked again while an older answer is at hand. */
+const RETRY_VERSIONS_MS = 5000;
+
+const UTF8 = new TextDecoder();
+
+/** What the homeserver says it speaks. */
+export interface Versions {
+  versions: string[];
+  unstableFeatures: Record<string, boolean>;
+}
+
+export interface HomeserverDeps {
+  address: HomeserverAddress;
+  /** Of this program, for `User-Agent`. */
+  version: string;
+  clock: Clock;
+  timers: Timers;
+  /** For every call but sync, which brings its own. */
+  deadlineMs: number;
+  maxSyncBytes?: number;
+}
+
+interface CallOptions {
+  /** `homeserver.<thing>.<verb>` */
+  span: string;
+  method: "GET" | "POST";
+  path: string;
+  token: string | null;
+  body: string | null;
+  deadlineMs: number;
+  maxBytes: number;
+  signal: AbortSignal | null;
+  parent: Context;
+  traceparent: string | null;
+}
+
+/** The client of the upstream homeserver: the one place that calls it. */
+export function createHomeserver(deps: HomeserverDeps): Homeserver {
+  return new HomeserverClient(deps);
+}
+
+class HomeserverClient implements Homeserver {
+  readonly #deps: HomeserverDeps;
+  readonly #userAgent: string;
+  #known: { value: Versions; freshUntilMs: number } | null = null;
+  #asking: Promise<UpstreamResult<Versions>> | null = null;
+
+  constructor(deps: HomeserverDeps) {
+    this.#deps = deps;
+    this.#userAgent = `Glissade/${deps.version}`;
+  }
+
+  versions(): Promise<UpstreamResult<Versions>> {
+    if (this.#known !== null && this.#deps.clock.mono() < this.#known.freshUntilMs) {
+      return Promise.resolve({ ok: true, value: this.#known.value });
+    }
+    // Thousands of pollers start at once: they share one question.
+    this.#asking ??= this.#askVersions().finally(() => {
+      this.#asking = null;
+    });
+    return this.#asking;
+  }
+
+  async whoami(
+    accessToken: string,
+  ): Promise<UpstreamResult<{ userId: UserId; deviceId: DeviceId | null; isGuest: boolean }>> {
+    const answer = await this.#small("homeserver.whoami.get", "GET", "/account/whoami", accessToken, null);
+    if (!answer.ok) return answer;
+    const { user_id, device_id, is_guest } = parseObject(answer.value);
+    const userId = parseUserId(user_id);
+    if (userId === null) return { ok: false, failure: classifyNoAnswer("whoami without a user id", 200) };
+    const deviceId = typeof device_id === "string" && device_id !== "" ? (device_id as DeviceId) : null;
+    return { ok: true, value: { userId, deviceId, isGuest: is_guest === true } };
+  }
+
+  async createFilter(accessToken: string, userId: UserId, filter: string): Promise<UpstreamResult<string>> {
+    const path = `/user/${encodeURIComponent(userId)}/filter`;
+    const answer = await this.#small("homeserver.filter.post", "POST", path, accessToken, filter);
+    if (!answer.ok) return answer;
+    const { filter_id } = parseObject(answer.value);
+    if (typeof filter_id === "string" && filter_id !== "" && !filter_id.startsWith("{")) {
+      return { ok: true, value: filter_id };
+    }
+    return { ok: false, failure: classifyNoAnswer("filter upload without a filter id", 200) };
+  }
+
+  async sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    const prefix = await this.#prefix();
+    const answer = await this.#call({
+      span: "homeserver.sync.get",
+      method: "GET",
+      path: `${prefix}/sync?${syncQuery(params)}`,
+      token: params.accessToken,
+      body: null,
+      deadlineMs: params.deadlineMs,
+      maxBytes: this.#deps.maxSyncBytes ?? MAX_SYNC_BODY_BYTES,
+      signal,
+      parent: contextOfTraceparent(params.traceparent),
+      traceparent: params.traceparent,
+    });
+    return this.#settle(answer, true, (body) => body);
+  }
+
+  async #askVersions(): Promise<UpstreamResult<Versions>> {
+    const { deadlineMs, clock } = this.#deps;
+    const answer = await this.#call({
+      span: "homeserver.versions.get",
+      method: "GET",
+      path: "/_matrix/client/versions",
+      token: null,
+      body: null,
+      deadlineMs: Math.min(deadlineMs, VERSIONS_DEADLINE_MS),
+      maxBytes: MAX_SMALL_BODY_BYTES,
+      signal: null,
+      parent: ROOT_CONTEXT,
+      traceparent: null,
+    });
+    const result = this.#settle(answer, false, readVersions);
+    const now = clock.mono();
+    if (result.ok) this.#known = { value: result.value, freshUntilMs: now + VERSIONS_FRESH_MS };
+    else if (isUnknownEndpoint(result.failure)) {
+      // It is there, but older than the endpoint.
+      this.#known = { value: { versions: [], unstableFeatures: {} }, freshUntilMs: now + NO_VERSIONS_FRESH_MS };
+    } else if (this.#known !== null) {
+      this.#known = { value: this.#known.value, freshUntilMs: now + RETRY_VERSIONS_MS };
+    }
+    return result;
+  }
+
+  /**
+   * `v3` where the homeserver lists v1.1 or newer, `r0` where it does not. One that cannot be asked now is taken for what it
+   * was, or else for one of today.
+   */
+  async #prefix(): Promise<string> {
+    // An older answer is good enough for the path: it is renewed without holding up this call.
+    const asking = this.versions();
+    if (this.#known === null) await asking;
+    return clientPrefix(this.#known?.value.versions ?? ["v1.1"]);
+  }
+
+  async #small(
+    span: string,
+    method: "GET" | "POST",
+    path: string,
+    token: string,
+    body: string | null,
+  ): Promise<UpstreamResult<string>> {
+    const prefix = await this.#prefix();
+    const answer = await this.#call({
+      span,
+      method,
+      path: `${prefix}${path}`,
+      token,
+      body,
+      deadlineMs: this.#deps.deadlineMs,
+      maxBytes: MAX_SMALL_BODY_BYTES,
+      signal: null,
+      parent: context.active(),
+      traceparent: null,
+    });
+    return this.#settle(answer, false, (bytes) => UTF8.decode(bytes));
+  }
+
+  #settle<T>(
+    answer: HttpAnswer,
+    isSync: boolean,
+    read: (body: Uint8Array<ArrayBuffer>) => T | null,
+  ): UpstreamResult<T> {
+    if (!answer.ok) return { ok: false, failure: classifyNoAnswer(answer.reason) };
+    const { status, headers, body } = answer;
+    if (status === 200) {
+      const value = read(body);
+      return value === null ? { ok: false, failure: classifyNoAnswer("garbage", status) } : { ok: true, value };
+    }
+    const failed = { status, retryAfter: headers.get("retry-after"), body: UTF8.decode(body) };
+    return { ok: false, failure: classifyAnswer(failed, isSync, this.#deps.clock.now()) };
+  }
+
+  async #call(options: CallOptions): Promise<HttpAnswer> {
+    const { method, path, body, deadlineMs, maxBytes, signal } = options;
+    const span = trace
+      .getTracer("glissade.homeserver")
+      .startSpan(
+        options.span,
+        { kind: SpanKind.CLIENT, attributes: { "http.request.method": method } },
+        options.parent,
+      );
+    const headers: Record<string, string> = { "user-agent": this.#userAgent, accept: "application/json" };
+    if (options.token !== null) headers["authorization"] = `Bearer ${options.token}`;
+    if (body !== null) headers["content-type"] = "application/json";
+    if (options.traceparent !== null) headers["traceparent"] = options.traceparent;
+    const call = { method, path, headers, body, deadlineMs, maxBytes, signal };
+    const answer = await callHomeserver(this.#deps.address, call, this.#deps.timers);
+    endSpan(span, answer);
+    return answer;
+  }
+}
+
+function endSpan(span: Span, answer: HttpAnswer): void {
+  if (span.isRecording()) {
+    if (answer.ok) {
+      span.setAttribute("http.response.status_code", answer.status);
+      span.setAttribute("http.response.body.size", answer.body.length);
+    } else span.setAttribute("error.type", answer.reason);
+    if (!answer.ok || answer.status >= 400) span.setStatus({ code: SpanStatusCode.ERROR });
+  }
+  span.end();
+}
+
+/** Parameters in the order that homeservers' caches and our tests know. */
+function syncQuery(params: SyncRequestParams): string {
+  const query = new URLSearchParams({ timeout: String(params.timeoutMs) });
+  if (params.since !== null && params.since !== "") query.append("since", params.since);
+  query.append("set_presence", "offline");
+  query.append("filter", params.filter);
+  // State after the timeline (MSC4222), under its stable and its unstable name; unknown parameters are ignored.
+  query.append("use_state_after", "true");
+  query.append("org.matrix.msc4222.use_state_after", "true");
+  return query.toString();
+}
+
+function clientPrefix(versions: readonly string[]): string {
+  const isModern = versions.some((version) => /^v(?:1\.[1-9]|1\.\d{2,}|[2-9]|\d{2,})/.test(version));
+  return isModern ? "/_matrix/client/v3" : "/_matrix/client/r0";
+}
+
+const isUnknownEndpoint = (failure: UpstreamFailure): boolean =>
+  failure.kind === "refused" && [400, 404, 405, 501].includes(failure.status);
+
+function readVersions(body: Uint8Array): Versions | null {
+  const { versions, unstable_features: features } = parseObject(UTF8.decode(body));
+  if (!Array.isArray(versions)) return null;
+  const flags = typeof features === "object" && features !== null ? Object.entries(features) : [];
+  return {
+    versions: versions.filter((version) => typeof version === "string"),
+    unstableFeatures: Object.fromEntries(
+      flags.filter((flag): flag is [string, boolean] => typeof flag[1] === "boolean"),
+    ),
+  };
+}
