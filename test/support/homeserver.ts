@@ -6,7 +6,6 @@ import { systemClock, systemTimers } from "#src/system.ts";
 import { seededRng } from "#src/demo/seeded-rng.ts";
 
 export { errorResponse, type ScriptedResponse, type SeenRequest } from "#src/demo/homeserver/script.ts";
-export type { CreateRoomOptions } from "#src/demo/homeserver/create-room.ts";
 export type { Session } from "#src/demo/homeserver/accounts.ts";
 
 /** How long `waitUntilPolled` and `waitForRequest` wait before they fail. */

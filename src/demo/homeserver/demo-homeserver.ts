@@ -169,7 +169,7 @@ export class DemoHomeserver {
 
   // ---------------------------------------------------------------- acting without HTTP
 
-  /** The first session of a user; makes the account where there is none. */
+  /** Logs a user in, on a new device unless one is named; makes the account where there is none. */
   user(name: string, options: { deviceId?: string; displayName?: string; accessToken?: string } = {}): Session {
     const { accounts, ids } = this.parts;
     const userId = ids.userId(name);

@@ -11,7 +11,7 @@ function levels(room: Room): Json {
 }
 
 /** Power level of a user in a room. */
-export function powerOf(room: Room, userId: string): number {
+function powerOf(room: Room, userId: string): number {
   const content = levels(room);
   return asNumber(asJson(content["users"])[userId], asNumber(content["users_default"], 0));
 }

@@ -33,7 +33,7 @@ function typeTest(filter: unknown): TypeTest {
 }
 
 /** Reads an uploaded or inline filter; unknown members are ignored. */
-export function readFilter(filter: Json): SyncFilter {
+function readFilter(filter: Json): SyncFilter {
   const room = asJson(filter["room"]);
   const timeline = asJson(room["timeline"]);
   const rooms = Array.isArray(room["rooms"]) ? new Set(asStrings(room["rooms"])) : null;
