@@ -2,6 +2,7 @@ import { chmod, lstat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import type { Config } from "#src/config.ts";
 import type { Timers } from "#src/ports/basics.ts";
+import { goingAwayReply } from "./reply.ts";
 
 /** What a listener is made of. */
 export interface ListenOptions {
@@ -16,7 +17,9 @@ export interface ListenOptions {
 export interface Listener {
   /** As one would write it down: `http://127.0.0.1:8008`, or a path. */
   readonly address: string;
-  /** Takes no new connections from here on; those there are are served to their end, or cut after the time given. */
+  /** Takes nothing new from here on: no connections, and no requests on those there are. What is in flight goes on. */
+  stopAccepting(): void;
+  /** Waits for what is in flight, then cuts what is left after the time given. */
   stop(withinMs: number): Promise<void>;
 }
 
@@ -28,19 +31,37 @@ const RAW_BODY_LIMIT_BYTES = 16 * 1024 * 1024;
 /** Opens a listener on a port or a unix socket; throws with what to do when it cannot. */
 export async function listen(options: ListenOptions): Promise<Listener> {
   const { bind, timers } = options;
+  let ended: Promise<void> | null = null;
+  // A client whose long poll was just answered asks again at once, on the connection it has.
+  const fetch: ListenOptions["fetch"] = (request) => (ended === null ? options.fetch(request) : goingAwayReply());
   if (bind.kind === "unix") await clearSocketPath(bind.path);
-  const server = Bun.serve(serveOptions(options));
+  const server = serve({ ...options, fetch });
   if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
+  const end = (): Promise<void> => (ended ??= server.stop(false));
   return {
     address: bind.kind === "unix" ? bind.path : String(server.url).replace(/\/$/, ""),
+    stopAccepting() {
+      end().catch(() => {});
+    },
     async stop(withinMs) {
       const late = Promise.withResolvers<"late">();
       const cancel = timers.after(withinMs, () => late.resolve("late"));
-      const ended = await Promise.race([server.stop(false), late.promise]);
+      const outcome = await Promise.race([end(), late.promise]);
       cancel();
-      if (ended === "late") await server.stop(true);
+      if (outcome === "late") await server.stop(true);
     },
   };
+}
+
+function serve(options: ListenOptions): ReturnType<typeof Bun.serve> {
+  const { bind } = options;
+  try {
+    return Bun.serve(serveOptions(options));
+  } catch (error) {
+    const where = bind.kind === "unix" ? bind.path : `${bind.host}:${bind.port}`;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`cannot listen on ${where}: ${reason}`, { cause: error });
+  }
 }
 
 type ServeOptions = Parameters<typeof Bun.serve>[0];
@@ -59,7 +80,8 @@ function serveOptions({ bind, tls, fetch }: ListenOptions): ServeOptions {
     return onSocket as ServeOptions;
   }
   const secure = tls === null ? {} : { tls: { cert: Bun.file(tls.certPath), key: Bun.file(tls.keyPath) } };
-  return { ...shared, ...secure, hostname: bind.host, port: bind.port };
+  // Bun shares a port between processes unless told not to, and half of the requests would go astray.
+  return { ...shared, ...secure, hostname: bind.host, port: bind.port, reusePort: false };
 }
 
 /** Removes a socket left behind by a crash, and nothing else. */

@@ -36,6 +36,12 @@ export function errorReply(error: Pick<SyncError, "code" | "message">): Response
   return new Response(body, { status, headers });
 }
 
+/** To requests that come while we end: another connection, soon, will find us anew. */
+export function goingAwayReply(): Response {
+  const { status, body } = matrixError("actor_stopped", "shutting down");
+  return new Response(body, { status, headers: { ...JSON_HEADERS, "retry-after": "2", connection: "close" } });
+}
+
 /** The reply to any `OPTIONS`. */
 export const preflightReply = (): Response => new Response(null, { status: 200, headers: PREFLIGHT_HEADERS });
 
