@@ -70,13 +70,10 @@ function shiftWindows<R>(move: RoomMove<R>, from: number, to: number, shrinksInt
   return { ops, shown };
 }
 
-/** Where the room now at `index` was before the move; null for a room that was not in the list. */
+/** Where the room now at `index`, somewhere on the way, was before the move; null for a room that was not in the list. */
 function indexBefore<R>(move: RoomMove<R>, from: number, to: number, index: number): number | null {
-  if (move.to === null) return index >= from ? index + 1 : index;
-  if (index === to) return move.from;
-  if (to < index && index <= from) return index - 1;
-  if (from <= index && index < to) return index + 1;
-  return index;
+  if (move.to === index) return move.from;
+  return to < from ? index - 1 : index + 1;
 }
 
 /**

@@ -12,7 +12,7 @@ export interface StateSelection {
   entries: [type: string, stateKey: string][];
   /** Members are wanted for whoever appears in the timeline. */
   lazyMembers: boolean;
-  matches(type: string, stateKey: string): boolean;
+  matches: (type: string, stateKey: string) => boolean;
 }
 
 /** Reads a `required_state` for the user who asks. */

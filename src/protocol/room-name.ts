@@ -153,7 +153,7 @@ function ownInvite(event: JsonObject | null, content: JsonObject | null): OwnInv
   const ts = member(event, "origin_server_ts");
   return {
     sender: asText(member(event, "sender")) ?? "",
-    ts: typeof ts === "number" && Number.isFinite(ts) && ts > 0 ? Math.trunc(ts) : 0,
+    ts: typeof ts === "number" && ts > 0 && ts <= Number.MAX_SAFE_INTEGER ? Math.trunc(ts) : 0,
     isDirect: member(content, "is_direct") === true,
   };
 }

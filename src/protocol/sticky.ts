@@ -84,7 +84,7 @@ export interface MergedRequest {
 /** Lists of one connection; more are refused. */
 export const MAX_LISTS = 100;
 /** Room subscriptions of one connection: many requests may add up to more than one request may hold. */
-export const MAX_SUBSCRIPTIONS = 10_000;
+const MAX_SUBSCRIPTIONS = 10_000;
 const DEFAULT_SORT = ["by_recency"];
 const DEFAULT_TO_DEVICE_LIMIT = 100;
 /** Bounds what one response carries of a backlog; the rest follows with the next ones. */

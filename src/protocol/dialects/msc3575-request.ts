@@ -106,7 +106,7 @@ function readFilters(value: unknown, path: string): FiltersRequest | undefined {
   const texts = (name: string): string[] | undefined => readTexts(member(filters, name), `${path}.${name}`, MAX_NAMES);
   const types = (name: string): (string | null)[] | undefined =>
     readArray(member(filters, name), `${path}.${name}`, MAX_NAMES)?.map((item, index) =>
-      item === null ? null : readText(item, `${path}.${name}[${index}]`),
+      item === null ? null : (readText(item, `${path}.${name}[${index}]`) ?? ""),
     );
   return given({
     is_dm: readBoolean(filters, "is_dm", path),

@@ -220,6 +220,16 @@ describe("mergeRequest: room subscriptions", () => {
   });
 });
 
+test("[STK-8] a connection remembers no more than its share of rooms, however many requests name them", () => {
+  const request = (count: number, prefix: string): SyncRequest => ({
+    room_subscriptions: Object.fromEntries(Array.from({ length: count }, (_, index) => [`!${prefix}${index}`, {}])),
+  });
+  const full = after(request(5000, "a"), request(5000, "b"));
+  expect(mergeRequest(full, request(5000, "a")).changed).toBe(false);
+  expect(() => mergeRequest(full, request(1, "c"))).toThrow("too many room subscriptions: 10001 > 10000");
+  expect(mergeRequest(full, { ...request(1, "c"), unsubscribe_rooms: ["!a0"] }).subscribed).toEqual(["!c0"]);
+});
+
 describe("mergeRequest: extensions", () => {
   test("[STK-13] at first all lists and rooms are in scope, later null keeps", () => {
     const first = after({ extensions: { typing: { enabled: true } } });

@@ -45,7 +45,8 @@ describe("readSyncRequest", () => {
         typing: {},
       },
     };
-    expect(readSyncRequest(request)).toEqual(request as ReturnType<typeof readSyncRequest>);
+    const read: unknown = readSyncRequest(request);
+    expect(read).toEqual(request);
   });
 
   test("[RQ-2] null, nothing and unknown members are an empty request", () => {
