@@ -48,10 +48,7 @@ export interface CellHost {
   recordCrash(cell: ActorCell): number;
 }
 
-type Signal =
-  | { type: "stop"; reason: StopReason }
-  | { type: "restart" }
-  | { type: "crash"; incarnation: Incarnation; error: unknown };
+type Signal = { type: "restart" } | { type: "crash"; incarnation: Incarnation; error: unknown };
 
 /** A turn this long holds up every other actor of its host: worth a line. */
 const SLOW_TURN_MS = 1000;
@@ -186,12 +183,6 @@ export class ActorCell implements TurnTaker {
     this.#wake();
   }
 
-  /** Stops the actor before its next message; what waits afterwards activates it anew. */
-  stop(reason: StopReason): void {
-    this.#mailbox.signal({ type: "stop", reason });
-    this.#wake();
-  }
-
   /** A failure of this incarnation outside of a turn. */
   fail(incarnation: Incarnation, error: unknown): void {
     this.#mailbox.signal({ type: "crash", incarnation, error });
@@ -199,9 +190,8 @@ export class ActorCell implements TurnTaker {
   }
 
   /** Lets the actor finish what it has begun. */
-  drain(): Promise<void> {
-    const { actor } = this.#incarnation ?? {};
-    return actor?.drain?.() ?? Promise.resolve();
+  async drain(): Promise<void> {
+    await this.#incarnation?.actor?.drain?.();
   }
 
   /** Everything vanishes, nobody is told: as a crash of the host would have it. */
@@ -211,8 +201,10 @@ export class ActorCell implements TurnTaker {
     this.#incarnation = null;
   }
 
-  /** Refuses what still waits in the mailbox. */
-  refuseAll(): void {
+  /** Stops the actor for good, between two turns; what still waits in its mailbox is refused. */
+  end(reason: StopReason): void {
+    this.#cooling?.();
+    this.#stopIncarnation(reason);
     for (let envelope = this.#mailbox.take(); envelope !== undefined; envelope = this.#mailbox.take()) {
       this.#host.deadLetter(this.kind.name, "stopped");
       envelope.ticket?.reject(new SyncError("actor_stopped", `${this.kind.name} was stopped`));
@@ -236,8 +228,7 @@ export class ActorCell implements TurnTaker {
   }
 
   #obey(signal: Signal): void {
-    if (signal.type === "stop") this.#stopIncarnation(signal.reason);
-    else if (signal.type === "restart") this.#activate();
+    if (signal.type === "restart") this.#activate();
     else if (signal.incarnation === this.#incarnation) this.#crash(signal.error, "piped result");
   }
 

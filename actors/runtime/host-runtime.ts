@@ -152,17 +152,19 @@ export class HostRuntime {
   async drain(limitMs: number): Promise<void> {
     if (this.#phase !== "running") return;
     this.#phase = "draining";
-    const finished = Promise.allSettled(this.#cells().map((cell) => cell.drain()));
-    let cancel: () => void = () => {};
-    const limit = new Promise<void>((resolve) => {
-      cancel = this.#deps.timers.after(limitMs, resolve);
+    const limit = Promise.withResolvers<void>();
+    const drain = { isOver: false };
+    const cancel = this.#deps.timers.after(limitMs, () => {
+      drain.isOver = true;
+      limit.resolve();
     });
-    await Promise.race([finished, limit]);
+    await Promise.race([Promise.allSettled(this.#cells().map((cell) => cell.drain())), limit.promise]);
+    // What arrived meanwhile is still worked off: a message taken in is not lost by a drain.
+    while (!drain.isOver && !this.#loop.isIdle) await new Promise<void>((resolve) => this.#deps.yieldToIo(resolve));
     cancel();
-    for (const cell of this.#cells()) cell.stop("drained");
-    this.#loop.runNow();
     this.#phase = "stopped";
-    for (const cell of this.#cells()) cell.refuseAll();
+    this.#loop.stop();
+    for (const cell of this.#cells()) cell.end("drained");
     for (const link of this.#links.values()) link.flush();
   }
 

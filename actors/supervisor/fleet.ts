@@ -27,6 +27,8 @@ interface Member {
   readonly death: Promise<never>;
   readonly die: (reason: string) => void;
   isDead: boolean;
+  /** Resolves when nothing of it runs any more, or it turned out that it cannot be ended. */
+  readonly gone: Promise<void>;
 }
 
 export type PeerChange = "up" | "down";
@@ -90,7 +92,7 @@ export class Fleet implements HostControl {
     this.#changed(host, "up");
   }
 
-  ping(host: HostId): Promise<unknown> {
+  async ping(host: HostId): Promise<unknown> {
     const member = this.#alive(host);
     return Promise.race([member.api.ping(), member.death]);
   }
@@ -106,11 +108,13 @@ export class Fleet implements HostControl {
 
   /** Closes what a host holds and ends it. */
   async close(host: HostId, limitMs: number): Promise<void> {
+    const member = this.#alive(host);
     try {
       await this.#call(host, limitMs, (api) => api.close());
     } finally {
-      this.#members.get(host)?.die("shutdown");
+      member.die("shutdown");
     }
+    await member.gone;
   }
 
   /** Whatever the telemetry of each living host collects; one that does not answer in time is left out. */
@@ -129,14 +133,21 @@ export class Fleet implements HostControl {
     const { role, index } = splitHostId(host);
     const handle = await this.#deps.spawner.spawn(role, index);
     const member = this.#admit(host, incarnation, handle);
-    await this.#call(host, START_LIMIT_MS, (api) => api.start(this.#deps.initOf(host, incarnation)));
-    await this.#wire(host, member);
+    try {
+      await this.#call(host, START_LIMIT_MS, (api) => api.start(this.#deps.initOf(host, incarnation)));
+      await this.#wire(host, member);
+    } catch (error) {
+      member.die("it could not be started");
+      await member.gone;
+      throw error;
+    }
   }
 
   #admit(host: HostId, incarnation: number, handle: HostHandle): Member {
     const { promise: death, reject } = Promise.withResolvers<never>();
     // A host nobody is waiting for may die too.
     death.catch(() => {});
+    const gone = Promise.withResolvers<void>();
     const member: Member = {
       incarnation,
       handle,
@@ -146,9 +157,10 @@ export class Fleet implements HostControl {
         if (member.isDead) return;
         member.isDead = true;
         reject(new SyncError("actor_stopped", `host ${host} died: ${reason}`));
-        void this.#bury(host, member, reason);
+        void this.#bury(host, member, reason).then(gone.resolve);
       },
       isDead: false,
+      gone: gone.promise,
     };
     this.#members.set(host, member);
     handle.onDeath(member.die);
@@ -165,7 +177,7 @@ export class Fleet implements HostControl {
       await this.#call(host, CALL_LIMIT_MS, (api) => api.connect(peer, port1));
       // The peer's own death is no failure of this launch.
       await this.#call(peer, CALL_LIMIT_MS, (api) => api.connect(host, port2)).catch((error: unknown) => {
-        this.#deps.logger.warn({ host, peer, error: String(error) }, "host could not be wired");
+        this.#blame(peer, error, "host could not be wired");
       });
     }
   }
@@ -187,8 +199,14 @@ export class Fleet implements HostControl {
 
   #cutOut(peer: HostId, dead: HostId): void {
     this.#call(peer, CALL_LIMIT_MS, (api) => api.disconnect(dead)).catch((error: unknown) => {
-      this.#deps.logger.warn({ host: peer, peer: dead, error: String(error) }, "host could not be told of a death");
+      this.#blame(peer, error, "host could not be told of a death");
     });
+  }
+
+  /** That a host died meanwhile is reported by itself. */
+  #blame(host: HostId, error: unknown, what: string): void {
+    if (error instanceof SyncError && error.code === "actor_stopped") return;
+    this.#deps.logger.warn({ host, error: String(error) }, what);
   }
 
   #alive(host: HostId): Member {

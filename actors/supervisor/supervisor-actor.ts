@@ -49,6 +49,8 @@ class SupervisorActor implements Actor<SupervisorMessage> {
   readonly #deps: SupervisorDeps;
   readonly #children = new Map<HostId, Child>();
   #launching: Reply<{ ok: true }> | null = null;
+  /** Deaths before all hosts were up: then the launch has failed, and its caller decides. */
+  #diedEarly: string | null = null;
   #isShuttingDown = false;
   #hasEscalated = false;
   #lastTickMs = 0;
@@ -73,11 +75,11 @@ class SupervisorActor implements Actor<SupervisorMessage> {
         );
         return;
       case "hosts-launched":
-        this.#launched();
+        if (this.#diedEarly === null) this.#launched();
+        else this.#launchFailed(this.#diedEarly);
         return;
       case "launch-failed":
-        this.#launching?.reject(new SyncError("internal", `a host could not be started: ${message.error}`));
-        this.#launching = null;
+        this.#launchFailed(message.error);
         return;
       case "begin-shutdown":
         this.#isShuttingDown = true;
@@ -126,6 +128,12 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     this.#context.after(HEARTBEAT_INTERVAL_MS, { type: "heartbeat-due" });
   }
 
+  #launchFailed(error: string): void {
+    this.#launching?.reject(new SyncError("internal", `a host could not be started: ${error}`));
+    this.#launching = null;
+    this.#isShuttingDown = true;
+  }
+
   #isCurrent(message: { host: HostId; incarnation: number }): boolean {
     return this.#children.get(message.host)?.incarnation === message.incarnation;
   }
@@ -137,6 +145,7 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     child.pingedAtMs = null;
     child.incarnation += 1;
     // During the launch its failure is the launch's failure; during the shutdown an end is what is wanted.
+    if (this.#launching !== null) this.#diedEarly = `host ${host} died: ${reason}`;
     if (this.#launching !== null || this.#isShuttingDown) return;
     this.#deps.metrics.count("actor_restarts_total", 1, { kind: "host" });
     const now = this.#context.clock.mono();

@@ -80,6 +80,8 @@ export function serveHost(
       composition.onPeer?.(peer, "up");
     },
     disconnect: async (peer) => {
+      // Before the start there is nothing to cut: this host never met that peer.
+      if (running === null) return;
       const { runtime, composition } = alive();
       runtime.detach(peer);
       composition.onPeer?.(peer, "down");

@@ -1,0 +1,59 @@
+import { describe, expect, test } from "bun:test";
+import { raiseFetchLimit, type ReplaceableProcess } from "#src/hosts/fetch-limit.ts";
+
+interface Call {
+  path: string;
+  args: string[];
+  env: Record<string, string>;
+}
+
+function fakeProcess(more: Partial<ReplaceableProcess> = {}) {
+  const calls: Call[] = [];
+  const process: ReplaceableProcess = {
+    execPath: "/usr/bin/bun",
+    execArgv: ["--smol"],
+    argv: ["bun", "script", "serve"],
+    env: { PATH: "/bin", GONE: undefined },
+    execve: (path, args, env) => calls.push({ path, args, env }),
+    ...more,
+  };
+  return { process, calls };
+}
+
+describe("raiseFetchLimit", () => {
+  test("[POL-1] starts the same command again with the limit lifted, from source", () => {
+    const { process, calls } = fakeProcess();
+    raiseFetchLimit(process, "/app/src/main.ts");
+    expect(calls).toEqual([
+      {
+        path: "/usr/bin/bun",
+        args: ["/usr/bin/bun", "--smol", "/app/src/main.ts", "serve"],
+        env: { PATH: "/bin", BUN_CONFIG_MAX_HTTP_REQUESTS: "65336", GLISSADE_STARTED_ANEW: "1" },
+      },
+    ]);
+  });
+
+  test("[POL-1] a compiled executable is its own script", () => {
+    const { process, calls } = fakeProcess({ execPath: "/glissade", execArgv: [] });
+    raiseFetchLimit(process, "/$bunfs/root/glissade");
+    expect(calls[0]?.args).toEqual(["/glissade", "serve"]);
+  });
+
+  test("[POL-1] an operator's own limit stands", () => {
+    const { process, calls } = fakeProcess({ env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "1000" } });
+    expect(raiseFetchLimit(process, "/app/src/main.ts")).toBeNull();
+    expect(calls).toEqual([]);
+  });
+
+  test("[POL-1] never goes round in circles, and says why where it cannot be done", () => {
+    const failed = (more: Partial<ReplaceableProcess>): string | null =>
+      raiseFetchLimit(fakeProcess(more).process, "/app/src/main.ts");
+    expect(failed({ env: { GLISSADE_STARTED_ANEW: "1" } })).toContain("does not reach");
+    expect(failed({ execve: undefined })).toContain("cannot replace");
+    expect(failed({ execArgv: ["--watch"] })).toContain("watched");
+    const refused = (): never => {
+      throw new Error("EPERM");
+    };
+    expect(failed({ execve: refused })).toBe("EPERM");
+  });
+});
