@@ -3,12 +3,15 @@ import { DIRTY, DIRTY_USER, type World } from "#src/protocol/engine/world.ts";
 import type { DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import { type InviteView, inviteView } from "#src/protocol/room-name.ts";
+import type { RoomOrder } from "#src/protocol/room-order.ts";
 import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
 import type { DeviceSnapshot, RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 
 /** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
 const MAX_TXNS = 2000;
+/** Lists of different filters and sorts whose order is kept for the next connection. */
+const MAX_ORDERS = 16;
 const NO_TAGS: ReadonlySet<string> = new Set();
 const decoder = new TextDecoder();
 
@@ -43,6 +46,7 @@ export class LiveUser implements World {
   /** By room (0 = global), once read. */
   readonly #accountData = new Map<RoomNid | 0, Map<string, { json: Uint8Array; pos: StreamPos }>>();
   readonly #devices = new Map<DeviceId, LiveDevice>();
+  readonly #orders = new Map<string, RoomOrder<RoomNid>>();
 
   constructor(userId: UserId, snapshot: UserSnapshot, directory: RoomDirectory, reader: RoomReader) {
     this.userId = userId;
@@ -98,6 +102,16 @@ export class LiveUser implements World {
     return view;
   }
 
+  order(signature: string, make: () => RoomOrder<RoomNid>): RoomOrder<RoomNid> {
+    let order = this.#orders.get(signature);
+    if (order === undefined) {
+      order = make();
+      if (this.#orders.size >= MAX_ORDERS) this.#orders.clear();
+      this.#orders.set(signature, order);
+    }
+    return order;
+  }
+
   /** The device's transaction id of one of the user's own events. */
   txnId(deviceId: DeviceId, eventId: string): string | null {
     const txn = this.#txns.get(eventId);
@@ -110,6 +124,7 @@ export class LiveUser implements World {
 
   /** Takes in a commit and says what became of it. Repeating one changes nothing. */
   apply(rooms: readonly RoomUpdate[], user: UserUpdate | null): UserChanges {
+    this.#orders.clear();
     const dirty = new Map<RoomNid, number>();
     const mark = (nid: RoomNid, bits: number): void => void dirty.set(nid, (dirty.get(nid) ?? 0) | bits);
     const changes: UserChanges = { rooms: [], bits: 0, devices: new Map() };

@@ -1,75 +1,20 @@
-import type { StreamPos } from "#src/protocol/ids.ts";
-import type { Mac } from "#src/protocol/pos.ts";
-import type { Metrics } from "#src/ports/basics.ts";
-import type { ConnectionStore, RoomReader } from "#src/ports/stores.ts";
-import { ConnectionActor } from "#actors/connection/connection-actor.ts";
-import type { ConnectionMessage } from "#actors/connection/messages.ts";
-import { DirectoryActor } from "#actors/directory/directory-actor.ts";
-import type { DirectoryMessage } from "#actors/directory/messages.ts";
-import { RoomDirectory } from "#actors/directory/room-directory.ts";
-import type { ActorKind, KindTable } from "#actors/runtime/actor.ts";
-import type { UserMessage } from "#actors/user/messages.ts";
-import { UserActor } from "#actors/user/user-actor.ts";
-import type { HostComposition } from "./compositions.ts";
+import type { ComposeHost } from "./compositions.ts";
+import type { HostOptions } from "./options.ts";
+import { openStorage } from "./storage.ts";
+import { composeSyncHost } from "./sync-actors.ts";
 
-/** What a sync host is made of. */
-export interface SyncHostParts {
-  reader: RoomReader;
-  connections: ConnectionStore;
-  metrics: Metrics;
-  /** Seals what a `pos` claims. */
-  mac: Mac;
-  /** Random id of the database: to-device positions of another one are foreign. */
-  epoch: string;
-  /** For events kept in memory, in this host. */
-  cacheBytes: number;
-  firstSyncDeadlineMs: number;
-}
-
-/** A client sends one request at a time on a connection; updates are marks, not messages that pile up. */
-const CONNECTION_MAILBOX = 10_000;
-
-/** Users, their connections, and the rooms they are in. */
-export function composeSyncHost(parts: SyncHostParts): HostComposition {
-  const { reader, metrics } = parts;
-  const directory = new RoomDirectory(reader, parts.cacheBytes);
-  metrics.gauge("sync_rooms_in_memory", () => directory.roomCount);
-  const directoryKind: ActorKind<DirectoryMessage> = {
-    factory: () => new DirectoryActor(directory),
-    mailboxLimit: "unbounded",
-    // Half an update cannot be taken back: the host goes, and its users are read anew from storage.
-    onCrash: "stop",
-    restartBudget: { intensity: 0, periodMs: 60_000 },
-  };
-  const userKind: ActorKind<UserMessage> = {
-    factory: (context) => new UserActor(context, { directory, reader, firstSyncDeadlineMs: parts.firstSyncDeadlineMs }),
-    mailboxLimit: "unbounded",
-    onCrash: "stop",
-  };
-  const toDeviceToken = toDeviceTokens(parts.epoch);
-  const connectionKind: ActorKind<ConnectionMessage> = {
-    factory: (context) =>
-      new ConnectionActor(context, { directory, reader, toDeviceToken, store: parts.connections, mac: parts.mac }),
-    mailboxLimit: CONNECTION_MAILBOX,
-    onCrash: "stop",
-  };
-  const kinds: KindTable = { directory: directoryKind, user: userKind, connection: connectionKind };
-  return {
-    kinds,
-    // Wired to ingest by now: what is committed from here on arrives by itself.
-    onBegin: async () => directory.prime(await reader.loadHead()),
-  };
-}
-
-/** `<epoch>_<position>`: a token of a database that is no more is treated as none, and nothing is deleted for it. */
-function toDeviceTokens(epoch: string): { make(pos: StreamPos): string; read(token: string): StreamPos | null } {
-  const prefix = `${epoch}_`;
-  return {
-    make: (pos) => `${prefix}${pos}`,
-    read: (token) => {
-      if (!token.startsWith(prefix)) return null;
-      const pos = Number(token.slice(prefix.length));
-      return Number.isSafeInteger(pos) && pos >= 0 ? pos : null;
-    },
-  };
-}
+/** A sync host over the real database. */
+export const composeStoredSyncHost: ComposeHost = async (init, services) => {
+  const options = init.options as HostOptions;
+  const storage = await openStorage(options.storage, services, { migrate: false });
+  const host = composeSyncHost({
+    reader: storage.rooms,
+    connections: storage.connections,
+    metrics: services.metrics,
+    mac: storage.mac,
+    epoch: storage.epoch,
+    cacheBytes: options.cacheBytes,
+    firstSyncDeadlineMs: options.homeserver.initialTimeoutMs,
+  });
+  return { ...host, close: () => storage.close() };
+};

@@ -1,7 +1,9 @@
 const encoder = new TextEncoder();
-const INITIAL_BYTES = 2048;
+const INITIAL_BYTES = 4096;
 /** A UTF-16 unit takes at most three bytes in UTF-8. */
 const MAX_BYTES_PER_UNIT = 3;
+const MAX_ASCII = 0x7f;
+const SHORT_TEXT = 48;
 
 /** A growing buffer in which a response is put together from texts and event bytes. */
 export class ByteWriter {
@@ -14,7 +16,23 @@ export class ByteWriter {
 
   text(text: string): void {
     this.#reserve(text.length * MAX_BYTES_PER_UNIT);
-    this.#length += encoder.encodeInto(text, this.#buffer.subarray(this.#length)).written;
+    const { length } = text;
+    if (length <= SHORT_TEXT) {
+      // Keys and separators: cheaper than a view and a call into the encoder.
+      let at = this.#length;
+      for (let index = 0; index < length; index += 1) {
+        const unit = text.charCodeAt(index);
+        if (unit > MAX_ASCII) {
+          this.#encode(text);
+          return;
+        }
+        this.#buffer[at] = unit;
+        at += 1;
+      }
+      this.#length = at;
+      return;
+    }
+    this.#encode(text);
   }
 
   bytes(bytes: Uint8Array): void {
@@ -26,6 +44,10 @@ export class ByteWriter {
   /** A copy of what was written, of exactly its length. */
   finish(): Uint8Array<ArrayBuffer> {
     return this.#buffer.slice(0, this.#length);
+  }
+
+  #encode(text: string): void {
+    this.#length += encoder.encodeInto(text, this.#buffer.subarray(this.#length)).written;
   }
 
   #reserve(count: number): void {

@@ -28,15 +28,28 @@ const compareEntries = <Id extends number>(a: Entry<Id>, b: Entry<Id>): number =
 /** Rooms in order of their sort keys: found, placed and moved with O(log n) comparisons. */
 export class RoomOrder<Id extends number> {
   #ordered: Entry<Id>[] = [];
-  readonly #byId = new Map<Id, Entry<Id>>();
+  #byId = new Map<Id, Entry<Id>>();
+  /** Another order holds the same array and map: they are copied before the first change. */
+  #isShared = false;
 
   get length(): number {
     return this.#ordered.length;
   }
 
+  /** The same order again, for nothing until one of the two changes. */
+  fork(): RoomOrder<Id> {
+    const twin = new RoomOrder<Id>();
+    twin.#ordered = this.#ordered;
+    twin.#byId = this.#byId;
+    twin.#isShared = true;
+    this.#isShared = true;
+    return twin;
+  }
+
   /** Replaces everything. Ids are distinct. */
   rebuild(entries: readonly { id: Id; key: SortKey }[]): void {
-    this.#byId.clear();
+    this.#byId = new Map();
+    this.#isShared = false;
     this.#ordered = entries.map(({ id, key }) => ({ id, key }));
     this.#ordered.sort(compareEntries);
     for (const entry of this.#ordered) this.#byId.set(entry.id, entry);
@@ -46,6 +59,7 @@ export class RoomOrder<Id extends number> {
   /** Adds a room that is not there yet; its index. */
   insert(id: Id, key: SortKey): number {
     invariant(!this.#byId.has(id), "an inserted id is new to the order");
+    this.#own();
     const entry = { id, key };
     this.#byId.set(id, entry);
     return this.#place(entry);
@@ -55,6 +69,7 @@ export class RoomOrder<Id extends number> {
   remove(id: Id): number | null {
     const index = this.indexOf(id);
     if (index === null) return null;
+    this.#own();
     this.#byId.delete(id);
     this.#ordered.splice(index, 1);
     return index;
@@ -65,6 +80,7 @@ export class RoomOrder<Id extends number> {
     const from = this.indexOf(id);
     invariant(from !== null, "a moved id is in the order");
     const entry = { id, key };
+    this.#own();
     this.#byId.set(id, entry);
     const previous = this.#ordered[from - 1];
     const next = this.#ordered[from + 1];
@@ -99,6 +115,13 @@ export class RoomOrder<Id extends number> {
       if (entry !== undefined) ids.push(entry.id);
     }
     return ids;
+  }
+
+  #own(): void {
+    if (!this.#isShared) return;
+    this.#ordered = [...this.#ordered];
+    this.#byId = new Map(this.#byId);
+    this.#isShared = false;
   }
 
   #place(entry: Entry<Id>): number {

@@ -5,7 +5,7 @@ import type { ConnId, DeviceId, EventId, RoomId, UserId } from "#src/protocol/id
 import { packPollBatch } from "#src/protocol/packed.ts";
 import type { PollBatch, PolledJoin, PolledRoom } from "#src/protocol/poll-batch.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
-import { composeSyncHost } from "#src/hosts/sync-host.ts";
+import { composeSyncHost } from "#src/hosts/sync-actors.ts";
 import { connectionAddress, INGEST } from "#actors/addresses.ts";
 import type { SyncAnswer } from "#actors/connection/messages.ts";
 import { ingestKind } from "#actors/ingest/ingest-actor.ts";

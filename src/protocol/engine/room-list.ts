@@ -19,7 +19,7 @@ export interface ListChange {
 /** One filtered, sorted list of a connection, in the order the client knows it. */
 export class RoomList {
   params: ListParams;
-  readonly #order = new RoomOrder<RoomNid>();
+  #order = new RoomOrder<RoomNid>();
 
   constructor(params: ListParams) {
     this.params = params;
@@ -108,11 +108,19 @@ export class RoomList {
   }
 
   #fill(world: World): void {
-    const entries: { id: RoomNid; key: SortKey }[] = [];
-    for (const { nid } of world.standings()) {
-      if (this.#belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
-    }
-    this.#order.rebuild(entries);
+    const { filters, sort, bumpEventTypes } = this.params;
+    const signature = JSON.stringify([filters, sort, bumpEventTypes]);
+    this.#order = world
+      .order(signature, () => {
+        const entries: { id: RoomNid; key: SortKey }[] = [];
+        for (const { nid } of world.standings()) {
+          if (this.#belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
+        }
+        const order = new RoomOrder<RoomNid>();
+        order.rebuild(entries);
+        return order;
+      })
+      .fork();
   }
 
   #belongs(world: World, nid: RoomNid): boolean {

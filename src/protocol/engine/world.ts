@@ -1,6 +1,7 @@
 import type { RoomNid, UserId } from "../ids.ts";
 import type { RoomMeta, UserRoom } from "../room-meta.ts";
 import type { InviteView } from "../room-name.ts";
+import type { RoomOrder } from "../room-order.ts";
 
 /** What the engine sees of a user's rooms: in memory, read synchronously, as of the last applied update. */
 export interface World {
@@ -14,6 +15,8 @@ export interface World {
   nidOf(roomId: string): RoomNid | undefined;
   isDirect(roomId: string): boolean;
   tags(nid: RoomNid): ReadonlySet<string>;
+  /** The user's rooms under one filter and sort as they are now: made once, and again only after a change. */
+  order(signature: string, make: () => RoomOrder<RoomNid>): RoomOrder<RoomNid>;
   /** Stripped state of an invite, read once; null for rooms that are not invites. */
   invite(nid: RoomNid): InviteView | null;
 }

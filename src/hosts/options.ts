@@ -1,0 +1,15 @@
+import type { HomeserverAddress } from "#src/homeserver/http-call.ts";
+import type { TelemetryConfig } from "#src/telemetry/start.ts";
+import type { StorageOptions } from "./storage.ts";
+
+/** What main puts into `HostInit.options`: the same for every role, but for the size of its pool. */
+export interface HostOptions {
+  telemetry: TelemetryConfig;
+  storage: StorageOptions;
+  homeserver: HomeserverAddress & { timeoutMs: number; initialTimeoutMs: number };
+  pollerIdleMs: number | null;
+  /** First syncs at once on this host. */
+  firstSyncs: number;
+  /** For cached events, in this host. */
+  cacheBytes: number;
+}

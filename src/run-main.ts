@@ -1,0 +1,212 @@
+import type { Config } from "#src/config.ts";
+import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { SyncError } from "#src/errors.ts";
+import { createHomeserver } from "#src/homeserver/client.ts";
+import { createApp } from "#src/http/app.ts";
+import { type Listener, listen } from "#src/http/listener.ts";
+import { createMetricsApp } from "#src/http/metrics-app.ts";
+import { MainHost } from "#src/hosts/main-host.ts";
+import type { HostOptions } from "#src/hosts/options.ts";
+import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
+import { processUsage, systemClock, systemRng, systemTimers } from "#src/system.ts";
+import { createHealthSource } from "#src/telemetry/health.ts";
+import { MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
+import { prometheusText } from "#src/telemetry/prometheus-text.ts";
+import { startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
+import { FULL_VERSION, VERSION } from "#src/version.ts";
+import { createGateway } from "#actors/gateway/gateway.ts";
+import { hostId } from "#actors/runtime/placement.ts";
+import { workerSpawner } from "#actors/runtime/spawn.ts";
+import { hashToken } from "#db/secrets.ts";
+
+/** Connections of one host when the operator names no number: the writer and main need few, readers some more. */
+const POOL = { main: 2, ingest: 2, poller: 2, sync: 4 } as const;
+const PING_DEADLINE_MS = 2000;
+const SCRAPE_LIMIT_MS = 5000;
+/** Answers on their way get this long once nobody is let in any more. */
+const SERVER_STOP_MS = 300;
+const EXIT_FAILED = 1;
+
+/** Serves clients until it is told to stop; resolves to the exit code. `onReady` is called once requests are taken. */
+export async function runServe(config: Config, onReady: () => void = () => undefined): Promise<number> {
+  const telemetry = await startTelemetry(config.telemetry, hostId("main", 0));
+  const ended = Promise.withResolvers<number>();
+  const node = new Node(config, telemetry, (reason) => {
+    telemetry.log.error({ reason }, "giving up: the service manager should start glissade again");
+    ended.resolve(EXIT_FAILED);
+  });
+  const stop = (signal: string): void => {
+    telemetry.log.info({ signal }, "shutting down");
+    node.shutdown().then(
+      (isClean) => ended.resolve(isClean ? 0 : EXIT_FAILED),
+      () => ended.resolve(EXIT_FAILED),
+    );
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  try {
+    await node.start();
+    onReady();
+  } catch (error) {
+    telemetry.log.error({ error: error instanceof Error ? error.message : String(error) }, "glissade cannot start");
+    ended.resolve(EXIT_FAILED);
+  }
+  const code = await ended.promise;
+  process.off("SIGTERM", stop);
+  process.off("SIGINT", stop);
+  return code;
+}
+
+/** Everything of one process, from its hosts to its listeners. */
+class Node {
+  readonly #config: Config;
+  readonly #telemetry: Telemetry;
+  readonly #main: MainHost;
+  readonly #merger = new MetricsMerger();
+  #storage: Storage | null = null;
+  #server: Listener | null = null;
+  #metricsServer: Listener | null = null;
+
+  constructor(config: Config, telemetry: Telemetry, onEscalate: (reason: string) => void) {
+    this.#config = config;
+    this.#telemetry = telemetry;
+    this.#main = new MainHost({
+      topology: { poller: config.pollerHosts, sync: config.syncHosts },
+      hasStore: config.storage.database === null,
+      spawner: workerSpawner({ timers: systemTimers }),
+      clock: systemClock,
+      rng: systemRng,
+      timers: systemTimers,
+      logger: telemetry.log,
+      metrics: telemetry.metrics,
+      optionsOf: (role) => this.#optionsOf(role === "store" ? "main" : role),
+      onEscalate,
+    });
+  }
+
+  async start(): Promise<void> {
+    const { log, metrics } = this.#telemetry;
+    const { homeserver: address } = this.#config;
+    const startedMs = systemClock.mono();
+    log.info({ version: FULL_VERSION, homeserver: this.#config.server }, "starting");
+    const homeserver = createHomeserver({
+      address,
+      version: VERSION,
+      clock: systemClock,
+      timers: systemTimers,
+      deadlineMs: address.timeoutMs,
+    });
+    await this.#main.launch();
+    const storage = await openStorage(this.#storageOptions("main"), { ...PORTS, logger: log }, { migrate: false });
+    this.#storage = storage;
+    const gateway = createGateway({
+      devices: storage.devices,
+      homeserver,
+      hashToken,
+      clock: systemClock,
+      timers: systemTimers,
+      log,
+      metrics,
+      actors: this.#main.runtime,
+      whenHostUp: (to, withinMs) => this.#main.whenHostUp(to, withinMs),
+      initialTimeoutMs: address.initialTimeoutMs,
+    });
+    this.#main.addKinds({ gateway: gateway.kind });
+    const health = createHealthSource({
+      clock: systemClock,
+      timers: systemTimers,
+      probes: [
+        { name: "hosts", probe: async () => this.#hostsProblem() },
+        { name: "database", probe: () => problemOf(storage.ping(PING_DEADLINE_MS)) },
+      ],
+    });
+    const app = createApp({
+      gateway,
+      readSyncRequest,
+      clock: systemClock,
+      timers: systemTimers,
+      log,
+      metrics,
+      health,
+      serverInfo: { server: this.#config.server, version: FULL_VERSION },
+    });
+    this.#server = await listen({
+      bind: this.#config.bind,
+      tls: this.#config.tls,
+      fetch: (request) => app.handle(request),
+      timers: systemTimers,
+    });
+    await this.#serveMetrics();
+    log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
+  }
+
+  shutdown(): Promise<boolean> {
+    return this.#main.shutdown({
+      // Requests already taken are settled before their connections are closed.
+      stopAccepting: async () => this.#metricsServer?.stop(0),
+      closeServer: async () => this.#server?.stop(SERVER_STOP_MS),
+      closePools: async () => this.#storage?.close(),
+      flushSpans: () => this.#telemetry.shutdown(),
+    });
+  }
+
+  async #serveMetrics(): Promise<void> {
+    const bind = this.#config.metricsBind;
+    if (bind === null) return;
+    const app = createMetricsApp({ scrape: () => this.#scrape(), log: this.#telemetry.log });
+    const fetch = (request: Request): Response | Promise<Response> => app.handle(request);
+    this.#metricsServer = await listen({ bind, tls: null, fetch, timers: systemTimers });
+    this.#telemetry.log.info({ address: this.#metricsServer.address }, "serving metrics");
+  }
+
+  async #scrape(): Promise<string> {
+    const [own, others] = await Promise.all([
+      this.#telemetry.collectMetrics(),
+      this.#main.collectMetrics(SCRAPE_LIMIT_MS),
+    ]);
+    const snapshots = [own, ...others.values()].filter((snapshot): snapshot is MetricsSnapshot => snapshot !== null);
+    return prometheusText(this.#merger.merge(snapshots), processUsage());
+  }
+
+  #hostsProblem(): string | null {
+    const down = this.#main.hostsDown();
+    return down.length === 0 ? null : `down: ${down.join(", ")}`;
+  }
+
+  #optionsOf(role: keyof typeof POOL): HostOptions {
+    const { config } = { config: this.#config };
+    return {
+      telemetry: config.telemetry,
+      storage: this.#storageOptions(role),
+      homeserver: config.homeserver,
+      pollerIdleMs: config.pollerIdleMs,
+      firstSyncs: config.firstSyncs,
+      cacheBytes: Math.floor(config.cacheBytes / config.syncHosts),
+    };
+  }
+
+  #storageOptions(role: keyof typeof POOL): StorageOptions {
+    const { storage } = this.#config;
+    const { database, secret, dataDir, idleTimeoutMs } = storage;
+    return { database, secret, dataDir, idleTimeoutMs, connections: this.#poolSize(role) };
+  }
+
+  /** The operator's number is over all Workers; every one of them needs at least one connection. */
+  #poolSize(role: keyof typeof POOL): number {
+    const { syncHosts, pollerHosts, storage } = this.#config;
+    if (storage.maxConnections === null) return POOL[role];
+    const wanted = POOL.main + POOL.ingest + POOL.poller * pollerHosts + POOL.sync * syncHosts;
+    return Math.max(1, Math.min(POOL[role], Math.floor((POOL[role] * storage.maxConnections) / wanted)));
+  }
+}
+
+const PORTS = { clock: systemClock, timers: systemTimers };
+
+async function problemOf(check: Promise<void>): Promise<string | null> {
+  try {
+    await check;
+    return null;
+  } catch (error) {
+    return error instanceof SyncError ? error.message : "does not answer";
+  }
+}
