@@ -9,8 +9,7 @@ export interface Variable {
   hasFileForm?: true;
 }
 
-/** All variables there are. */
-export const VARIABLES = [
+const VARIABLES = [
   {
     name: "SYNCV3_SERVER",
     group: "Homeserver",
@@ -156,7 +155,7 @@ export const VARIABLES = [
 /** Their names. */
 export type VariableName = (typeof VARIABLES)[number]["name"];
 
-/** Widened, for those who go through all of them. */
+/** All variables there are. */
 export const ALL_VARIABLES: readonly Variable[] = VARIABLES;
 
 /** Those of the Go proxy that mean nothing here, and what to do instead. */

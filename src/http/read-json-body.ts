@@ -2,7 +2,7 @@ import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
 
 /** Largest request body: a thousand subscriptions with long room ids stay far below. */
-export const BODY_LIMIT_BYTES = 1024 * 1024;
+const BODY_LIMIT_BYTES = 1024 * 1024;
 /** A body that dribbles in longer than this is given up. */
 const BODY_DEADLINE_MS = 30_000;
 
@@ -11,14 +11,16 @@ const tooLarge = (): SyncError => new SyncError("too_large", `request body is la
 /** The body of a request as JSON; no body at all and `null` are an empty object. */
 export async function readJsonBody(request: Request, timers: Timers): Promise<unknown> {
   const declared = request.headers.get("content-length");
-  if (request.body === null || declared === "0") return {};
+  // `request.body` makes a stream of the body, for good: not touched where the length is known.
+  const chunks = declared === null ? request.body : null;
+  if (declared === "0" || (declared === null && chunks === null)) return {};
   if (declared !== null && Number(declared) > BODY_LIMIT_BYTES) throw tooLarge();
   const late = Promise.withResolvers<never>();
   const cancel = timers.after(BODY_DEADLINE_MS, () =>
     late.reject(new SyncError("not_json", "request body did not arrive in time")),
   );
   try {
-    const text = await Promise.race([declared === null ? readChunks(request.body) : readWhole(request), late.promise]);
+    const text = await Promise.race([chunks === null ? readWhole(request) : readChunks(chunks), late.promise]);
     return text === "" ? {} : parseJson(text);
   } finally {
     cancel();

@@ -1,6 +1,5 @@
 import type { Span } from "@opentelemetry/api";
-import { t } from "elysia";
-import { Elysia } from "elysia";
+import { Elysia, t } from "elysia";
 import { SyncError } from "#src/errors.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";

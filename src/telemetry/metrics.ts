@@ -16,8 +16,8 @@ const PROCESS_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10
 const REQUEST_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30] as const;
 const TURN_BUCKETS = [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1] as const;
 
-/** All metrics there are; `docs/metrics.md` is made of this. Names without a prefix of ours are conventions. */
-export const METRICS = [
+/** All metrics there are; `docs/metrics.md` is made of this. */
+export const METRIC_SPECS: readonly MetricSpec[] = [
   {
     name: "sliding_sync_poller_num_pollers",
     type: "gauge",
@@ -212,7 +212,4 @@ export const METRICS = [
     type: "counter",
     help: "Measurements of metrics that are not in this list: a bug.",
   },
-] as const satisfies readonly MetricSpec[];
-
-/** Widened, for those who look names up. */
-export const METRIC_SPECS: readonly MetricSpec[] = METRICS;
+];
