@@ -264,7 +264,7 @@ export class HostRuntime {
   #recordCrash(cell: ActorCell): number {
     const { name, budget } = cell.kind;
     if (!budget.spend()) {
-      this.#deps.logger.error({ actor_kind: name, host: this.id }, "restart budget spent, giving the host up");
+      this.#deps.logger.error({ actor_kind: name }, "restart budget spent, giving the host up");
       this.#deps.onEscalate(`restart budget of ${name} spent`);
     }
     return this.#crashes.record(`${name} ${cell.address.key}`);

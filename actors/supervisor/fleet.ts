@@ -206,7 +206,7 @@ export class Fleet implements HostControl {
   /** That a host died meanwhile is reported by itself. */
   #blame(host: HostId, error: unknown, what: string): void {
     if (error instanceof SyncError && error.code === "actor_stopped") return;
-    this.#deps.logger.warn({ host, error: String(error) }, what);
+    this.#deps.logger.warn({ actor_host: host, error: String(error) }, what);
   }
 
   #alive(host: HostId): Member {

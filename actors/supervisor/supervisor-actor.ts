@@ -100,7 +100,7 @@ class SupervisorActor implements Actor<SupervisorMessage> {
         this.#restarted(message.host, message.incarnation);
         return;
       case "restart-failed":
-        this.#context.log.error({ host: message.host, error: message.error }, "host could not be started");
+        this.#context.log.error({ actor_host: message.host, error: message.error }, "host could not be started");
         this.#died(message.host, message.incarnation, "could not be started");
         return;
       case "heartbeat-due":
@@ -156,7 +156,10 @@ class SupervisorActor implements Actor<SupervisorMessage> {
       return;
     }
     const delayMs = backoff(HOST_BACKOFF, child.attempt, this.#context.rng);
-    this.#context.log.warn({ host, reason, attempt: child.attempt, delay_ms: delayMs }, "host died, restarting it");
+    this.#context.log.warn(
+      { actor_host: host, reason, attempt: child.attempt, delay_ms: delayMs },
+      "host died, restarting it",
+    );
     this.#context.after(delayMs, { type: "restart-due", host });
   }
 
@@ -176,7 +179,7 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     const child = this.#children.get(host);
     if (child === undefined || child.incarnation !== incarnation) return;
     child.isUp = true;
-    this.#context.log.info({ host, incarnation }, "host restarted");
+    this.#context.log.info({ actor_host: host, incarnation }, "host restarted");
   }
 
   #beat(): void {
