@@ -10,7 +10,7 @@ import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { BatchApplied, IngestCommand } from "#actors/ingest/messages.ts";
-import type { Actor, ActorContext, ActorKind, Reply, StopReason } from "#actors/runtime/actor.ts";
+import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import type { RetryCause } from "./decide.ts";
 import {
   FAILURES_UNTIL_TOLD,
@@ -21,6 +21,7 @@ import {
   retryDelayMs,
   spinDelayMs,
 } from "./decide.ts";
+import { DeviceSession } from "./device-session.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
 import { PollWork } from "./poll-work.ts";
@@ -33,19 +34,7 @@ import { Waiters } from "./waiters.ts";
 /** Ingest answers when a batch is committed and applied; what takes longer is sent again, which is harmless. */
 const STORE_DEADLINE_MS = 60_000;
 
-/** Messages of others; our own events are not held to it. */
-const MAILBOX_LIMIT = 1024;
-
 type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
-
-/** Pollers, one for each device, as a poller host runs them. */
-export function createPollerKind(deps: PollerDeps): ActorKind<PollerMessage> {
-  return {
-    factory: (actorContext) => new PollerActor(actorContext, deps),
-    mailboxLimit: MAILBOX_LIMIT,
-    onCrash: "restart",
-  };
-}
 
 /**
  * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again.
@@ -56,22 +45,15 @@ type Phase = "loading" | "queued" | "polling" | "storing" | "waiting" | "stopped
 /** What `waiting` ends with. */
 type Resume = "load" | "poll" | "store";
 
-class PollerActor implements Actor<PollerMessage> {
+/** Runs sync v2 for one device: see the phases above. */
+export class PollerActor implements Actor<PollerMessage> {
   readonly #context: ActorContext<PollerMessage>;
   readonly #deps: PollerDeps;
-  readonly #userId: UserId;
-  readonly #deviceId: DeviceId;
+  readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
   readonly #waiters = new Waiters();
+  readonly #device = new DeviceSession();
   #phase: Phase = "loading";
   #resume: Resume = "load";
-  #token: { value: string; hash: string } | null = null;
-  /** A token that the homeserver refused and that storage may still hold. */
-  #deadTokenHash: string | null = null;
-  #isSoftLogout = false;
-  /** null or "" = the next poll is made without. */
-  #since: string | null = null;
-  /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
-  #hasSynced = false;
   /** No poll of this incarnation has been stored yet. */
   #isFirstPoll = true;
   /** The next poll asks the homeserver not to hold it. */
@@ -95,8 +77,7 @@ class PollerActor implements Actor<PollerMessage> {
     const [userId, deviceId] = JSON.parse(actorContext.self.key) as [UserId, DeviceId];
     this.#context = actorContext;
     this.#deps = deps;
-    this.#userId = userId;
-    this.#deviceId = deviceId;
+    this.#who = { userId, deviceId };
     this.#lastUsedMs = actorContext.clock.mono();
     deps.stats.pollerStarted();
     this.#load();
@@ -139,7 +120,7 @@ class PollerActor implements Actor<PollerMessage> {
     this.#deps.stats.pollerStopped();
     // A crashed one is back in a moment: what it alone reported stays.
     if (reason === "crashed") return;
-    const stopped: PollerStopped = { type: "poller-stopped", userId: this.#userId, deviceId: this.#deviceId };
+    const stopped: PollerStopped = { type: "poller-stopped", ...this.#who };
     this.#context.tell(INGEST, stopped);
   }
 
@@ -181,14 +162,12 @@ class PollerActor implements Actor<PollerMessage> {
     }
   }
 
-  // ------------------------------------------------------------------ commands
-
   #used(): void {
     this.#lastUsedMs = this.#context.clock.mono();
   }
 
   #ensure(reply: Reply<PollingEnsured>): void {
-    if (this.#hasSynced && this.#phase !== "loading") reply.resolve({ ok: true });
+    if (this.#device.hasSynced && this.#phase !== "loading") reply.resolve({ ok: true });
     else this.#waiters.add(reply);
   }
 
@@ -199,8 +178,6 @@ class PollerActor implements Actor<PollerMessage> {
     this.#next();
   }
 
-  // ------------------------------------------------------------------ device and token
-
   #load(): void {
     this.#phase = "loading";
     this.#pipeDevice();
@@ -209,7 +186,7 @@ class PollerActor implements Actor<PollerMessage> {
   #pipeDevice(): void {
     const loadId = ++this.#loadId;
     this.#context.pipe(
-      loadDevice(this.#deps, this.#userId, this.#deviceId, this.#deadTokenHash),
+      loadDevice(this.#deps, this.#who.userId, this.#who.deviceId, this.#device.deadTokenHash),
       (device) => ({ type: "device-loaded", loadId, device }),
       (error) => ({ type: "load-failed", loadId, error }),
     );
@@ -221,46 +198,31 @@ class PollerActor implements Actor<PollerMessage> {
   }
 
   #deviceLoaded(device: DeviceRecord | null): void {
-    const { accessToken = null, tokenHash = null } = device ?? {};
-    const token = accessToken === null || tokenHash === null ? null : { value: accessToken, hash: tokenHash };
     if (this.#phase !== "loading") {
-      this.#token = token ?? this.#token;
+      this.#device.renewToken(device);
       return;
     }
-    this.#deadTokenHash = null;
-    this.#token = token;
-    if (token === null) {
-      this.#waiters.rejectAll(new SyncError(this.#isSoftLogout ? "soft_logout" : "unknown_token", "token is dead"));
+    if (!this.#device.adopt(device)) {
+      const code = this.#device.isSoftLogout ? "soft_logout" : "unknown_token";
+      this.#waiters.rejectAll(new SyncError(code, "token is dead"));
       this.#halt();
       this.#context.stopSelf();
       return;
     }
     this.#failures = 0;
-    this.#isSoftLogout = false;
-    if (!this.#hasSynced) {
-      this.#since = device?.since ?? null;
-      this.#hasSynced = this.#since !== null;
-    }
-    if (this.#hasSynced) this.#synced();
+    if (this.#device.hasSynced) this.#synced();
     this.#next();
   }
 
   #tokenRefused(isSoftLogout: boolean): void {
-    const tokenHash = this.#token?.hash ?? "";
-    const { log } = this.#context;
-    log.info({ token_hash: tokenHash, soft_logout: isSoftLogout }, "access token refused");
-    this.#deadTokenHash = tokenHash;
-    this.#token = null;
-    this.#isSoftLogout = isSoftLogout;
+    const tokenHash = this.#device.refuseToken(isSoftLogout);
+    this.#context.log.info({ token_hash: tokenHash, soft_logout: isSoftLogout }, "access token refused");
     this.#releaseSlot();
-    const [userId, deviceId] = [this.#userId, this.#deviceId];
-    const expired: GatewayMessage = { type: "token-expired", tokenHash, userId, deviceId };
+    const expired: GatewayMessage = { type: "token-expired", tokenHash, ...this.#who };
     this.#context.tell(GATEWAY, expired);
     // A newer token may be there already.
     this.#load();
   }
-
-  // ------------------------------------------------------------------ polling
 
   /** Polls, after waiting for its turn when it is a first sync. */
   #next(): void {
@@ -268,31 +230,30 @@ class PollerActor implements Actor<PollerMessage> {
       this.#park();
       return;
     }
-    if (this.#hasSynced || this.#slot !== null) {
+    if (this.#device.hasSynced || this.#slot !== null) {
       this.#send();
       return;
     }
     this.#phase = "queued";
     const stepId = ++this.#stepId;
     this.#slot = this.#deps.slots.request();
-    const granted = (): PollerMessage => ({ type: "slot-granted", stepId });
+    const granted = () => ({ type: "slot-granted", stepId }) as const;
     this.#context.pipe(this.#slot.granted, granted, granted);
   }
 
   #send(): void {
     const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
-    const since = this.#since === "" ? null : this.#since;
+    const { since, accessToken } = this.#device;
     const timeoutMs = this.#isFirstPoll || this.#isHurried ? 0 : LONG_POLL_MS;
     this.#isHurried = false;
     this.#poll?.end("superseded");
     const startedAtMs = this.#context.clock.mono();
-    const [userId, deviceId] = [this.#userId, this.#deviceId];
-    const poll = new Poll({ userId, deviceId, timeoutMs, isInitial: since === null, startedAtMs }, stats);
+    const poll = new Poll({ ...this.#who, timeoutMs, isInitial: since === null, startedAtMs }, stats);
     this.#poll = poll;
     this.#watchIdleness(timeoutMs);
     const params: SyncRequestParams = {
-      accessToken: this.#token?.value ?? "",
+      accessToken: accessToken ?? "",
       since,
       timeoutMs,
       filter: since === null ? FIRST_FILTER : (this.#filterId ?? LATER_FILTER),
@@ -333,13 +294,10 @@ class PollerActor implements Actor<PollerMessage> {
       return;
     }
     this.#failures = 0;
-    const { userId, deviceId, isInitial } = poll.plan;
-    const origin = { userId, deviceId, isFirstSync: isInitial, traceparent: poll.traceparent };
+    const origin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
     this.#work = new PollWork(outline, origin, this.#deps.stats, this.#context.clock.mono());
     this.#store();
   }
-
-  // ------------------------------------------------------------------ storing
 
   #store(): void {
     const work = this.#work;
@@ -375,15 +333,13 @@ class PollerActor implements Actor<PollerMessage> {
     const { isInitial, startedAtMs, timeoutMs } = poll.plan;
     const nowMs = clock.mono();
     this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirstPoll);
-    if (!this.#hasSynced) {
+    if (!this.#device.hasSynced) {
       const { roomCount, byteCount, batchCount } = work;
       log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
     }
-    const hasAdvanced = work.nextBatch !== this.#since;
+    const hasAdvanced = this.#device.advance(work.nextBatch);
     this.#spins = isSpinning({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced }) ? this.#spins + 1 : 0;
-    this.#since = work.nextBatch;
     this.#work = null;
-    this.#hasSynced = true;
     this.#isFirstPoll = false;
     this.#endPoll(null);
     this.#releaseSlot();
@@ -393,16 +349,15 @@ class PollerActor implements Actor<PollerMessage> {
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
   #synced(): void {
     this.#waiters.resolveAll();
-    if (this.#isFilterAsked || this.#token === null) return;
+    const { accessToken } = this.#device;
+    if (this.#isFilterAsked || accessToken === null) return;
     this.#isFilterAsked = true;
     this.#context.pipe(
-      prepareFilter(this.#deps, this.#token.value, this.#userId),
+      prepareFilter(this.#deps, accessToken, this.#who.userId),
       (filterId) => ({ type: "filter-ready", filterId }),
       () => ({ type: "filter-ready", filterId: null }),
     );
   }
-
-  // ------------------------------------------------------------------ waiting and ending
 
   #retry(cause: RetryCause, failed: FailedPoll, reason: string, retryAfterMs: number, resume: Resume): void {
     this.#failures++;

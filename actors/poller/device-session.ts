@@ -1,0 +1,56 @@
+import type { DeviceRecord } from "#src/ports/stores.ts";
+
+/** What a poller knows of its device: with which token it polls, and from where. */
+export class DeviceSession {
+  accessToken: string | null = null;
+  #tokenHash = "";
+  /** A token that the homeserver refused and that storage may still hold. */
+  deadTokenHash: string | null = null;
+  isSoftLogout = false;
+  #since: string | null = null;
+  /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
+  hasSynced = false;
+
+  /** null = the next poll is made without. */
+  get since(): string | null {
+    return this.#since === "" ? null : this.#since;
+  }
+
+  /** Takes over what storage says, which no longer holds a dead token; false when it holds no token at all. */
+  adopt(device: DeviceRecord | null): boolean {
+    this.deadTokenHash = null;
+    this.accessToken = null;
+    this.renewToken(device);
+    if (this.accessToken === null) return false;
+    this.isSoftLogout = false;
+    // Storage may lag behind what this incarnation knows, never the other way round.
+    if (!this.hasSynced) {
+      this.#since = device?.since ?? null;
+      this.hasSynced = this.#since !== null;
+    }
+    return true;
+  }
+
+  /** Uses the stored token from now on; the one at hand stays where none is stored. */
+  renewToken(device: DeviceRecord | null): void {
+    if (device === null || device.accessToken === null || device.tokenHash === null) return;
+    this.accessToken = device.accessToken;
+    this.#tokenHash = device.tokenHash;
+  }
+
+  /** The homeserver refused the token; its hash. */
+  refuseToken(isSoftLogout: boolean): string {
+    this.deadTokenHash = this.#tokenHash;
+    this.accessToken = null;
+    this.isSoftLogout = isSoftLogout;
+    return this.#tokenHash;
+  }
+
+  /** A poll is stored; false when it led nowhere. */
+  advance(nextBatch: string): boolean {
+    const hasAdvanced = nextBatch !== this.#since;
+    this.#since = nextBatch;
+    this.hasSynced = true;
+    return hasAdvanced;
+  }
+}

@@ -1,0 +1,99 @@
+import type { Homeserver, SyncRequestParams, UpstreamFailure, UpstreamResult } from "#src/ports/homeserver.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+
+/** One sync request that waits for its answer. */
+export interface OpenSync {
+  readonly params: SyncRequestParams;
+  readonly isAborted: boolean;
+  /** Answers with a body: an object as JSON, a string as it is. */
+  answer(body: unknown): void;
+  fail(failure: UpstreamFailure): void;
+}
+
+class PendingSync implements OpenSync {
+  readonly params: SyncRequestParams;
+  readonly #settle: (result: UpstreamResult<Uint8Array<ArrayBuffer>>) => void;
+  readonly #signal: AbortSignal;
+
+  constructor(
+    params: SyncRequestParams,
+    signal: AbortSignal,
+    settle: (result: UpstreamResult<Uint8Array<ArrayBuffer>>) => void,
+  ) {
+    this.params = params;
+    this.#signal = signal;
+    this.#settle = settle;
+  }
+
+  get isAborted(): boolean {
+    return this.#signal.aborted;
+  }
+
+  answer(body: unknown): void {
+    const text = typeof body === "string" ? body : JSON.stringify(body);
+    this.#settle({ ok: true, value: new TextEncoder().encode(text) });
+  }
+
+  fail(failure: UpstreamFailure): void {
+    this.#settle({ ok: false, failure });
+  }
+}
+
+/** The homeserver port, answered by hand: every sync stays open until the test settles it. */
+export class FakeHomeserverPort implements Homeserver {
+  readonly syncs: OpenSync[] = [];
+  readonly uploadedFilters: string[] = [];
+  /** Result of filter uploads. */
+  filterResult: UpstreamResult<string> = { ok: true, value: "filter1" };
+  #taken = 0;
+
+  /** The next request not looked at yet. */
+  nextSync(): OpenSync {
+    const sync = this.syncs[this.#taken++];
+    if (sync === undefined) throw new Error(`no sync request beyond ${this.syncs.length}`);
+    return sync;
+  }
+
+  /** Requests not looked at yet. */
+  get waitingCount(): number {
+    return this.syncs.length - this.#taken;
+  }
+
+  async versions(): ReturnType<Homeserver["versions"]> {
+    return { ok: true, value: { versions: ["v1.1"], unstableFeatures: {} } };
+  }
+
+  async whoami(): ReturnType<Homeserver["whoami"]> {
+    return { ok: true, value: { userId: "@alice:hs" as UserId, deviceId: "DEVICE" as DeviceId, isGuest: false } };
+  }
+
+  async createFilter(_accessToken: string, _userId: UserId, filter: string): Promise<UpstreamResult<string>> {
+    this.uploadedFilters.push(filter);
+    return this.filterResult;
+  }
+
+  sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    const { promise, resolve } = Promise.withResolvers<UpstreamResult<Uint8Array<ArrayBuffer>>>();
+    signal.addEventListener("abort", () =>
+      resolve({ ok: false, failure: { kind: "transient", status: 0, retryAfterMs: 0, reason: "aborted" } }),
+    );
+    this.syncs.push(new PendingSync(params, signal, resolve));
+    return promise;
+  }
+}
+
+/** A failure worth a retry. */
+export const transientFailure = (retryAfterMs = 0): UpstreamFailure => ({
+  kind: "transient",
+  status: 502,
+  retryAfterMs,
+  reason: "status 502",
+});
+
+/** A dead token. */
+export const authFailure = (softLogout = false): UpstreamFailure => ({
+  kind: "auth",
+  softLogout,
+  status: 401,
+  body: "{}",
+});
