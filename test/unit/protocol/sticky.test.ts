@@ -244,6 +244,16 @@ describe("mergeRequest: extensions", () => {
     expect(narrowed.extensions.receipts).toBe(EMPTY_PARAMS.extensions.receipts);
   });
 
+  test("[STK-13] an extension is off until it is switched on", () => {
+    expect(Object.values(EMPTY_PARAMS.extensions).some(({ enabled }) => enabled)).toBe(false);
+    const { extensions } = after({ extensions: { typing: { lists: ["a"] }, e2ee: { enabled: true } } });
+    expect([extensions.typing.enabled, extensions.e2ee.enabled, extensions.receipts.enabled]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+  });
+
   test("[STK-14] to_device keeps its limit and since", () => {
     const first = after({ extensions: { to_device: { enabled: true, since: "7", limit: 50 } } });
     expect(first.extensions.to_device).toEqual({ enabled: true, lists: ["*"], rooms: ["*"], limit: 50, since: "7" });
