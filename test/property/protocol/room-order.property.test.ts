@@ -108,3 +108,38 @@ test("[ORD-6] any changes leave it as sorting everything anew would", () => {
     }),
   );
 });
+
+test("[ORD-7] forks share nothing that a change of one could show the other", () => {
+  fc.assert(
+    fc.property(
+      fc.array(key, { minLength: 1, maxLength: 12 }),
+      fc.array(fc.tuple(fc.nat(3), fc.nat(15), key), { maxLength: 30, size: "large" }),
+      (keys, changes) => {
+        const first = new RoomOrder<number>();
+        first.rebuild(keys.map((item, id) => ({ id, key: item })));
+        const orders = [{ order: first, model: new Map(keys.map((item, id) => [id, item])) }];
+        for (const [which, id, item] of changes) {
+          const picked = orders[which % orders.length];
+          if (picked === undefined) continue;
+          if (which === 3 && orders.length < 4) {
+            orders.push({ order: picked.order.fork(), model: new Map(picked.model) });
+            continue;
+          }
+          if (!picked.model.has(id)) picked.order.insert(id, item);
+          else if (which === 2) picked.order.remove(id);
+          else picked.order.move(id, item);
+          if (which === 2 && picked.model.has(id)) picked.model.delete(id);
+          else picked.model.set(id, item);
+          for (const { order, model } of orders) {
+            const sorted = [...model].sort(([a, x], [b, y]) => compareSortKeys(x, y) || a - b).map(([known]) => known);
+            expect(order.slice(0, order.length)).toEqual(sorted);
+            expect(sorted.map((known) => order.indexOf(known))).toEqual(sorted.map((_, index) => index));
+          }
+        }
+        first.rebuild([]);
+        for (const { order, model } of orders.slice(1)) expect(order.length).toBe(model.size);
+      },
+    ),
+    { numRuns: 300 },
+  );
+});
