@@ -1,0 +1,242 @@
+import { SyncError, invariant } from "#src/errors.ts";
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
+import type { Database } from "./connection.ts";
+import { membershipOf } from "./event-chunk.ts";
+import { CommitStatements, type EventPlace } from "./ingest-commit.ts";
+import {
+  type ChunkRow,
+  type StateEventRow,
+  USER_ROOM_COLUMNS,
+  type UserRoomRow,
+  eventsOf,
+  roomMetaOf,
+  stateEventsOf,
+  userRoomOf,
+  withChunks,
+} from "./row-reading.ts";
+import { intArray, keyArray, originalText } from "./text.ts";
+
+/** A name for this writer; no other writer may have had it. */
+type MakeWriterId = () => string;
+
+interface Writer {
+  id: string;
+  head: StreamPos;
+  commitSeq: number;
+}
+
+interface MetaRow {
+  writer: string;
+  commit_seq: number;
+  head: number;
+}
+
+const SELECT_STATE = `
+  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
+  join glissade.room_state s on s.nid = q.nid and s.type = q.type and s.state_key = q.state_key`;
+
+const SELECT_HEROES = `
+  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  from unnest($1::int4[]) q (nid) cross join lateral (
+    select * from glissade.room_state r
+    where r.nid = q.nid and r.membership in (1, 2) order by r.pos limit $2::int8
+  ) s`;
+
+const SELECT_BY_ID_HASH = `
+  select e.nid, e.in_timeline, e.first_pos, e.records from glissade.events e where e.id_hashes && $1::int4[]`;
+
+/** The hash that finds events by id. Seeded, so that nobody outside can choose ids that meet. Stored: never change it. */
+function idHasher(epoch: string): (id: string) => number {
+  const seed = Number.parseInt(epoch.slice(0, 8), 16) >>> 0;
+  return (id) => Bun.hash.xxHash32(id, seed) | 0;
+}
+
+/** The single writer over PostgreSQL or PGlite. */
+class IngestRepository implements IngestStore {
+  readonly #db: Database;
+  readonly #makeWriterId: MakeWriterId;
+  #hashId: ((id: string) => number) | null = null;
+  #statements: CommitStatements | null = null;
+  #writer: Writer | null = null;
+  /** The newest transaction that is known to be stored. */
+  #committed: IngestTransaction | null = null;
+  /** A transaction of which the connection did not tell whether it was stored. */
+  #uncertain: IngestTransaction | null = null;
+
+  constructor(db: Database, makeWriterId: MakeWriterId) {
+    this.#db = db;
+    this.#makeWriterId = makeWriterId;
+  }
+
+  async loadHead(): ReturnType<IngestStore["loadHead"]> {
+    const id = this.#makeWriterId();
+    const [row] = await this.#db.query<MetaRow & { epoch: string; max_nid: number }>(
+      `update glissade.meta set writer = $1::text
+       returning writer, commit_seq, head, epoch,
+         (select coalesce(max(nid), 0)::int4 from glissade.rooms) as max_nid`,
+      [id],
+    );
+    invariant(row !== undefined, "the database has its one row of metadata");
+    this.#hashId = idHasher(row.epoch);
+    this.#statements = new CommitStatements(this.#hashId);
+    this.#writer = { id, head: row.head, commitSeq: row.commit_seq };
+    this.#committed = null;
+    this.#uncertain = null;
+    return { head: row.head, maxRoomNid: row.max_nid, epoch: row.epoch };
+  }
+
+  async loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+    if (roomIds.length === 0) return [];
+    const rows = await this.#db.query<{ meta: string }>(
+      "select meta from glissade.rooms where room_id = any($1::text[])",
+      [keyArray(roomIds)],
+    );
+    return rows.map(roomMetaOf);
+  }
+
+  async knownEvents(eventIds: readonly EventId[]): Promise<Set<EventId>> {
+    const wanted = new Set(eventIds);
+    const found = await this.#findEvents(wanted);
+    return new Set(found.map(({ id }) => id));
+  }
+
+  async loadState(keys: Parameters<IngestStore["loadState"]>[0]): Promise<StateRow[]> {
+    if (keys.length === 0) return [];
+    const rows = await this.#db.query<StateEventRow>(withChunks(SELECT_STATE), [
+      intArray(keys.map(({ nid }) => nid)),
+      keyArray(keys.map(({ type }) => type)),
+      keyArray(keys.map(({ stateKey }) => stateKey)),
+    ]);
+    return stateEventsOf(rows).map(({ row, event }) => ({
+      nid: row.nid as RoomNid,
+      type: event.type,
+      stateKey: event.stateKey ?? "",
+      pos: row.pos,
+      membership: membershipOf(row.membership),
+      eventId: event.id,
+    }));
+  }
+
+  async loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]> {
+    if (nids.length === 0) return [];
+    const rows = await this.#db.query<StateEventRow>(withChunks(SELECT_HEROES), [intArray([...new Set(nids)]), limit]);
+    return stateEventsOf(rows).map(({ event }) => event);
+  }
+
+  async loadUserRooms(keys: Parameters<IngestStore["loadUserRooms"]>[0]): Promise<UserRoom[]> {
+    if (keys.length === 0) return [];
+    const rows = await this.#db.query<UserRoomRow>(
+      `select ${USER_ROOM_COLUMNS} from unnest($1::text[], $2::int4[]) q (user_id, nid)
+       join glissade.user_rooms u on u.user_id = q.user_id and u.nid = q.nid`,
+      [keyArray(keys.map(({ userId }) => userId)), intArray(keys.map(({ nid }) => nid))],
+    );
+    return rows.map(userRoomOf);
+  }
+
+  async knownUsers(userIds: readonly string[]): Promise<Set<UserId>> {
+    if (userIds.length === 0) return new Set();
+    const rows = await this.#db.query<{ user_id: string }>(
+      `select q.user_id from unnest($1::text[]) q (user_id)
+       where exists (select from glissade.devices d where d.user_id = q.user_id)`,
+      [keyArray([...new Set(userIds)])],
+    );
+    return new Set(rows.map((row) => originalText(row.user_id) as UserId));
+  }
+
+  async commit(tx: IngestTransaction): Promise<void> {
+    if (this.#writer === null || this.#statements === null) await this.loadHead();
+    const writer = this.#writer;
+    const statements = this.#statements;
+    invariant(writer !== null && statements !== null, "the head is loaded");
+    if (this.#uncertain !== null && (await this.#resolveUncertain(writer, tx))) return;
+    if (this.#committed === tx) return;
+    invariant(tx.head >= writer.head, `the stream head moves forward only (${writer.head} to ${tx.head})`);
+
+    const places = await this.#placesOf(tx);
+    const { text, params } = statements.build(tx, places, { writer: writer.id, commitSeq: writer.commitSeq });
+    this.#uncertain = tx;
+    let committed = 0;
+    try {
+      const [row] = await this.#db.query<{ committed: number }>(text, params);
+      committed = row?.committed ?? 0;
+    } catch (error) {
+      if (error instanceof SyncError && error.code !== "storage_unavailable") {
+        this.#uncertain = null;
+        throw error;
+      }
+      // It may have been stored all the same. When the database answers again, that is known at once.
+      const isStored = await this.#resolveUncertain(writer, tx).catch(() => false);
+      if (isStored) return;
+      throw error;
+    }
+    if (committed === 1) {
+      this.#advance(writer, tx);
+      return;
+    }
+    // The guard did not hold: an earlier attempt of ours went through after all, or another writer has taken over.
+    if (await this.#resolveUncertain(writer, tx)) return;
+    throw new SyncError("internal", "the stream head in the database is not where this writer left it");
+  }
+
+  #advance(writer: Writer, tx: IngestTransaction): void {
+    writer.head = tx.head;
+    writer.commitSeq++;
+    this.#committed = tx;
+    this.#uncertain = null;
+  }
+
+  /** Asks the database what became of the uncertain transaction. True when it was stored and `tx` is that one. */
+  async #resolveUncertain(writer: Writer, tx: IngestTransaction): Promise<boolean> {
+    const uncertain = this.#uncertain;
+    if (uncertain === null) return this.#committed === tx;
+    const [row] = await this.#db.query<MetaRow>("select writer, commit_seq, head from glissade.meta");
+    invariant(row !== undefined, "the database has its one row of metadata");
+    if (row.writer !== writer.id) {
+      throw new SyncError("internal", "another process has taken over writing to this database: stop one of the two");
+    }
+    if (row.commit_seq === writer.commitSeq) {
+      this.#uncertain = null;
+      return false;
+    }
+    invariant(row.commit_seq === writer.commitSeq + 1 && row.head === uncertain.head, "the commit was ours");
+    const isFirstMove = uncertain.head > writer.head;
+    this.#advance(writer, uncertain);
+    // A repeat may be a copy of the same transaction: positions are given out once, so the head tells.
+    return uncertain === tx || (isFirstMove && tx.head === uncertain.head);
+  }
+
+  /** Finds the events that state rows stand for: mostly among the new ones. */
+  async #placesOf(tx: IngestTransaction): Promise<EventPlace[]> {
+    const byId = new Map<string, EventPlace>();
+    for (const { id, nid, pos, inTimeline } of tx.events) byId.set(`${nid} ${id}`, { pos, inTimeline });
+    const missing = tx.state.filter((row) => !byId.has(`${row.nid} ${row.eventId}`));
+    if (missing.length > 0) {
+      for (const { id, nid, pos, inTimeline } of await this.#findEvents(new Set(missing.map((row) => row.eventId)))) {
+        byId.set(`${nid} ${id}`, { pos, inTimeline });
+      }
+    }
+    return tx.state.map((row) => {
+      const place = byId.get(`${row.nid} ${row.eventId}`);
+      invariant(place !== undefined, "the event of a state row is stored or part of its transaction");
+      return place;
+    });
+  }
+
+  async #findEvents(ids: ReadonlySet<string>): Promise<StoredEvent[]> {
+    if (ids.size === 0) return [];
+    if (this.#hashId === null) await this.loadHead();
+    const hashId = this.#hashId;
+    invariant(hashId !== null, "the head is loaded");
+    const rows = await this.#db.query<ChunkRow>(SELECT_BY_ID_HASH, [intArray([...ids].map(hashId))]);
+    return rows.flatMap((row) => eventsOf(row).filter(({ id }) => ids.has(id)));
+  }
+}
+
+/** `makeWriterId` gives every writer a name of its own, so that two can never write to one stream. */
+export function createIngestStore(db: Database, deps: { makeWriterId: MakeWriterId }): IngestStore {
+  return new IngestRepository(db, deps.makeWriterId);
+}

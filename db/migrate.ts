@@ -1,0 +1,66 @@
+import { SyncError } from "#src/errors.ts";
+import type { Logger } from "#src/ports/basics.ts";
+import type { Database, Query } from "./connection.ts";
+import init from "./migrations/0000_init.sql" with { type: "text" };
+import storageParameters from "./migrations/0001_storage_parameters.sql" with { type: "text" };
+
+interface Migration {
+  id: number;
+  name: string;
+  sql: string;
+}
+
+/** In order; embedded in the executable. Append only. */
+export const MIGRATIONS: readonly Migration[] = [
+  { id: 0, name: "0000_init", sql: init },
+  { id: 1, name: "0001_storage_parameters", sql: storageParameters },
+];
+
+/** Any number, but always this one: whoever migrates this database holds it. */
+const ADVISORY_LOCK = 5_718_254_931;
+
+/** Id of the newest applied migration; -1 = an empty database. */
+async function appliedUpTo(query: Query): Promise<number> {
+  const [table] = await query<{ exists: boolean }>("select to_regclass('glissade.migrations') is not null as exists");
+  if (table?.exists !== true) return -1;
+  const [row] = await query<{ newest: number }>(
+    "select coalesce(max(id), -1)::int4 as newest from glissade.migrations",
+  );
+  return row?.newest ?? -1;
+}
+
+function checkNotNewer(newest: number): void {
+  const known = MIGRATIONS.length - 1;
+  if (newest <= known) return;
+  throw new SyncError(
+    "internal",
+    `the database was made by a newer version of Glissade (schema ${newest}, this executable knows up to ${known}): ` +
+      "start that version or a later one, or restore a backup from before the upgrade",
+  );
+}
+
+/**
+ * Brings the database to the schema of this executable, each step in a transaction of its own. Processes that start at
+ * the same time take turns. Returns how many migrations were applied.
+ */
+export async function migrateDatabase(db: Database, logger: Logger): Promise<number> {
+  let appliedCount = 0;
+  for (const migration of MIGRATIONS) {
+    const isApplied = await db.transaction(async (query) => {
+      await query("select pg_advisory_xact_lock($1::int8)", [ADVISORY_LOCK]);
+      const newest = await appliedUpTo(query);
+      checkNotNewer(newest);
+      if (newest >= migration.id) return false;
+      await query(migration.sql);
+      await query("insert into glissade.migrations (id, name) values ($1::int4, $2::text)", [
+        migration.id,
+        migration.name,
+      ]);
+      return true;
+    });
+    if (!isApplied) continue;
+    appliedCount++;
+    logger.info({ migration: migration.name }, "database migrated");
+  }
+  return appliedCount;
+}
