@@ -142,8 +142,11 @@ class Node {
 
   shutdown(): Promise<boolean> {
     return this.#main.shutdown({
-      // Requests already taken are settled before their connections are closed.
-      stopAccepting: async () => this.#metricsServer?.stop(0),
+      stopAccepting: async () => {
+        // Requests already taken are settled before their connections are closed.
+        this.#server?.stopAccepting();
+        await this.#metricsServer?.stop(0);
+      },
       closeServer: async () => this.#server?.stop(SERVER_STOP_MS),
       closePools: async () => this.#storage?.close(),
       flushSpans: () => this.#telemetry.shutdown(),

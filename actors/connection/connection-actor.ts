@@ -19,8 +19,6 @@ import { ParamsHistory } from "./stored-params.ts";
 const CONNECTION_IDLE_MS = 30 * 60_000;
 /** What the client holds is written down this long after it changed. */
 const CURSOR_FLUSH_MS = 2000;
-/** Shortest wait of a long poll (spec 6.6). */
-const MIN_TIMEOUT_MS = 100;
 
 /** Work ids of what is not a response: the stored connection being read, and deletions and saves nobody waits for. */
 const LOAD_WORK = -1;
@@ -337,8 +335,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #conclude(built: BuiltResponse): void {
     const { current, awake } = { current: this.#current, awake: this.#awake };
     if (awake === null) return;
-    const timeoutMs = current === null ? 0 : Math.max(current.command.timeoutMs, MIN_TIMEOUT_MS);
-    const leftMs = current === null ? 0 : timeoutMs - (this.#context.clock.mono() - current.startedMs);
+    const leftMs =
+      current === null ? 0 : current.command.timeoutMs - (this.#context.clock.mono() - current.startedMs);
     if (!built.hasData && current !== null && !current.isUrgent && leftMs > 0 && this.#next === null) {
       this.#park(current, leftMs);
       return;

@@ -1,14 +1,8 @@
 import { systemClock, systemRng, systemTimers } from "#src/system.ts";
-import { startTelemetry, type TelemetryConfig } from "#src/telemetry/start.ts";
+import { startTelemetry } from "#src/telemetry/start.ts";
 import { hostId } from "#actors/runtime/placement.ts";
-import type { ComposeHost, HostRegistry } from "./compositions.ts";
-
-/** What main puts into `HostInit.options` for every role; a role's own options come beside it. */
-export interface HostOptions {
-  telemetry: TelemetryConfig;
-}
-
-const probeOnly = async (): Promise<ComposeHost> => () => ({ kinds: {} });
+import type { HostRegistry } from "./compositions.ts";
+import type { HostOptions } from "./options.ts";
 
 /** How the hosts of this executable are made. */
 export const REGISTRY: HostRegistry = {
@@ -25,5 +19,10 @@ export const REGISTRY: HostRegistry = {
       shutdown: () => started.shutdown(),
     };
   },
-  roles: { store: probeOnly, ingest: probeOnly, poller: probeOnly, sync: probeOnly },
+  roles: {
+    store: async () => (await import("./store-host.ts")).composeStoreHost,
+    ingest: async () => (await import("./ingest-host.ts")).composeIngestHost,
+    poller: async () => (await import("./poller-host.ts")).composePollerHost,
+    sync: async () => (await import("./sync-host.ts")).composeStoredSyncHost,
+  },
 };
