@@ -3,7 +3,7 @@ import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src
 import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
 import { HERO_LIMIT, type RoomMeta, type UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
-import { isSteadyChunk, type PolledChunk } from "#src/state/chunk.ts";
+import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
 import { needsBackfill } from "#src/state/heroes.ts";
 import {
   type IngestContext,
@@ -23,7 +23,7 @@ export type ContextStore = Pick<
   "loadRooms" | "knownEvents" | "loadState" | "loadHeroEvents" | "loadUserRooms" | "knownUsers"
 >;
 
-/** One polled batch; `createdAfter` is a position that all of its steady events were stored after, if at all. */
+/** One polled batch; `createdAfter` is a position that all of its continuing sections' events were stored after, if at all. */
 export interface LoadableBatch {
   batch: PollBatch;
   createdAfter: StreamPos;
@@ -177,7 +177,8 @@ async function loadStandingsAndEvents(
       if (!isChunk(section)) continue;
       const isStored = meta !== undefined && !isBareRoom(meta);
       if (isStored) chunks.push({ batch, section, meta });
-      const isSurelyNew = isRecent && isSteadyChunk(section, batch.userId, batch.isFirstSync, standing);
+      const isSurelyNew =
+        isRecent && !section.limited && isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
       for (const list of [section.state, section.timeline]) {
         for (const event of list) {
           if (isStored && memory.events.has(event.id)) {

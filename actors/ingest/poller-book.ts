@@ -37,7 +37,7 @@ export class PollerBook {
   }
 
   /**
-   * Every event of the poller's next steady batch was stored after this position, if at all; -1 = cannot say.
+   * Every event of the poller's next continuing chunk was stored after this position, if at all; -1 = cannot say.
    * That poll's `since` is the answer to a request made when the batch before had been answered.
    */
   createdAfter(poller: string): StreamPos {

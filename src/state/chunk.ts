@@ -17,33 +17,31 @@ export function findOwnMember(room: PolledChunk, userId: UserId): EventFields | 
 }
 
 /**
- * True when every event of a section was sent since the user's previous poll: the user was in the room before, stays in it,
- * and nothing was skipped. Only then can an event that is not remembered be taken for a new one.
+ * True when every event of a section was sent since the user's previous poll: the user was in the room before and stays in it.
+ * Only then can an event that is not remembered be taken for a new one.
  */
-export function isSteadyChunk(
+export function isContinuingChunk(
   room: PolledChunk,
   userId: UserId,
   isFirstSync: boolean,
   standing: UserRoom | null,
 ): boolean {
-  if (isFirstSync || room.limited || room.kind !== "join" || standing?.membership !== "join") return false;
+  if (isFirstSync || room.kind !== "join" || standing?.membership !== "join") return false;
   // The poll that brings a join may bring older history with it, and in a state block what was before.
-  return (
-    !room.timeline.some((event) => isOwnMember(event, userId)) &&
-    !room.state.some((event) => isOwnMember(event, userId))
-  );
+  const isOwn = (event: EventFields): boolean => isOwnMember(event, userId);
+  return !room.timeline.some(isOwn) && !room.state.some(isOwn);
 }
 
 /**
  * Where the events to keep begin: after the last one that is already stored. What lies before it is history that somebody's join
- * exposed. A steady chunk exposes none: an unknown event in it was hidden from the others (its sender is ignored, say) and is kept.
+ * exposed. A continuing chunk exposes none: an unknown event in it was hidden from the others (its sender is ignored, say).
  */
 export function firstKept(
   timeline: readonly EventFields[],
-  isSteady: boolean,
+  isContinuing: boolean,
   isKnown: (event: EventFields) => boolean,
 ): number {
-  if (isSteady) return 0;
+  if (isContinuing) return 0;
   return timeline.findLastIndex(isKnown) + 1;
 }
 

@@ -2,7 +2,7 @@ import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin, PolledLeave, PolledRoom, PolledStripped } from "#src/protocol/poll-batch.ts";
 import { hashBytes } from "./bytes.ts";
-import { firstKept, isSteadyChunk, isStrayLeave, type PolledChunk } from "./chunk.ts";
+import { findOwnMember, firstKept, isContinuingChunk, isStrayLeave, type PolledChunk } from "./chunk.ts";
 import type { GroupDraft } from "./group-draft.ts";
 import { pollerKey } from "./ingest-context.ts";
 import type { RoomDraft } from "./room-draft.ts";
@@ -72,7 +72,11 @@ class ChunkReduction {
   readonly #room: RoomDraft;
   /** Clients may hold the room as it was before this chunk. */
   readonly #isHeld: boolean;
-  readonly #stored = new Map<EventId, StreamPos>();
+  /** Others saw the user leave, and may have seen more since: what this section says of other state is old. */
+  readonly #isPast: boolean;
+  readonly #stored = new Map<EventId, StoredEvent>();
+  /** Stored state events of the timeline: where in it the last one of each key lies. */
+  readonly #successors = new Map<string, number>();
   #firstPos: StreamPos = 0;
 
   constructor(group: GroupDraft, batch: PollBatch, section: PolledChunk, room: RoomDraft) {
@@ -81,6 +85,8 @@ class ChunkReduction {
     this.#section = section;
     this.#room = room;
     this.#isHeld = !room.isBare;
+    const own = section.kind === "leave" ? findOwnMember(section, batch.userId) : null;
+    this.#isPast = own !== null && group.isKnownEvent(room, own.id);
     if (batch.isFirstSync) room.isFromFirstSync = true;
   }
 
@@ -90,21 +96,19 @@ class ChunkReduction {
     const timeline = this.#storable(section.timeline, "timeline");
     const state = createFirst(this.#storable(section.state, "state"));
     const standing = group.users.standing(batch.userId, room.nid);
-    const isSteady = isSteadyChunk(section, batch.userId, batch.isFirstSync, standing);
-    const first = firstKept(timeline, isSteady, (event) => group.isKnownEvent(room, event.id));
+    const isContinuing = isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
+    const first = firstKept(timeline, isContinuing, (event) => group.isKnownEvent(room, event.id));
     if (section.isStateAfter) {
       const shown = new Set(timeline.slice(first).map((event) => event.id));
-      const outside = state.filter((event) => !shown.has(event.id) && this.#storeState(event) !== null);
+      for (const event of state) if (!shown.has(event.id)) this.#storeState(event);
       const news = this.#reduceTimeline(timeline, first);
       this.#applyStateAfter(state, shown, news.length > 0);
-      if (outside.length > 0) this.#reset();
       this.#settleOverruled(news);
     } else {
+      this.#noteSuccessors(timeline);
       for (const event of state) {
         const stored = this.#storeState(event);
-        if (stored === null) continue;
-        this.#apply(stored, stored.pos);
-        this.#reset();
+        if (stored !== null && !this.#isOutdated(event, -1) && this.#apply(event, stored.pos)) this.#announce(stored);
       }
       this.#reduceTimeline(timeline, first);
     }
@@ -142,8 +146,13 @@ class ChunkReduction {
       return null;
     }
     const stored = this.#store(event, { inTimeline: false, gapBefore: false, prevBatch: null });
-    this.#room.addState(stored);
     return stored;
+  }
+
+  /** State that no timeline carries: whoever holds the room has to be sent it anew. */
+  #announce(event: StoredEvent): void {
+    this.#room.addState(event);
+    this.#reset();
   }
 
   /** Stores what is new of the timeline, applies its state unless `state_after` will, and returns it. */
@@ -164,9 +173,21 @@ class ChunkReduction {
       news.push(stored);
       if (stored.stateKey === null) continue;
       if (section.isStateAfter) this.#reduceMember(stored, stored.pos);
-      else this.#apply(stored, stored.pos);
+      else if (!this.#isOutdated(event, index)) this.#apply(stored, stored.pos);
     }
     return news;
+  }
+
+  #noteSuccessors(timeline: readonly EventFields[]): void {
+    for (const [index, { id, type, stateKey }] of timeline.entries()) {
+      if (stateKey === null || !this.#group.isKnownEvent(this.#room, id)) continue;
+      this.#successors.set(`${type}\0${stateKey}`, index);
+    }
+  }
+
+  /** True for a state event that arrives after its successor, as when another poller skipped it in a gap. */
+  #isOutdated({ type, stateKey }: EventFields, index: number): boolean {
+    return this.#successors.size > 0 && (this.#successors.get(`${type}\0${stateKey}`) ?? -1) > index;
   }
 
   #store(
@@ -175,7 +196,7 @@ class ChunkReduction {
   ): StoredEvent {
     const stored = this.#group.store(this.#room, event, place);
     if (this.#firstPos === 0) this.#firstPos = stored.pos;
-    if (this.#section.isStateAfter) this.#stored.set(stored.id, stored.pos);
+    if (this.#section.isStateAfter) this.#stored.set(stored.id, stored);
     return stored;
   }
 
@@ -184,19 +205,19 @@ class ChunkReduction {
     const { section, group, room } = this.#parts();
     for (const event of state) {
       if (event.stateKey === null || room.row(event.type, event.stateKey)?.eventId === event.id) continue;
-      const pos = this.#stored.get(event.id);
-      if (pos !== undefined) {
-        this.#apply(event, pos, shown.has(event.id));
+      const stored = this.#stored.get(event.id);
+      if (stored !== undefined) {
+        const isShown = shown.has(event.id);
+        if (this.#apply(event, stored.pos, isShown) && !isShown) this.#announce(stored);
         continue;
       }
       // An event that we have, and that is not current. Listed in the timeline, or with a gap before and nothing new after it,
-      // it is what a lagging poller sees; otherwise state fell back to it.
-      if (shown.has(event.id) || (section.limited && !hasNews)) continue;
+      // it is what a lagging poller sees, and a departure shows state as it was then; otherwise state fell back to it.
+      if (section.kind === "leave" || shown.has(event.id) || (section.limited && !hasNews)) continue;
       const place = { nid: room.nid, inTimeline: false, gapBefore: false, prevBatch: null, txnId: null };
       const healed: StoredEvent = { ...event, ...place, pos: group.nextPos() };
-      room.addState(healed);
       this.#apply(healed, healed.pos);
-      this.#reset();
+      this.#announce(healed);
     }
   }
 
@@ -212,6 +233,7 @@ class ChunkReduction {
       const membership = row?.membership ?? "leave";
       reduceMemberEvent(
         group,
+        this.#batch,
         room,
         stateKey,
         { membership, sender: stateKey, ts: 0, pos: row?.pos ?? group.head },
@@ -220,11 +242,13 @@ class ChunkReduction {
     }
   }
 
-  #apply(event: EventFields, pos: StreamPos, isReduced = false): void {
+  /** Makes an event current; false when what it says is of the past. */
+  #apply(event: EventFields, pos: StreamPos, isReduced = false): boolean {
     const { stateKey } = event;
-    if (stateKey === null) return;
+    if (stateKey === null || (this.#isPast && this.#room.row(event.type, stateKey) !== null)) return false;
     this.#room.applyState(event, stateKey, pos);
     if (!isReduced) this.#reduceMember(event, pos);
+    return true;
   }
 
   #reduceMember(event: EventFields, pos: StreamPos): void {
@@ -232,6 +256,7 @@ class ChunkReduction {
     if (type !== "m.room.member" || stateKey === null) return;
     reduceMemberEvent(
       this.#group,
+      this.#batch,
       this.#room,
       stateKey,
       { membership: membership ?? "leave", sender, ts, pos },

@@ -13,11 +13,12 @@ const isGone = (membership: Membership | null | undefined): membership is "leave
   membership === "leave" || membership === "ban";
 
 /**
- * Takes a new member event of a user of ours, whoever's poller saw it. Invites and knocks wait for the user's own poll,
- * which alone brings their stripped state.
+ * Takes a new member event of a user of ours, whoever's poller saw it. Invites and knocks are left to the user's own poll, which alone
+ * brings their stripped state: others may only now learn of what came before them.
  */
 export function reduceMemberEvent(
   group: GroupDraft,
+  batch: PollBatch,
   room: RoomDraft,
   target: string,
   fact: standing.MembershipFact,
@@ -26,6 +27,8 @@ export function reduceMemberEvent(
   if (!group.isKnownUser(target)) return;
   const userId = target as UserId;
   const before = group.users.standing(userId, room.nid);
+  const isPending = before?.membership === "invite" || before?.membership === "knock";
+  if (isPending && userId !== batch.userId) return;
   if (fact.membership === "join") {
     // A profile change does not reopen a stay; a rejoin whose leave fell into a gap does.
     const isRejoin = prevMembership !== null && prevMembership !== "join";

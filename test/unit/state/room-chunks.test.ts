@@ -191,6 +191,16 @@ describe("classic state", () => {
   });
 });
 
+test("[POL-25] state that another poller skipped in a gap does not come back after its successor", async () => {
+  await startRoom();
+  await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+  const name2 = stateEvent("$name2", "m.room.name", "", { name: "Second" });
+  const name3 = stateEvent("$name3", "m.room.name", "", { name: "Third" });
+  await poll(BOB, { timeline: [polledEvent("$4")], state: [name3], limited: true });
+  await poll(ALICE, { timeline: [memberEvent("$bob", BOB, "join"), name2, name3, polledEvent("$4")] });
+  expect(world.meta(ROOM).name).toBe("Third");
+});
+
 describe("state_after", () => {
   const after = (state: Parameters<typeof joinSection>[1], userId = ALICE) =>
     poll(userId, { isStateAfter: true, ...state });
