@@ -1,0 +1,130 @@
+import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
+import type { Database, Param } from "./connection.ts";
+import { intArray, keyArray, keyText, originalText, storableInt, textArray } from "./text.ts";
+
+interface ConnectionRow {
+  incarnation: string;
+  params: string;
+  cursors: string;
+  last_used_ms: number;
+}
+
+/** Bounds one statement; what waits beyond it is next. */
+const MAX_GROUP = 500;
+
+const SELECT = `
+  select incarnation, params, cursors, last_used_ms from glissade.connections
+  where user_id = $1::text and device_id = $2::text and conn_id = $3::text`;
+
+/**
+ * Not waiting for the disk is enough here: what our own crash leaves behind is complete, and after a crash of the machine
+ * a client that is unknown starts over. The setting ends with the statement.
+ */
+const UPSERT = `
+  insert into glissade.connections as c (user_id, device_id, conn_id, incarnation, params, cursors, last_used_ms)
+  select n.* from (select set_config('synchronous_commit', 'off', true)) setting,
+    unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[]) n
+  on conflict (user_id, device_id, conn_id) do update set
+    incarnation = excluded.incarnation, params = excluded.params, cursors = excluded.cursors,
+    last_used_ms = excluded.last_used_ms`;
+
+interface Waiting {
+  connection: StoredConnection;
+  settle: PromiseWithResolvers<void>[];
+}
+
+/** Sliding sync connections over PostgreSQL or PGlite. */
+class ConnectionRepository implements ConnectionStore {
+  readonly #db: Database;
+  /** By key: a later save of a connection replaces one that still waits. */
+  #waiting = new Map<string, Waiting>();
+  #isSaving = false;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async load(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<StoredConnection | null> {
+    const [row] = await this.#db.query<ConnectionRow>(SELECT, [keyText(userId), keyText(deviceId), keyText(connId)]);
+    if (row === undefined) return null;
+    return {
+      userId,
+      deviceId,
+      connId,
+      incarnation: originalText(row.incarnation),
+      params: originalText(row.params),
+      cursors: originalText(row.cursors),
+      lastUsedMs: row.last_used_ms,
+    };
+  }
+
+  save(connection: StoredConnection): Promise<void> {
+    const key = JSON.stringify([connection.userId, connection.deviceId, connection.connId]);
+    const settle = Promise.withResolvers<void>();
+    const waiting = this.#waiting.get(key);
+    if (waiting === undefined) this.#waiting.set(key, { connection: { ...connection }, settle: [settle] });
+    else {
+      waiting.connection = { ...connection };
+      waiting.settle.push(settle);
+    }
+    if (!this.#isSaving) {
+      this.#isSaving = true;
+      // Whoever calls in the same turn of the event loop goes along.
+      queueMicrotask(() => void this.#saveAll());
+    }
+    return settle.promise;
+  }
+
+  async delete(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<void> {
+    await this.#db.query(
+      "delete from glissade.connections where user_id = $1::text and device_id = $2::text and conn_id = $3::text",
+      [keyText(userId), keyText(deviceId), keyText(connId)],
+    );
+  }
+
+  async expire(beforeMs: number): Promise<number> {
+    const rows = await this.#db.query<{ n: number }>(
+      `with gone as (delete from glissade.connections where last_used_ms < $1::int8 returning 1)
+       select count(*)::int4 as n from gone`,
+      [beforeMs],
+    );
+    return rows[0]?.n ?? 0;
+  }
+
+  async #saveAll(): Promise<void> {
+    while (this.#waiting.size > 0) {
+      const group: Waiting[] = [];
+      for (const [key, waiting] of this.#waiting) {
+        if (group.length >= MAX_GROUP) break;
+        group.push(waiting);
+        this.#waiting.delete(key);
+      }
+      const all = group.flatMap(({ settle }) => settle);
+      try {
+        await this.#db.query(UPSERT, upsertParams(group.map(({ connection }) => connection)));
+        for (const { resolve } of all) resolve();
+      } catch (error) {
+        for (const { reject } of all) reject(error);
+      }
+    }
+    this.#isSaving = false;
+  }
+}
+
+function upsertParams(connections: readonly StoredConnection[]): Param[] {
+  return [
+    keyArray(connections.map(({ userId }) => userId)),
+    keyArray(connections.map(({ deviceId }) => deviceId)),
+    keyArray(connections.map(({ connId }) => connId)),
+    textArray(connections.map(({ incarnation }) => incarnation)),
+    textArray(connections.map(({ params }) => params)),
+    textArray(connections.map(({ cursors }) => cursors)),
+    intArray(connections.map(({ lastUsedMs }) => storableInt(lastUsedMs))),
+  ];
+}
+
+/** Saves are grouped: one store for a host, not one for each caller. */
+export function createConnectionStore(db: Database): ConnectionStore {
+  return new ConnectionRepository(db);
+}

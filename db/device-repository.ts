@@ -1,0 +1,128 @@
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Logger } from "#src/ports/basics.ts";
+import type { DeviceRecord, DeviceStore } from "#src/ports/stores.ts";
+import type { Database } from "./connection.ts";
+import { openToken, sealToken } from "./secrets.ts";
+import { keyText, originalText, storableText } from "./text.ts";
+
+interface DeviceDeps {
+  tokenKey: Uint8Array;
+  logger: Logger;
+}
+
+/** Devices, tokens and filters over PostgreSQL or PGlite. */
+class DeviceRepository implements DeviceStore {
+  readonly #db: Database;
+  readonly #deps: DeviceDeps;
+
+  constructor(db: Database, deps: DeviceDeps) {
+    this.#db = db;
+    this.#deps = deps;
+  }
+
+  async findToken(tokenHash: string): ReturnType<DeviceStore["findToken"]> {
+    const [row] = await this.#db.query<{ user_id: string; device_id: string; last_seen_ms: number }>(
+      "select user_id, device_id, last_seen_ms from glissade.tokens where hash = $1::text",
+      [keyText(tokenHash)],
+    );
+    return row === undefined ? null : ownerOf(row);
+  }
+
+  async saveToken(token: Parameters<DeviceStore["saveToken"]>[0]): Promise<void> {
+    const { hash, accessToken, userId, deviceId, nowMs } = token;
+    // A token proven again is the newest of its device again: hence the new serial number.
+    await this.#db.query(
+      `with device as (
+         insert into glissade.devices (user_id, device_id) values ($1::text, $2::text) on conflict do nothing
+       )
+       insert into glissade.tokens as t (hash, user_id, device_id, sealed, last_seen_ms)
+       values ($3::text, $1::text, $2::text, $4::bytea, $5::int8)
+       on conflict (hash) do update set
+         serial = default, user_id = excluded.user_id, device_id = excluded.device_id, sealed = excluded.sealed,
+         last_seen_ms = greatest(t.last_seen_ms, excluded.last_seen_ms)`,
+      [keyText(userId), keyText(deviceId), keyText(hash), sealToken(this.#deps.tokenKey, accessToken, hash), nowMs],
+    );
+  }
+
+  async touchToken(tokenHash: string, nowMs: number): Promise<void> {
+    await this.#db.query(
+      "update glissade.tokens set last_seen_ms = $2::int8 where hash = $1::text and last_seen_ms < $2::int8",
+      [keyText(tokenHash), nowMs],
+    );
+  }
+
+  async removeToken(tokenHash: string): Promise<void> {
+    await this.#db.query("delete from glissade.tokens where hash = $1::text", [keyText(tokenHash)]);
+  }
+
+  async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceRecord | null> {
+    const [row] = await this.#db.query<{
+      since: string | null;
+      hash: string | null;
+      sealed: Uint8Array | null;
+      last_seen_ms: number | null;
+    }>(
+      `select d.since, t.hash, t.sealed, t.last_seen_ms
+       from glissade.devices d left join lateral (
+         select hash, sealed, last_seen_ms from glissade.tokens t
+         where t.user_id = d.user_id and t.device_id = d.device_id order by t.serial desc limit 1
+       ) t on true
+       where d.user_id = $1::text and d.device_id = $2::text`,
+      [keyText(userId), keyText(deviceId)],
+    );
+    if (row === undefined) return null;
+    const { since, hash, sealed, last_seen_ms: lastSeenMs } = row;
+    const accessToken = hash === null || sealed === null ? null : openToken(this.#deps.tokenKey, sealed, hash);
+    if (hash !== null && accessToken === null) {
+      this.#deps.logger.warn({ user_id: userId, device_id: deviceId, token_hash: hash }, "stored token is damaged");
+    }
+    return {
+      userId,
+      deviceId,
+      since: since === null ? null : originalText(since),
+      accessToken,
+      tokenHash: accessToken === null ? null : hash,
+      lastSeenMs: lastSeenMs ?? 0,
+    };
+  }
+
+  async listDevices(sinceMs: number): ReturnType<DeviceStore["listDevices"]> {
+    const rows = await this.#db.query<{ user_id: string; device_id: string; last_seen_ms: number }>(
+      `select user_id, device_id, max(last_seen_ms) as last_seen_ms from glissade.tokens
+       where last_seen_ms >= $1::int8 group by user_id, device_id order by max(last_seen_ms) desc`,
+      [sinceMs],
+    );
+    return rows.map(ownerOf);
+  }
+
+  async findFilter(userId: UserId, filterHash: string): Promise<string | null> {
+    const [row] = await this.#db.query<{ filter_id: string }>(
+      "select filter_id from glissade.filters where user_id = $1::text and filter_hash = $2::text",
+      [keyText(userId), keyText(filterHash)],
+    );
+    return row === undefined ? null : originalText(row.filter_id);
+  }
+
+  async saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void> {
+    await this.#db.query(
+      `insert into glissade.filters (user_id, filter_hash, filter_id) values ($1::text, $2::text, $3::text)
+       on conflict (user_id, filter_hash) do update set filter_id = excluded.filter_id`,
+      [keyText(userId), keyText(filterHash), storableText(filterId)],
+    );
+  }
+}
+
+const ownerOf = (row: {
+  user_id: string;
+  device_id: string;
+  last_seen_ms: number;
+}): { userId: UserId; deviceId: DeviceId; lastSeenMs: number } => ({
+  userId: originalText(row.user_id) as UserId,
+  deviceId: originalText(row.device_id) as DeviceId,
+  lastSeenMs: row.last_seen_ms,
+});
+
+/** `tokenKey` is that of `deriveKeys`, for this database. */
+export function createDeviceStore(db: Database, deps: DeviceDeps): DeviceStore {
+  return new DeviceRepository(db, deps);
+}

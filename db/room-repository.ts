@@ -1,0 +1,313 @@
+import { invariant } from "#src/errors.ts";
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import type { StoredReceipt } from "#src/protocol/update.ts";
+import type { Clock } from "#src/ports/basics.ts";
+import type { DeviceSnapshot, RoomReader, TimelineChunk, UserSnapshot } from "#src/ports/stores.ts";
+import type { Database } from "./connection.ts";
+import {
+  type ChunkRow,
+  type StateEventRow,
+  USER_ROOM_COLUMNS,
+  type UserRoomRow,
+  eventsOf,
+  roomMetaOf,
+  stateEventsOf,
+  userRoomOf,
+  withChunks,
+} from "./row-reading.ts";
+import { intArray, keyArray, keyText, originalText } from "./text.ts";
+
+/** How long transaction ids are told to a user who comes back. */
+const TXN_LIFE_MS = 3_600_000;
+const ANY = "*";
+
+/**
+ * Newest chunks of each room, until they hold more than the limit or a gap; that one row more says that there is more,
+ * without its bytes. The newest chunk may reach beyond `up_to`, so it does not count.
+ */
+const SELECT_TIMELINES = `
+  select q.nid, true as in_timeline, c.first_pos, case when c.newer < q.max_events then c.records end as records
+  from unnest($1::int4[], $2::int8[], $3::int4[]) with ordinality q (nid, up_to, max_events, place)
+  cross join lateral (
+    select * from (
+      select e.first_pos, e.records,
+        coalesce(sum(case when e.last_pos <= q.up_to then e.event_count else 0 end) over newer, 0) as newer,
+        coalesce(bool_or(e.has_gap and e.last_pos <= q.up_to) over newer, false) as is_cut
+      from (
+        select * from glissade.events e
+        where e.nid = q.nid and e.in_timeline and e.first_pos <= q.up_to
+        order by e.first_pos desc limit q.max_events + 2
+      ) e
+      window newer as (order by e.first_pos desc rows between unbounded preceding and 1 preceding)
+    ) e
+    where e.newer <= q.max_events and not e.is_cut
+  ) c
+  order by q.place, c.first_pos`;
+
+const SELECT_STATE_EXACT = `
+  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
+  join glissade.room_state s on s.nid = q.nid and s.type = q.type and s.state_key = q.state_key`;
+const SELECT_STATE_OF_TYPE = `
+  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  from unnest($1::int4[], $2::text[]) q (nid, type)
+  join glissade.room_state s on s.nid = q.nid and s.type = q.type`;
+const SELECT_STATE_OF_KEY = `
+  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  from unnest($1::int4[], $2::text[]) q (nid, state_key)
+  join glissade.room_state s on s.nid = q.nid and s.state_key = q.state_key`;
+const SELECT_STATE_ALL = `
+  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  from unnest($1::int4[]) q (nid) join glissade.room_state s on s.nid = q.nid`;
+
+interface ReceiptRow {
+  nid: number;
+  user_id: string;
+  event_id: string;
+  thread_id: string;
+  is_private: boolean;
+  ts: number;
+  pos: number;
+}
+
+interface AccountDataRow {
+  nid: number;
+  type: string;
+  pos: number;
+  json: Uint8Array;
+}
+
+/** What of the chunks belongs into the answer, exactly. */
+function cutTimeline(nid: RoomNid, rows: readonly TimelineRow[], upTo: StreamPos, limit: number): TimelineChunk {
+  const hasOlderRow = rows.some(({ records }) => records === null);
+  let events: StoredEvent[] = [];
+  for (const row of rows) if (row.records !== null) events = events.concat(eventsOf({ ...row, records: row.records }));
+  if ((events.at(-1)?.pos ?? 0) > upTo) events = events.filter(({ pos }) => pos <= upTo);
+  const gap = events.findLastIndex(({ gapBefore }) => gapBefore);
+  const contiguous = gap > 0 ? events.slice(gap) : events;
+  const newest = limit === 0 ? [] : contiguous.slice(-limit);
+  return { nid, events: newest, hasMore: contiguous.length > newest.length || (hasOlderRow && gap === -1) };
+}
+
+type TimelineRow = Omit<ChunkRow, "records"> & { records: Uint8Array | null };
+
+/** What clients are served from, over PostgreSQL or PGlite. */
+class RoomRepository implements RoomReader {
+  readonly #db: Database;
+  readonly #clock: Pick<Clock, "now">;
+
+  constructor(db: Database, clock: Pick<Clock, "now">) {
+    this.#db = db;
+    this.#clock = clock;
+  }
+
+  async loadHead(): Promise<StreamPos> {
+    const [row] = await this.#db.query<{ head: number }>("select head from glissade.meta where id = $1::int2", [1]);
+    invariant(row !== undefined, "the database has its one row of metadata");
+    return row.head;
+  }
+
+  loadUser(userId: UserId): Promise<UserSnapshot> {
+    const user = keyText(userId);
+    const since = this.#clock.now() - TXN_LIFE_MS;
+    // Sent in one go; the server answers them in order, all as of the first.
+    return this.#db.snapshot(async (query) => {
+      const [heads, rooms, steering, txns] = await Promise.all([
+        query<{ head: number }>("select head from glissade.meta where id = $1::int2", [1]),
+        query<UserRoomRow & { meta: string }>(
+          `select ${USER_ROOM_COLUMNS}, r.meta from glissade.user_rooms u
+           join glissade.rooms r on r.nid = u.nid where u.user_id = $1::text`,
+          [user],
+        ),
+        query<AccountDataRow>(
+          `select nid, type, pos, json from glissade.account_data where user_id = $1::text
+           and case when nid = 0 then type in ('m.direct', 'm.ignored_user_list') else type = 'm.tag' end`,
+          [user],
+        ),
+        query<{ device_id: string; event_id: string; txn_id: string }>(
+          "select device_id, event_id, txn_id from glissade.txns where user_id = $1::text and seen_ms > $2::int8",
+          [user, since],
+        ),
+      ]);
+      const global = (type: string): Uint8Array | null =>
+        steering.find((row) => row.nid === 0 && row.type === type)?.json ?? null;
+      return {
+        head: heads[0]?.head ?? 0,
+        rooms: rooms.map((row) => ({ standing: userRoomOf(row), meta: roomMetaOf(row) })),
+        direct: global("m.direct"),
+        ignored: global("m.ignored_user_list"),
+        tags: steering.flatMap(({ nid, json }) => (nid === 0 ? [] : [{ nid: nid as RoomNid, json }])),
+        txns: txns.map((row) => ({
+          deviceId: originalText(row.device_id) as DeviceId,
+          eventId: originalText(row.event_id),
+          txnId: originalText(row.txn_id),
+        })),
+      };
+    });
+  }
+
+  async loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+    if (roomIds.length === 0) return [];
+    const rows = await this.#db.query<{ meta: string }>(
+      "select meta from glissade.rooms where room_id = any($1::text[])",
+      [keyArray(roomIds)],
+    );
+    return rows.map(roomMetaOf);
+  }
+
+  async loadTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<TimelineChunk[]> {
+    if (queries.length === 0) return [];
+    const rows = await this.#db.query<TimelineRow>(SELECT_TIMELINES, [
+      intArray(queries.map(({ nid }) => nid)),
+      intArray(queries.map(({ upTo }) => upTo)),
+      intArray(queries.map(({ limit }) => limit)),
+    ]);
+    const byRoom = Map.groupBy(rows, ({ nid }) => nid);
+    return queries.map(({ nid, upTo, limit }) => cutTimeline(nid, byRoom.get(nid) ?? [], upTo, limit));
+  }
+
+  async loadState(queries: Parameters<RoomReader["loadState"]>[0]): Promise<StoredEvent[]> {
+    const exact: { nid: number; type: string; key: string }[] = [];
+    const ofType: { nid: number; type: string }[] = [];
+    const ofKey: { nid: number; key: string }[] = [];
+    const all: number[] = [];
+    for (const { nid, entries } of queries) {
+      for (const [type, key] of entries) {
+        if (type !== ANY && key !== ANY) exact.push({ nid, type, key });
+        else if (type !== ANY) ofType.push({ nid, type });
+        else if (key !== ANY) ofKey.push({ nid, key });
+        else all.push(nid);
+      }
+    }
+    const nidsOf = (rows: readonly { nid: number }[]): string => intArray(rows.map(({ nid }) => nid));
+    const typesOf = (rows: readonly { type: string }[]): string => keyArray(rows.map(({ type }) => type));
+    const keysOf = (rows: readonly { key: string }[]): string => keyArray(rows.map(({ key }) => key));
+    const found = await Promise.all([
+      this.#state(exact.length, SELECT_STATE_EXACT, () => [nidsOf(exact), typesOf(exact), keysOf(exact)]),
+      this.#state(ofType.length, SELECT_STATE_OF_TYPE, () => [nidsOf(ofType), typesOf(ofType)]),
+      this.#state(ofKey.length, SELECT_STATE_OF_KEY, () => [nidsOf(ofKey), keysOf(ofKey)]),
+      this.#state(all.length, SELECT_STATE_ALL, () => [intArray([...new Set(all)])]),
+    ]);
+    // What several entries match comes once; two reads may have seen one row before and after a change.
+    const events = new Map<string, { pos: StreamPos; event: StoredEvent }>();
+    for (const { row, event } of found.flat()) {
+      const key = JSON.stringify([event.nid, event.type, event.stateKey]);
+      if ((events.get(key)?.pos ?? -1) < row.pos) events.set(key, { pos: row.pos, event });
+    }
+    return [...events.values()].sort((a, b) => a.pos - b.pos).map(({ event }) => event);
+  }
+
+  async loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]> {
+    if (nids.length === 0) return [];
+    const rows = await this.#db.query<ReceiptRow>(
+      `select nid, user_id, event_id, thread_id, is_private, ts, pos
+       from glissade.receipts where nid = any($1::int4[]) order by pos`,
+      [intArray(nids)],
+    );
+    return rows.map((row) => ({
+      nid: row.nid as RoomNid,
+      userId: originalText(row.user_id),
+      eventId: originalText(row.event_id),
+      threadId: originalText(row.thread_id),
+      isPrivate: row.is_private,
+      ts: row.ts,
+      pos: row.pos,
+    }));
+  }
+
+  async loadAccountData(
+    userId: UserId,
+    nids: readonly (RoomNid | 0)[],
+    after: StreamPos,
+  ): ReturnType<RoomReader["loadAccountData"]> {
+    if (nids.length === 0) return [];
+    const rows = await this.#db.query<AccountDataRow>(
+      `select nid, type, pos, json from glissade.account_data
+       where user_id = $1::text and nid = any($2::int4[]) and pos > $3::int8 order by pos`,
+      [keyText(userId), intArray(nids), after],
+    );
+    return rows.map(({ nid, type, pos, json }) => ({
+      roomNid: nid as RoomNid | 0,
+      type: originalText(type),
+      pos,
+      json,
+    }));
+  }
+
+  async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceSnapshot> {
+    const owner = [keyText(userId), keyText(deviceId)] as const;
+    const [keys, lists, newest] = await Promise.all([
+      this.#db.query<{ otk_counts: string | null; fallback_key_types: string | null; pos: number }>(
+        `select otk_counts, fallback_key_types, pos from glissade.device_keys
+         where user_id = $1::text and device_id = $2::text`,
+        owner,
+      ),
+      this.#db.query<{ target: string; has_left: boolean; pos: number }>(
+        `select target, has_left, pos from glissade.device_lists
+         where user_id = $1::text and device_id = $2::text order by pos`,
+        owner,
+      ),
+      this.#db.query<{ pos: number }>(
+        `select pos from glissade.to_device where user_id = $1::text and device_id = $2::text
+         order by pos desc limit 1`,
+        owner,
+      ),
+    ]);
+    return {
+      otkCounts: keys[0]?.otk_counts ?? null,
+      fallbackKeyTypes: keys[0]?.fallback_key_types ?? null,
+      keysPos: keys[0]?.pos ?? 0,
+      deviceLists: lists.map((row) => ({
+        target: originalText(row.target),
+        change: row.has_left ? "left" : "changed",
+        pos: row.pos,
+      })),
+      toDevicePos: newest[0]?.pos ?? 0,
+    };
+  }
+
+  async loadToDevice(
+    userId: UserId,
+    deviceId: DeviceId,
+    after: StreamPos,
+    limit: number,
+  ): Promise<{ pos: StreamPos; json: Uint8Array }[]> {
+    return this.#db.query<{ pos: number; json: Uint8Array }>(
+      `select pos, json from glissade.to_device
+       where user_id = $1::text and device_id = $2::text and pos > $3::int8 order by pos limit $4::int8`,
+      [keyText(userId), keyText(deviceId), after, limit],
+    );
+  }
+
+  async deleteToDevice(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
+    await this.#db.query(
+      "delete from glissade.to_device where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
+      [keyText(userId), keyText(deviceId), upTo],
+    );
+  }
+
+  async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
+    await this.#db.query(
+      "delete from glissade.device_lists where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
+      [keyText(userId), keyText(deviceId), upTo],
+    );
+  }
+
+  async #state(
+    count: number,
+    selection: string,
+    params: () => readonly string[],
+  ): Promise<{ row: StateEventRow; event: StoredEvent }[]> {
+    if (count === 0) return [];
+    // "select distinct": entries may repeat one another.
+    const distinct = selection.replace("select ", "select distinct ");
+    return stateEventsOf(await this.#db.query<StateEventRow>(withChunks(distinct), params()));
+  }
+}
+
+/** The clock tells which transaction ids are too old to matter. */
+export function createRoomReader(db: Database, deps: { clock: Pick<Clock, "now"> }): RoomReader {
+  return new RoomRepository(db, deps.clock);
+}
