@@ -172,7 +172,8 @@ class IngestActor implements Actor<IngestMessage> {
     if (group?.id !== groupId) return;
     group.reduction = reduction;
     const { transaction } = reduction;
-    if (!group.isFlush && isOnlySinces(transaction)) {
+    const isAlone = group.works[0]?.isAlone === true;
+    if (!group.isFlush && !isAlone && isOnlySinces(transaction)) {
       for (const since of transaction.sinces) this.#deferred.add(since);
       this.#planFlush();
       this.#memory?.learn(reduction);
@@ -181,7 +182,7 @@ class IngestActor implements Actor<IngestMessage> {
       return;
     }
     // While poison is looked for, nothing else may be in the way.
-    if (group.works[0]?.isAlone !== true) this.#deferred.addTo(transaction);
+    if (group.isFlush || (group.faults === 0 && !isAlone)) this.#deferred.addTo(transaction);
     group.isCommitting = true;
     group.step ??= startStep(
       "ingest.commit",
