@@ -4,7 +4,7 @@ import { identifierFault } from "./event-fields.ts";
 import { findMember, parseJson, stringAt } from "./json-text.ts";
 import type { RejectLog } from "./reject-log.ts";
 import { eachEvent, identifiersOf, membersOf, view } from "./sections.ts";
-import { FAIL, checkValue, skipValue } from "./slicer.ts";
+import { FAIL, checkValue, isObjectAt, skipValue } from "./slicer.ts";
 
 const RECEIPT_TYPES = [
   ["m.read", false],
@@ -23,7 +23,7 @@ export function readEphemeral(
   const isWhole = eachEvent(bytes, at, end, (itemAt) => {
     const after = skipValue(bytes, itemAt, end);
     if (after === FAIL) return FAIL;
-    if (checkValue(bytes, itemAt, end) !== after || !reader.isText(itemAt, after)) {
+    if (!isObjectAt(bytes, itemAt, end) || checkValue(bytes, itemAt, end) !== after || !reader.isText(itemAt, after)) {
       rejects.add(join.roomId, "join.ephemeral", "malformed json", bytes, itemAt, after);
       return after;
     }

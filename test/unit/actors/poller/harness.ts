@@ -5,7 +5,7 @@ import { unpackPollBatch } from "#src/protocol/packed.ts";
 import type { Packed } from "#src/protocol/packed.ts";
 import { pollerAddress } from "#actors/addresses.ts";
 import { FirstSyncSlots } from "#actors/poller/first-sync-slots.ts";
-import type { PollerCommand, PollerMessage, PollingEnsured } from "#actors/poller/messages.ts";
+import type { PollerCommand, PollerMessage } from "#actors/poller/messages.ts";
 import type { PollerConfig } from "#actors/poller/poller-deps.ts";
 import { createPollerKind } from "#actors/poller/poller-kind.ts";
 import { PollerStats } from "#actors/poller/poller-stats.ts";
@@ -79,7 +79,7 @@ export class PollerHarness {
   async ensure(): Promise<() => Answer> {
     let answer: Answer = "waiting";
     const reply = {
-      resolve: (_: PollingEnsured) => void (answer = "ok"),
+      resolve: () => void (answer = "ok"),
       reject: (error: SyncError) => void (answer = error.code),
     };
     this.#deliver({ type: "ensure-polling", reply });
