@@ -59,6 +59,18 @@ export function findMember(bytes: Buffer, at: number, end: number, key: string):
   return found;
 }
 
+/** Where the members of the object at `at` start, the last one of each name; those that are `null` count as absent. */
+export function membersAt(bytes: Buffer, at: number, end: number): { members: Map<string, number>; end: number } {
+  const members = new Map<string, number>();
+  const after = eachMember(bytes, at, end, (keyStart, keyEnd, valueStart) => {
+    const key = decodeString(bytes, keyStart, keyEnd);
+    if (key !== null && bytes[valueStart] === 0x6e) members.delete(key);
+    else if (key !== null) members.set(key, valueStart);
+    return skipValue(bytes, valueStart, end);
+  });
+  return { members, end: after };
+}
+
 /** The string at `at`; null when there is something else. */
 export function stringAt(bytes: Buffer, at: number, end: number): string | null {
   if (at === FAIL || bytes[at] !== 0x22) return null;

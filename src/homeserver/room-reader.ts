@@ -4,10 +4,10 @@ import type { PolledJoin, PolledRoom, PolledStripped } from "#src/protocol/poll-
 import type { EventReader } from "./event-fields.ts";
 import { identifierFault } from "./event-fields.ts";
 import { readEphemeral } from "./ephemeral-reader.ts";
-import { decodeString, findMember, stringAt } from "./json-text.ts";
+import { findMember, membersAt, stringAt } from "./json-text.ts";
 import type { RejectLog } from "./reject-log.ts";
-import { eachEvent, view } from "./sections.ts";
-import { FAIL, byteAt, checkValue, eachMember, isArrayAt, isObjectAt, skipValue } from "./slicer.ts";
+import { eachEvent, eachListed, view } from "./sections.ts";
+import { FAIL, byteAt, checkValue, isArrayAt, isObjectAt, skipValue } from "./slicer.ts";
 
 /** State after the timeline (MSC4222), under its stable and its unstable name. */
 const STATE_AFTER_NAMES = ["state_after", "org.matrix.msc4222.state_after"] as const;
@@ -34,12 +34,7 @@ export function readRoom(
   end: number,
   rejects: RejectLog,
 ): PolledRoom | null {
-  const members = new Map<string, number>();
-  const after = eachMember(bytes, at, end, (keyStart, keyEnd, valueAt) => {
-    const key = decodeString(bytes, keyStart, keyEnd);
-    if (key !== null && byteAt(bytes, valueAt, end) !== 0x6e) members.set(key, valueAt);
-    return skipValue(bytes, valueAt, end);
-  });
+  const { members, end: after } = membersAt(bytes, at, end);
   if (after !== end) {
     rejects.add(roomId, section, "malformed json", bytes, at, end);
     return null;
@@ -68,16 +63,18 @@ function readFull(scope: RoomScope): PolledRoom {
   const { reader, bytes, roomId, end, members, rejects } = scope;
   const afterName = STATE_AFTER_NAMES.find((name) => members.has(name));
   const timelineAt = members.get("timeline") ?? FAIL;
-  const timeline = readEvents(scope, "timeline", timelineAt);
-  const isFirstTaken = timeline.first === "taken";
+  const inTimeline = membersAt(bytes, timelineAt, end).members;
+  const timeline = readEvents(scope, "timeline", timelineAt, inTimeline.get("events") ?? FAIL);
+  const stateAt = members.get(afterName ?? "state") ?? FAIL;
+  const stateEventsAt = stateAt === FAIL ? FAIL : findMember(bytes, stateAt, end, "events");
   const common = {
     roomId,
-    state: readEvents(scope, afterName ?? "state", members.get(afterName ?? "state") ?? FAIL).events,
+    state: readEvents(scope, afterName ?? "state", stateAt, stateEventsAt).events,
     isStateAfter: afterName !== undefined,
     timeline: timeline.events,
-    limited: timelineAt !== FAIL && isTrue(bytes, findMember(bytes, timelineAt, end, "limited"), end),
+    limited: isTrue(bytes, inTimeline.get("limited"), end),
     // The token pages back from the raw first event: without that event it would leave a hole.
-    prevBatch: timelineAt === FAIL || !isFirstTaken ? null : readToken(bytes, timelineAt, end),
+    prevBatch: timeline.first === "taken" ? tokenAt(bytes, inTimeline.get("prev_batch") ?? FAIL, end) : null,
     accountData: readAccountData(
       reader,
       bytes,
@@ -101,12 +98,13 @@ function readFull(scope: RoomScope): PolledRoom {
   return join;
 }
 
-function readToken(bytes: Buffer, timelineAt: number, end: number): string | null {
-  const token = stringAt(bytes, findMember(bytes, timelineAt, end, "prev_batch"), end);
-  return token === null || token.includes("\0") ? null : token;
+function tokenAt(bytes: Buffer, at: number, end: number): string | null {
+  const token = stringAt(bytes, at, end);
+  return token === null || token.includes("\0") || !token.isWellFormed() ? null : token;
 }
 
-const isTrue = (bytes: Uint8Array, at: number, end: number): boolean => at !== FAIL && byteAt(bytes, at, end) === 0x74;
+const isTrue = (bytes: Uint8Array, at: number | undefined, end: number): boolean =>
+  at !== undefined && byteAt(bytes, at, end) === 0x74;
 
 /** Fills the unread counts of `join`. */
 function readUnread(bytes: Buffer, at: number, end: number, join: PolledJoin): void {
@@ -123,25 +121,27 @@ function countAt(bytes: Buffer, at: number, end: number): number | null {
   return Number.isFinite(value) ? Math.min(Math.trunc(value), 0x7f_ff_ff_ff) : null;
 }
 
-/** Events of `{"events": [...]}`; `first` says what became of the first one. */
+/** The events of the list at `eventsAt` in the section at `at`; `first` says what became of the first one. */
 function readEvents(
   scope: RoomScope,
   name: string,
   at: number,
+  eventsAt: number,
 ): { events: EventFields[]; first: "taken" | "refused" | "none" } {
   const { reader, bytes, end } = scope;
   const events: EventFields[] = [];
   let first: "taken" | "refused" | "none" = "none";
-  const isWhole = eachEvent(bytes, at, end, (itemAt) => {
+  const refuse = (event: string, itemAt: number): void =>
+    scope.rejects.add(scope.roomId, `${scope.section}.${name}`, event, bytes, itemAt, reader.end);
+  const isWhole = eachListed(bytes, eventsAt, end, (itemAt) => {
     const event = reader.read(itemAt);
     const isRefused = typeof event === "string";
     if (first === "none") first = isRefused ? "refused" : "taken";
     if (!isRefused) events.push(event);
-    else if (reader.end !== FAIL)
-      scope.rejects.add(scope.roomId, `${scope.section}.${name}`, event, bytes, itemAt, reader.end);
+    else if (reader.end !== FAIL) refuse(event, itemAt);
     return reader.end;
   });
-  if (!isWhole) reject(scope, name, "malformed json", at);
+  if (at !== FAIL && !(isWhole && isObjectAt(bytes, at, end))) reject(scope, name, "malformed json", at);
   return { events, first };
 }
 

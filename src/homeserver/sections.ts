@@ -6,9 +6,13 @@ import { identifierFault } from "./event-fields.ts";
 export function eachEvent(bytes: Buffer, at: number, end: number, visit: (itemAt: number) => number): boolean {
   if (at === FAIL) return true;
   if (!isObjectAt(bytes, at, end)) return false;
-  const eventsAt = findMember(bytes, at, end, "events");
-  if (eventsAt === FAIL || byteAt(bytes, eventsAt, end) === 0x6e) return true;
-  return eachItem(bytes, eventsAt, end, visit) !== FAIL;
+  return eachListed(bytes, findMember(bytes, at, end, "events"), end, visit);
+}
+
+/** Walks the array at `at`; false when it is malformed. Absent and `null` are empty. */
+export function eachListed(bytes: Buffer, at: number, end: number, visit: (itemAt: number) => number): boolean {
+  if (at === FAIL || byteAt(bytes, at, end) === 0x6e) return true;
+  return eachItem(bytes, at, end, visit) !== FAIL;
 }
 
 /** The members of a JSON object; null for anything else. */

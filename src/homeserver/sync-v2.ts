@@ -65,7 +65,14 @@ export interface SyncPiece {
   rejectedCount: number;
 }
 
-type TopLevel = Record<string, number>;
+type Offsets = Record<string, number>;
+
+/** The rooms of `rooms`, and where that ends. */
+interface FoundRooms {
+  sections: Partial<Record<RoomSection, readonly RoomSlice[]>>;
+  rejects: RejectLog;
+  end: number;
+}
 
 /** Names under which a member is sent, the one to prefer first. */
 const FALLBACK_KEY_NAMES = [
@@ -81,8 +88,8 @@ export function outlineSync(body: Uint8Array): SyncOutline | string {
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength);
   const end = bytes.length;
   const start = bodyStart(bytes);
-  const top: TopLevel = {};
-  const rejects = new RejectLog();
+  const top: Offsets = {};
+  let found: FoundRooms = { sections: {}, rejects: new RejectLog(), end: FAIL };
   if (start === end) return "empty body";
   const isNull = byteAt(bytes, start, end) === 0x6e;
   if (!isNull && !isObjectAt(bytes, start, end)) return "not a json object";
@@ -91,7 +98,9 @@ export function outlineSync(body: Uint8Array): SyncOutline | string {
     : eachMember(bytes, start, end, (keyStart, keyEnd, valueAt) => {
         const key = decodeString(bytes, keyStart, keyEnd);
         if (key !== null) top[key] = valueAt;
-        return skipValue(bytes, valueAt, end);
+        // Nearly all of a body: walked here, so that it is not skipped first and walked later.
+        if (key === "rooms") found = findRooms(bytes, valueAt, end);
+        return key === "rooms" ? found.end : skipValue(bytes, valueAt, end);
       });
   if (after === FAIL) return "truncated or malformed json";
   if (skipSpace(bytes, after, end) !== end) return "bytes after the end of the body";
@@ -104,13 +113,13 @@ export function outlineSync(body: Uint8Array): SyncOutline | string {
     bytes,
     isUtf8: isUtf8(bytes),
     nextBatch,
-    rooms: findRooms(bytes, section("rooms"), rejects),
+    rooms: SECTIONS.flatMap((name) => found.sections[name] ?? []),
     accountData: section("account_data"),
     toDevice: section("to_device"),
     deviceLists: section("device_lists"),
     otkCounts: section("device_one_time_keys_count"),
     fallbackKeyTypes: FALLBACK_KEY_NAMES.map(section).find((at) => at !== FAIL) ?? FAIL,
-    rejects,
+    rejects: found.rejects,
   };
 }
 
@@ -119,24 +128,34 @@ function present(bytes: Uint8Array, at: number | undefined): number {
   return at === undefined || bytes[at] === 0x6e ? FAIL : at;
 }
 
-function findRooms(bytes: Buffer, roomsAt: number, rejects: RejectLog): RoomSlice[] {
-  if (roomsAt === FAIL) return [];
-  const end = bytes.length;
-  const sections: TopLevel = {};
-  const after = eachMember(bytes, roomsAt, end, (keyStart, keyEnd, valueAt) => {
+function findRooms(bytes: Buffer, at: number, end: number): FoundRooms {
+  const rejects = new RejectLog();
+  const sections: FoundRooms["sections"] = {};
+  if (present(bytes, at) === FAIL) return { sections, rejects, end: skipValue(bytes, at, end) };
+  const after = eachMember(bytes, at, end, (keyStart, keyEnd, valueAt) => {
     const key = decodeString(bytes, keyStart, keyEnd);
-    if (key !== null) sections[key] = valueAt;
-    return skipValue(bytes, valueAt, end);
+    const section = SECTIONS.find((name) => name === key);
+    if (section === undefined || present(bytes, valueAt) === FAIL) return skipValue(bytes, valueAt, end);
+    const rooms = new Map<RoomId, RoomSlice>();
+    const sectionEnd = findSection(bytes, section, valueAt, end, rooms, rejects);
+    sections[section] = [...rooms.values()];
+    return sectionEnd;
   });
-  if (after === FAIL) rejects.add(null, "rooms", "malformed json", bytes, roomsAt, skipValue(bytes, roomsAt, end));
-  return SECTIONS.flatMap((section) => findSection(bytes, section, present(bytes, sections[section]), rejects));
+  if (after !== FAIL) return { sections, rejects, end: after };
+  const skipped = skipValue(bytes, at, end);
+  rejects.add(null, "rooms", "malformed json", bytes, at, skipped === FAIL ? end : skipped);
+  return { sections, rejects, end: skipped };
 }
 
-function findSection(bytes: Buffer, section: RoomSection, at: number, rejects: RejectLog): RoomSlice[] {
-  if (at === FAIL) return [];
-  const end = bytes.length;
-  // A room that is listed twice counts once, as it is listed last.
-  const rooms = new Map<RoomId, RoomSlice>();
+/** Adds the rooms of one section to `rooms`: one that is listed twice counts once, as it is listed last. Answers its end. */
+function findSection(
+  bytes: Buffer,
+  section: RoomSection,
+  at: number,
+  end: number,
+  rooms: Map<RoomId, RoomSlice>,
+  rejects: RejectLog,
+): number {
   const after = eachMember(bytes, at, end, (keyStart, keyEnd, valueAt) => {
     const valueEnd = skipValue(bytes, valueAt, end);
     const key = decodeString(bytes, keyStart, keyEnd) ?? "";
@@ -148,11 +167,10 @@ function findSection(bytes: Buffer, section: RoomSection, at: number, rejects: R
     } else rooms.set(roomId, { section, roomId, at: valueAt, end: valueEnd });
     return valueEnd;
   });
-  if (after === FAIL) {
-    const sectionEnd = skipValue(bytes, at, end);
-    rejects.add(null, section, "malformed json", bytes, at, sectionEnd === FAIL ? end : sectionEnd);
-  }
-  return [...rooms.values()];
+  if (after !== FAIL) return after;
+  const sectionEnd = skipValue(bytes, at, end);
+  rejects.add(null, section, "malformed json", bytes, at, sectionEnd === FAIL ? end : sectionEnd);
+  return sectionEnd;
 }
 
 /**
