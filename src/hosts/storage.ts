@@ -1,6 +1,24 @@
+import { randomUUID } from "node:crypto";
+import { SyncError } from "#src/errors.ts";
 import type { Mac } from "#src/protocol/pos.ts";
-import type { Logger, Timers, Clock } from "#src/ports/basics.ts";
+import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
+import { connectDatabase, type Database } from "#db/connection.ts";
+import { createConnectionStore } from "#db/connection-repository.ts";
+import { createDeviceStore } from "#db/device-repository.ts";
+import { embeddedConnection } from "#db/embedded.ts";
+import { createIngestStore } from "#db/ingest-repository.ts";
+import { migrateDatabase } from "#db/migrate.ts";
+import { createRoomReader } from "#db/room-repository.ts";
+import { claimSecret, deriveKeys, loadEpoch, loadOrCreateSecret } from "#db/secrets.ts";
+
+/** No statement takes longer; what is retried is retried by who asked. */
+const STATEMENT_DEADLINE_MS = 20_000;
+/** How often a database that is not there yet is tried again at start. */
+const START_RETRY_MS = 500;
+/** A database that starts together with us is waited for. */
+const START_WAIT_MS = 90_000;
+const CLOSE_DEADLINE_MS = 1000;
 
 /** How a host reaches the database; plain data, put into `HostInit.options`. */
 export interface StorageOptions {
@@ -32,4 +50,68 @@ export interface StorageDeps {
   clock: Clock;
   timers: Timers;
   logger: Logger;
+}
+
+/** Opens the database for one host. `migrate`: brings it to this executable's schema first; one host does that. */
+export async function openStorage(
+  options: StorageOptions,
+  deps: StorageDeps,
+  role: { migrate: boolean },
+): Promise<Storage> {
+  const database = connectDatabase(
+    {
+      connection: options.database ?? embeddedConnection(options.dataDir),
+      maxConnections: options.connections,
+      idleTimeoutMs: options.idleTimeoutMs ?? 0,
+      deadlineMs: STATEMENT_DEADLINE_MS,
+      prepare: true,
+      applicationName: "glissade",
+    },
+    deps,
+  );
+  try {
+    if (role.migrate) await patiently(deps, () => migrateDatabase(database, deps.logger));
+    const epoch = await patiently(deps, () => loadEpoch(database));
+    const keys = deriveKeys(options.secret ?? loadOrCreateSecret(options.dataDir), epoch);
+    await claimSecret(database, keys);
+    return storageOf(database, epoch, keys, deps);
+  } catch (error) {
+    await database.close(CLOSE_DEADLINE_MS);
+    throw error;
+  }
+}
+
+function storageOf(
+  database: Database,
+  epoch: string,
+  keys: ReturnType<typeof deriveKeys>,
+  deps: StorageDeps,
+): Storage {
+  return {
+    ingest: createIngestStore(database, { makeWriterId: randomUUID }),
+    rooms: createRoomReader(database, deps),
+    connections: createConnectionStore(database),
+    devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
+    mac: keys.mac,
+    epoch,
+    ping: (deadlineMs) => database.ping(deadlineMs),
+    close: () => database.close(CLOSE_DEADLINE_MS),
+  };
+}
+
+/** A database that cannot be reached is tried again for a while; everything else is told at once. */
+async function patiently<T>(deps: StorageDeps, work: () => Promise<T>): Promise<T> {
+  const startedMs = deps.clock.mono();
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await work();
+    } catch (error) {
+      const isAway = error instanceof SyncError && error.code === "storage_unavailable";
+      if (!isAway || deps.clock.mono() - startedMs > START_WAIT_MS) throw error;
+      deps.logger.warn({ attempt, reason: error.message }, "the database cannot be reached, trying again");
+    }
+    await new Promise<void>((resolve) => {
+      deps.timers.after(START_RETRY_MS, resolve);
+    });
+  }
 }

@@ -3,7 +3,7 @@ import { systemClock, systemRng, systemTimers } from "#src/system.ts";
 import type { ComposeHost, HostRegistry, SpawnedRole } from "#src/hosts/compositions.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import { serveHost, type ServedHost } from "#src/hosts/serve-host.ts";
-import type { Address, AskOptions, KindTable } from "#actors/runtime/actor.ts";
+import type { Address, AnyMessage, AskOptions, KindTable } from "#actors/runtime/actor.ts";
 import { type HostId, hostId, type HostRole, type Topology } from "#actors/runtime/placement.ts";
 import type { HostSpawner } from "#actors/runtime/host-handle.ts";
 
@@ -40,8 +40,8 @@ export interface InProcessOptions {
 /** All hosts of a node in one thread, wired by MessageChannels as Workers are. */
 export interface InProcess {
   readonly main: MainHost;
-  tell(to: Address, message: { type: string }, transfer?: Transferable[]): void;
-  ask<T>(to: Address, message: { type: string }, options?: Partial<AskOptions>): Promise<T>;
+  tell(to: Address, message: AnyMessage, transfer?: Transferable[]): void;
+  ask<T>(to: Address, message: AnyMessage, options?: Partial<AskOptions>): Promise<T>;
   /** The host vanishes as if its Worker had crashed: its peers see the death, the supervisor brings it back. */
   killHost(role: SpawnedRole, index?: number): void;
   /** Resolves when the host takes messages (again). */
