@@ -1,0 +1,134 @@
+import { SyncError } from "#src/errors.ts";
+import type { Rng } from "#src/ports/basics.ts";
+import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
+
+/** The four stores, whatever they are kept in. */
+export interface Stores {
+  ingest: IngestStore;
+  rooms: RoomReader;
+  connections: ConnectionStore;
+  devices: DeviceStore;
+}
+
+/** One call of a store. */
+export interface StoreCall {
+  store: keyof Stores;
+  method: string;
+  args: readonly unknown[];
+}
+
+/** What goes wrong with one call. */
+export interface CallFault {
+  /** False: the store never hears of it. */
+  isPerformed: boolean;
+  /** Runs at the very moment between the store's work and its answer. */
+  then?: () => void;
+  /** In place of the answer. */
+  error?: SyncError;
+}
+
+const away = (): SyncError => new SyncError("storage_unavailable", "made up: the database is away");
+
+/** The database cannot be reached. */
+export const refused = (): CallFault => ({ isPerformed: false, error: away() });
+/** It did the work, and the connection broke before it could say so. */
+export const answerLost = (then?: () => void): CallFault => ({
+  isPerformed: true,
+  error: away(),
+  ...(then === undefined ? {} : { then }),
+});
+/** It will not have this data. */
+export const poisoned = (): CallFault => ({
+  isPerformed: false,
+  error: new SyncError("internal", "made up: the database refuses the data"),
+});
+
+/** Decides about a call; null lets it pass. */
+export type FaultRule = (call: StoreCall) => CallFault | null;
+
+/** Which calls fail, for all hosts of a node; and how long calls take, in turns of the event loop. */
+export class StoreFaults {
+  /** While true nothing can be reached. */
+  isDown = false;
+  readonly #rules = new Set<FaultRule>();
+  readonly #rng: Rng | null;
+
+  /** With `rng` every call takes a few turns of the event loop, more or less by chance. */
+  constructor(rng: Rng | null = null) {
+    this.#rng = rng;
+  }
+
+  /** Adds a rule until the returned function is called. */
+  add(rule: FaultRule): () => void {
+    this.#rules.add(rule);
+    return () => this.#rules.delete(rule);
+  }
+
+  /** The next call of this method goes wrong, once. */
+  next(method: string, fault: CallFault): void {
+    const remove = this.add((call) => {
+      if (call.method !== method) return null;
+      remove();
+      return fault;
+    });
+  }
+
+  decide(call: StoreCall): CallFault | null {
+    if (this.isDown) return refused();
+    for (const rule of this.#rules) {
+      const fault = rule(call);
+      if (fault !== null) return fault;
+    }
+    return null;
+  }
+
+  /** Gives others their turn, as a round trip would. */
+  async travel(): Promise<void> {
+    const turns = this.#rng === null ? 0 : Math.floor(this.#rng.next() * 4);
+    for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
+/** The stores as one life of one host has them: what it had not sent when it died is never done. */
+export class HostStores implements Stores {
+  readonly ingest: IngestStore;
+  readonly rooms: RoomReader;
+  readonly connections: ConnectionStore;
+  readonly devices: DeviceStore;
+  readonly #faults: StoreFaults;
+  #isClosed = false;
+
+  constructor(stores: Stores, faults: StoreFaults) {
+    this.#faults = faults;
+    this.ingest = this.#wrap("ingest", stores.ingest);
+    this.rooms = this.#wrap("rooms", stores.rooms);
+    this.connections = this.#wrap("connections", stores.connections);
+    this.devices = this.#wrap("devices", stores.devices);
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+
+  #wrap<K extends keyof Stores>(store: K, target: Stores[K]): Stores[K] {
+    return new Proxy(target, {
+      get: (of, method) => {
+        const value: unknown = Reflect.get(of, method);
+        if (typeof value !== "function" || typeof method !== "string") return value;
+        return (...args: unknown[]): Promise<unknown> =>
+          this.#call({ store, method, args }, () => Reflect.apply(value, of, args) as Promise<unknown>);
+      },
+    });
+  }
+
+  async #call(call: StoreCall, perform: () => Promise<unknown>): Promise<unknown> {
+    await this.#faults.travel();
+    if (this.#isClosed) throw away();
+    const fault = this.#faults.decide(call);
+    const value = fault === null || fault.isPerformed ? await perform() : undefined;
+    fault?.then?.();
+    await this.#faults.travel();
+    if (fault?.error !== undefined) throw fault.error;
+    return value;
+  }
+}
