@@ -1,10 +1,15 @@
 /** Prints how fast bodies are scanned and events extracted: `bun bench/slicer.ts`. */
 import { isUtf8 } from "node:buffer";
 import { EventReader } from "#src/homeserver/event-fields.ts";
-import { FAIL, checkValue, eachItem, skipValue } from "#src/homeserver/slicer.ts";
+import { checkValue, eachItem, skipValue } from "#src/homeserver/slicer.ts";
+import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
+import { outlineSync, splitBatch } from "#src/homeserver/sync-v2.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import { packPollBatch } from "#src/protocol/packed.ts";
 
 const EVENTS = 92_000;
 const ROUNDS = 7;
+const ROOMS = 2000;
 
 function event(i: number): string {
   const body = `message number ${i} ${"lorem ipsum dolor sit amet ".repeat(3)}`;
@@ -36,6 +41,28 @@ best("extract event fields", body.length, () => {
     fields.push(reader.read(at));
     return reader.end;
   });
-  if (fields.length !== EVENTS) throw new Error(`${FAIL}: expected ${EVENTS} events, got ${fields.length}`);
+  if (fields.length !== EVENTS) throw new Error(`expected ${EVENTS} events, got ${fields.length}`);
 });
 best("JSON.parse, for comparison", body.length, () => void JSON.parse(body.toString("utf8")));
+
+/** The same events as a first sync of 2,000 rooms. */
+function firstSync(): Buffer {
+  const rooms = Array.from({ length: ROOMS }, (_, room) => {
+    const events = Array.from({ length: EVENTS / ROOMS }, (_, i) => event(room * ROOMS + i));
+    return `"!room${room}:example.org":{"timeline":{"limited":true,"prev_batch":"p${room}","events":[${events.join(",")}]}}`;
+  });
+  return Buffer.from(`{"next_batch":"s1","rooms":{"join":{${rooms.join(",")}}}}`);
+}
+
+const sync = firstSync();
+const origin: PollOrigin = {
+  userId: "@user:example.org" as UserId,
+  deviceId: "DEVICE" as DeviceId,
+  isFirstSync: true,
+  traceparent: null,
+};
+best("first sync: body to packed batches", sync.length, () => {
+  const outline = outlineSync(sync);
+  if (typeof outline === "string") throw new Error(outline);
+  for (const batch of splitBatch(outline, origin)) packPollBatch(batch);
+});
