@@ -1,6 +1,6 @@
 import { SyncError, invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
 import type { Database } from "./connection.ts";
@@ -145,6 +145,21 @@ class IngestRepository implements IngestStore {
       [keyArray([...new Set(userIds)])],
     );
     return new Set(rows.map((row) => originalText(row.user_id) as UserId));
+  }
+
+  async loadSinces(devices: Parameters<IngestStore["loadSinces"]>[0]): ReturnType<IngestStore["loadSinces"]> {
+    if (devices.length === 0) return [];
+    const rows = await this.#db.query<{ user_id: string; device_id: string; since: string }>(
+      `select d.user_id, d.device_id, d.since from unnest($1::text[], $2::text[]) q (user_id, device_id)
+       join glissade.devices d on d.user_id = q.user_id and d.device_id = q.device_id
+       where d.since is not null`,
+      [keyArray(devices.map(({ userId }) => userId)), keyArray(devices.map(({ deviceId }) => deviceId))],
+    );
+    return rows.map((row) => ({
+      userId: originalText(row.user_id) as UserId,
+      deviceId: originalText(row.device_id) as DeviceId,
+      since: originalText(row.since),
+    }));
   }
 
   async commit(tx: IngestTransaction): Promise<void> {

@@ -20,7 +20,7 @@ import type { IngestMemory } from "./ingest-memory.ts";
 /** The part of the store that reading a context takes. */
 export type ContextStore = Pick<
   IngestStore,
-  "loadRooms" | "knownEvents" | "loadState" | "loadHeroEvents" | "loadUserRooms" | "knownUsers"
+  "loadRooms" | "knownEvents" | "loadState" | "loadHeroEvents" | "loadUserRooms" | "knownUsers" | "loadSinces"
 >;
 
 /** One polled batch; `createdAfter` is a position that all of its continuing sections' events were stored after, if at all. */
@@ -52,6 +52,7 @@ class GroupContext implements IngestContext {
   readonly standings = new Map<string, UserRoom>();
   readonly users = new Set<string>();
   readonly heroes = new Map<RoomNid, StoredEvent[]>();
+  readonly sinces = new Map<string, string>();
   readonly #memory: IngestMemory;
 
   constructor(memory: IngestMemory, base: ContextBase) {
@@ -95,6 +96,10 @@ class GroupContext implements IngestContext {
 
   deviceKeys(userId: UserId, deviceId: DeviceId): KnownDeviceKeys | undefined {
     return this.#memory.deviceKeys.get(pollerKey(userId, deviceId));
+  }
+
+  resumedSince(userId: UserId, deviceId: DeviceId): string | null {
+    return this.sinces.get(pollerKey(userId, deviceId)) ?? null;
   }
 
   typing(nid: RoomNid): TypingState | undefined {
@@ -151,6 +156,7 @@ async function loadStandingsAndEvents(
   const events = new Set<EventId>();
   const users = new Set<string>();
   const standings = new Map<string, { userId: UserId; nid: RoomNid }>();
+  const devices: { userId: UserId; deviceId: DeviceId }[] = [];
 
   const wantStanding = (userId: UserId, nid: RoomNid): UserRoom | null => {
     const key = standingKey(userId, nid);
@@ -170,6 +176,9 @@ async function loadStandingsAndEvents(
   };
 
   for (const { batch, createdAfter } of batches) {
+    const { userId, deviceId, toDevice } = batch;
+    const isResumed = memory.devices.get(pollerKey(userId, deviceId)) === undefined;
+    if (isResumed && toDevice.length > 0 && batch.since !== null) devices.push({ userId, deviceId });
     const isRecent = createdAfter >= memory.events.floor;
     for (const section of batch.rooms) {
       const meta = context.rooms.get(section.roomId);
@@ -191,11 +200,13 @@ async function loadStandingsAndEvents(
     }
   }
 
-  const [knownEvents, knownUsers, userRooms] = await Promise.all([
+  const [knownEvents, knownUsers, userRooms, sinces] = await Promise.all([
     events.size === 0 ? [] : store.knownEvents([...events]),
     users.size === 0 ? [] : store.knownUsers([...users]),
     standings.size === 0 ? [] : store.loadUserRooms([...standings.values()]),
+    devices.length === 0 ? [] : store.loadSinces(devices),
   ]);
+  for (const { userId, deviceId, since } of sinces) context.sinces.set(pollerKey(userId, deviceId), since);
   for (const id of knownEvents) {
     context.events.add(id);
     memory.events.remember(id);

@@ -57,18 +57,28 @@ export function recover(group: Group, head: StreamPos, expected: StreamPos): Rec
   return group.faults > 1 || isKnownBad ? "isolate" : "forget-and-reduce";
 }
 
-/** What is tried instead of works that cannot be stored together; null when the database refuses even to note their loss. */
-export function narrow(works: readonly Work[]): Work[] | null {
+/** A to-device message is given up only after this many attempts: no client can ask for it again. */
+const TO_DEVICE_ATTEMPTS = 4;
+
+/** What is tried instead of works that cannot be stored together, in order; or the one to be tried again later. */
+export type Narrowed = { works: Work[]; lost: Work | null } | { later: Work };
+
+/** Narrows poison down: batches alone, then halves of one, until what is left is given up and kept for inspection. */
+export function narrow(works: readonly Work[]): Narrowed {
   const [only] = works;
-  if (only === undefined || works.length > 1) return works.map((work) => Object.assign({}, work, { isAlone: true }));
-  if (only.replaces !== null) return null;
+  if (only === undefined || works.length > 1) {
+    return { works: works.map((work) => Object.assign({}, work, { isAlone: true })), lost: null };
+  }
+  // Not even the note that something was given up can be stored: so it is not the data that is wrong.
+  if (only.replaces !== null) return { later: only.replaces };
   const parts = splitBatch(only.batch);
   if (parts !== null) {
     only.waiter.openParts += parts.length - 1;
-    return parts.map((batch) => Object.assign({}, only, { batch, isAlone: true }));
+    return { works: parts.map((batch) => Object.assign({}, only, { batch, isAlone: true })), lost: null };
   }
+  if (only.batch.toDevice.length > 0 && only.refusals + 1 < TO_DEVICE_ATTEMPTS) return { later: only };
   const record = quarantined(only.batch, "cannot be stored");
   // A token that cannot be stored costs a repeated poll after a restart, nothing more.
   const batch = record ?? { ...only.batch, since: null, rejected: [] };
-  return [{ ...only, batch, isAlone: true, replaces: record === null ? null : only }];
+  return { works: [{ ...only, batch, isAlone: true, replaces: record === null ? null : only }], lost: only };
 }

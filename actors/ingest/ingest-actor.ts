@@ -336,29 +336,26 @@ class IngestActor implements Actor<IngestMessage> {
     if (this.#memory !== null) this.#reduce(group, this.#memory);
   }
 
-  /** Poison is narrowed down: batches alone, then halves of one, until what is left is given up and kept for inspection. */
   #isolate(group: Group): void {
     group.step?.span.end();
-    const [first] = group.works;
-    if (group.isFlush || first === undefined) {
+    if (group.isFlush) {
       this.#context.log.error({ sinces: this.#deferred.size }, "tokens not stored");
       this.#deferred.clear();
     } else {
-      const works = narrow(group.works);
-      if (works === null) return this.#waitForSense(group, first);
-      if (works[0]?.replaces !== null) this.#logQuarantine(first);
+      const narrowed = narrow(group.works);
+      if ("later" in narrowed) return this.#retryLater(group, narrowed.later);
+      const { works, lost } = narrowed;
+      if (lost !== null) this.#logQuarantine(lost);
       this.#queue.addAlone(works);
     }
     this.#current = null;
     this.#pump();
   }
 
-  /** Not even the note that something was given up can be stored: so it is not the data that is wrong, and nothing is given up. */
-  #waitForSense(group: Group, { replaces }: Work): void {
-    if (replaces === null) return;
-    const work = { ...replaces, refusals: replaces.refusals + 1 };
+  #retryLater(group: Group, refused: Work): void {
+    const work = { ...refused, refusals: refused.refusals + 1 };
     this.#current = { ...newGroup(group.id, [work], false, group.startedMs), outages: work.refusals };
-    this.#context.log.error({ attempt: work.refusals }, "database refuses everything");
+    this.#context.log.error({ attempt: work.refusals }, "database refuses data");
     this.#context.after(this.#delay(work.refusals), { type: "load-head" });
   }
 

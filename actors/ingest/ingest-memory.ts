@@ -23,6 +23,7 @@ const LIMITS = {
   receipts: 20_000,
   accountHashes: 20_000,
   deviceKeys: 20_000,
+  devices: 20_000,
   typing: 10_000,
 } as const;
 
@@ -36,6 +37,8 @@ export class IngestMemory {
   readonly receipts = new GenerationalCache<string, { eventId: string; ts: number }>(LIMITS.receipts);
   readonly accountHashes = new GenerationalCache<string, string>(LIMITS.accountHashes);
   readonly deviceKeys = new GenerationalCache<string, KnownDeviceKeys>(LIMITS.deviceKeys);
+  /** Devices of which something with a token was committed. */
+  readonly devices = new GenerationalCache<string, true>(LIMITS.devices);
   readonly typing = new GenerationalCache<RoomNid, TypingState>(LIMITS.typing);
   /** Rooms each poller speaks for. */
   readonly #typingOf = new Map<string, Set<RoomNid>>();
@@ -62,6 +65,7 @@ export class IngestMemory {
         fallbackKeyTypes: keys.fallbackKeyTypes ?? before?.fallbackKeyTypes ?? null,
       });
     }
+    for (const { userId, deviceId } of tx.sinces) this.devices.set(pollerKey(userId, deviceId), true);
     for (const [key, hash] of learned.accountHashes) this.accountHashes.set(key, hash);
     for (const [nid, typing] of learned.typing) this.#learnTyping(nid, typing);
   }

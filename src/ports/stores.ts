@@ -27,6 +27,10 @@ export interface IngestStore {
   loadUserRooms(keys: readonly { userId: UserId; nid: RoomNid }[]): Promise<UserRoom[]>;
   /** Which of these users have a device with us. */
   knownUsers(userIds: readonly string[]): Promise<Set<UserId>>;
+  /** Stored tokens of these devices; absent where there is none. */
+  loadSinces(
+    devices: readonly { userId: UserId; deviceId: DeviceId }[],
+  ): Promise<{ userId: UserId; deviceId: DeviceId; since: string }[]>;
   /** Writes all or nothing. */
   commit(tx: IngestTransaction): Promise<void>;
 }

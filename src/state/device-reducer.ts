@@ -6,7 +6,10 @@ import { asText, parseContent } from "./json.ts";
 /** What concerns one device alone: to-device messages, device lists, key counts. */
 export function reduceDevice(group: GroupDraft, batch: PollBatch, drafts: DeviceDrafts): void {
   const { userId, deviceId } = batch;
-  for (const message of withoutCancelled(batch.toDevice)) {
+  // A batch that was committed by an earlier incarnation, which could no longer say so, comes again.
+  const isRepeated =
+    batch.since !== null && batch.since !== "" && batch.since === group.context.resumedSince(userId, deviceId);
+  for (const message of isRepeated ? [] : withoutCancelled(batch.toDevice)) {
     const pos = group.nextPos();
     group.tx.toDevice.push({ ...message, userId, deviceId, pos });
     group.users.touchToDevice(userId, deviceId, pos);

@@ -33,6 +33,8 @@ export interface IngestContext {
   receipt(key: string): { eventId: string; ts: number } | undefined;
   accountDataHash(key: string): string | undefined;
   deviceKeys(userId: UserId, deviceId: DeviceId): KnownDeviceKeys | undefined;
+  /** Stored token of a device of which nothing has been committed in this incarnation; null for others. */
+  resumedSince(userId: UserId, deviceId: DeviceId): string | null;
   typing(nid: RoomNid): TypingState | undefined;
 }
 

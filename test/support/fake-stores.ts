@@ -120,6 +120,14 @@ class FakeIngestStore implements IngestStore {
     return new Set([...this.#db.devices.values()].map(({ userId }) => userId).filter((userId) => wanted.has(userId)));
   }
 
+  async loadSinces(devices: Parameters<IngestStore["loadSinces"]>[0]): ReturnType<IngestStore["loadSinces"]> {
+    await this.#db.reach();
+    const wanted = new Set(devices.map(({ userId, deviceId }) => keyOf(userId, deviceId)));
+    return [...this.#db.devices].flatMap(([key, { userId, deviceId, since }]) =>
+      wanted.has(key) && since !== null ? [{ userId, deviceId, since }] : [],
+    );
+  }
+
   async commit(tx: IngestTransaction): Promise<void> {
     await this.#db.reach();
     const db = this.#db;

@@ -49,6 +49,7 @@ export class IngestRig {
   #actor: Actor<IngestMessage>;
   readonly #hostCount: number;
   #incarnation = 0;
+  #writer = 0;
 
   constructor(hostCount = 1) {
     this.#hostCount = hostCount;
@@ -94,7 +95,7 @@ export class IngestRig {
   }
 
   hold(): void {
-    this.#held = [];
+    this.#held ??= [];
   }
 
   async release(): Promise<void> {
@@ -110,7 +111,7 @@ export class IngestRig {
 
   #start(): Actor<IngestMessage> {
     this.#incarnation += 1;
-    const deps = { store: this.#store(), metrics: this.metrics, syncHostCount: this.#hostCount };
+    const deps = { store: this.#store(this.#incarnation), metrics: this.metrics, syncHostCount: this.#hostCount };
     return ingestKind(deps).factory(this.#context(this.#incarnation));
   }
 
@@ -157,7 +158,7 @@ export class IngestRig {
     return promise;
   }
 
-  #store(): IngestStore {
+  #store(incarnation: number): IngestStore {
     const { ingest } = this.stores;
     const spied =
       <A extends unknown[], R>(name: string, run: (...args: A) => Promise<R>) =>
@@ -166,23 +167,29 @@ export class IngestRig {
         return run(...args);
       };
     return {
-      loadHead: () => ingest.loadHead(),
+      loadHead: () => {
+        this.#writer = incarnation;
+        return ingest.loadHead();
+      },
       loadRooms: spied("loadRooms", (ids) => ingest.loadRooms(ids)),
       knownEvents: spied("knownEvents", (ids) => ingest.knownEvents(ids)),
       loadState: spied("loadState", (keys) => ingest.loadState(keys)),
       loadHeroEvents: spied("loadHeroEvents", (nids, limit) => ingest.loadHeroEvents(nids, limit)),
       loadUserRooms: spied("loadUserRooms", (keys) => ingest.loadUserRooms(keys)),
       knownUsers: spied("knownUsers", (ids) => ingest.knownUsers(ids)),
-      commit: (tx) => this.#commit(tx),
+      loadSinces: spied("loadSinces", (devices) => ingest.loadSinces(devices)),
+      commit: (tx) => this.#commit(tx, incarnation),
     };
   }
 
-  async #commit(tx: IngestTransaction): Promise<void> {
+  async #commit(tx: IngestTransaction, incarnation: number): Promise<void> {
     const held = this.#held;
     if (held !== null) await new Promise<void>((go) => held.push(go));
     const fate = this.fates.shift() ?? "ok";
     if (fate === "down") throw new SyncError("storage_unavailable", "test");
     if (fate === "refuse" || this.isPoison(tx)) throw new SyncError("internal", "test");
+    // As the real one: whoever read the head last is the writer.
+    if (incarnation !== this.#writer) throw new SyncError("internal", "test");
     checkTransaction(this.head, tx, (id) => this.stores.db.eventsById.has(id));
     await this.stores.ingest.commit(tx);
     this.commits.push(tx);

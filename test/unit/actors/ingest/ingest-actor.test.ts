@@ -247,9 +247,37 @@ describe("failures", () => {
     const isBad = (json: Uint8Array) => new TextDecoder().decode(json).includes("3");
     rig.isPoison = (tx) => tx.toDevice.some(({ json }) => isBad(json));
     await rig.store(pollBatch(ALICE, { since: "s1", toDevice: toDevice(1, 2, 3, 4), otkCounts: "{}" }));
+    expect(storedToDevice()).toEqual([1, 2]);
+    await rig.time.advance(10_000);
+    await rig.settle();
     expect(storedToDevice()).toEqual([1, 2, 4]);
     expect(rig.stores.db.quarantine).toMatchObject([{ section: "to_device" }]);
     expect(sinceOf(ALICE)).toBe("s1");
+  });
+
+  test("[ING-24] a to-device message that is refused for a while is not lost", async () => {
+    rig.isPoison = (tx) => tx.toDevice.length > 0;
+    await rig.store(pollBatch(ALICE, { since: "s1", toDevice: toDevice(1) }));
+    await rig.time.advance(100);
+    rig.isPoison = () => false;
+    await rig.time.advance(10_000);
+    expect(storedToDevice()).toEqual([1]);
+    expect(rig.stores.db.quarantine).toEqual([]);
+  });
+
+  test("[ING-25] a batch that an earlier incarnation committed and could not answer stores no to-device message twice", async () => {
+    const batch = () => pollBatch(ALICE, { since: "s1", toDevice: toDevice(1) });
+    rig.isPrompt = false;
+    const first = rig.send(batch());
+    await rig.settle();
+    await rig.restart();
+    expect(first.outcome).toBe("waiting");
+    rig.isPrompt = true;
+    const [again] = await rig.store(batch());
+    expect(again?.outcome).toBe("applied");
+    expect(storedToDevice()).toEqual([1]);
+    await rig.store(pollBatch(ALICE, { since: "s2", toDevice: toDevice(1) }));
+    expect(storedToDevice()).toEqual([1, 1]);
   });
 
   test("[ING-18] a token that cannot be stored does not stop its poller, nor others", async () => {
