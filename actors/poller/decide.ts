@@ -4,6 +4,13 @@ import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 /** How long the homeserver may hold an ordinary poll. */
 export const LONG_POLL_MS = 30_000;
 
+/** An operator's shorter deadline must not end every long poll before its answer. */
+const LEAST_GRACE_MS = 15_000;
+
+/** How long a poll may take: the configured time, but never less than what the homeserver was allowed. */
+export const pollDeadlineMs = (configuredMs: number, timeoutMs: number): number =>
+  Math.max(configuredMs, timeoutMs + LEAST_GRACE_MS);
+
 /** Failures in a row of a first sync (about ten seconds) after which those who wait for it are told. */
 export const FAILURES_UNTIL_TOLD = 3;
 

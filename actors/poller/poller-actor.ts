@@ -18,6 +18,7 @@ import {
   adviseOnFailure,
   isSpinning,
   isWorthLogging,
+  pollDeadlineMs,
   retryDelayMs,
   spinDelayMs,
 } from "./decide.ts";
@@ -257,7 +258,7 @@ export class PollerActor implements Actor<PollerMessage> {
       since,
       timeoutMs,
       filter: since === null ? FIRST_FILTER : (this.#filterId ?? LATER_FILTER),
-      deadlineMs: this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs,
+      deadlineMs: pollDeadlineMs(this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs, timeoutMs),
       traceparent: poll.traceparent,
     };
     context.with(poll.context, () => {

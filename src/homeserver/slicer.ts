@@ -50,7 +50,7 @@ export function bodyStart(bytes: Uint8Array): number {
 }
 
 /** End of the string whose opening quote is at `at`, whatever bytes it holds. */
-export function skipString(bytes: Uint8Array, at: number, end: number): number {
+function skipString(bytes: Uint8Array, at: number, end: number): number {
   let i = at + 1;
   while (i < end) {
     const c = bytes[i++] as number;
@@ -227,7 +227,7 @@ function checkScalar(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /** Start of the value that belongs to the key whose opening quote is at `at`, when both key and colon are well-formed. */
-export function checkKey(bytes: Uint8Array, at: number, end: number): number {
+function checkKey(bytes: Uint8Array, at: number, end: number): number {
   if (byteAt(bytes, at, end) !== QUOTE) return FAIL;
   const afterKey = checkString(bytes, at, end);
   if (afterKey === FAIL) return FAIL;

@@ -7,7 +7,7 @@ const space = fc.oneof(
 );
 
 /** String literals: plain text, other alphabets, odd and redundant escapes, lone surrogates as escapes. */
-export const jsonString: fc.Arbitrary<string> = fc
+const jsonString: fc.Arbitrary<string> = fc
   .array(
     fc.oneof(
       fc.constantFrom(

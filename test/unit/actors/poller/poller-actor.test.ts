@@ -38,6 +38,17 @@ describe("PollerActor: the loop", () => {
     expect(harness.stored.map((batch) => batch.since)).toEqual(["s2"]);
   });
 
+  test("[POL-7] a deadline shorter than a long poll is stretched", async () => {
+    const harness = new PollerHarness();
+    harness.config = { ...harness.config, pollDeadlineMs: 5000 };
+    await harness.login("s1");
+    await harness.start();
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await settlePromises();
+    const { timeoutMs, deadlineMs } = harness.homeserver.nextSync().params;
+    expect(deadlineMs).toBeGreaterThan(timeoutMs);
+  });
+
   test("[POL-2] does not poll again before the batch is stored and applied", async () => {
     const harness = await running("s1");
     harness.isIngestQuick = false;
