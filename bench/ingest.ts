@@ -95,7 +95,9 @@ for (const piece of firstSync().map((batch) => packPollBatch(batch))) {
   sum.packMs += took.packMs;
   sum.events += took.events;
 }
-console.table({ "first sync (ms)": sum });
+const rounded = (values: Record<string, number>): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([name, value]) => [name, Math.round(value * 10) / 10]));
+console.table({ "first sync (ms)": rounded(sum) });
 
 const join = Array.from({ length: POLLERS }, (_, n) => `@live${n}:hs`);
 const section = joinSection("!live:hs", {
@@ -125,4 +127,4 @@ for (let n = 0; n < LIVE_EVENTS; n++) {
 const perGroup = Object.fromEntries(
   Object.entries(live).map(([name, value]) => [name, name === "events" ? value : (value / LIVE_EVENTS) * 1000]),
 );
-console.table({ [`group of ${POLLERS} pollers, one event (µs)`]: perGroup });
+console.table({ [`group of ${POLLERS} pollers, one event (µs)`]: rounded(perGroup) });

@@ -1,5 +1,6 @@
 import { SyncError } from "#src/errors.ts";
 import { packUpdates } from "#src/protocol/packed.ts";
+import type { StreamPos } from "#src/protocol/ids.ts";
 import type { UpdateBatch } from "#src/protocol/update.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import { directoryAddress } from "#actors/addresses.ts";
@@ -34,4 +35,14 @@ export async function fanOut(
     if (code !== "actor_stopped")
       context.log.error({ host_index: index, code, to_pos: updates.toPos }, "update not applied");
   }
+}
+
+/**
+ * Tells every sync host where the stream stands when ingest starts. A commit of the life before may have gone through without
+ * anybody being told, and nothing else would follow until the next one: a host that lacks it notices here.
+ */
+export function announceHead(context: ActorContext<IngestMessage>, hostCount: number, head: StreamPos): void {
+  const nothing: UpdateBatch = { fromPos: head, toPos: head, rooms: [], users: [], traceparent: null };
+  // Failures are logged there; a host that is down reads where the stream stands by itself.
+  void fanOut(context, hostCount, nothing, null);
 }

@@ -9,7 +9,7 @@ import type { Actor, ActorContext, ActorKind, Reply, StopReason } from "#actors/
 import { ACTOR_BACKOFF, backoff } from "#actors/runtime/restart.ts";
 import { loadContext } from "./context-loader.ts";
 import { DeferredSinces } from "./deferred-sinces.ts";
-import { fanOut } from "./fan-out.ts";
+import { announceHead, fanOut } from "./fan-out.ts";
 import { IngestMemory } from "./ingest-memory.ts";
 import { type Group, narrow, newGroup, recover } from "./group.ts";
 import { inStep, startStep } from "./ingest-tracing.ts";
@@ -222,7 +222,8 @@ class IngestActor implements Actor<IngestMessage> {
     if (counts.rejected > 0) metrics.count("ingest_quarantined_total", counts.rejected);
     for (const work of group.works) noteStored(work);
     this.#unapplied.push(group);
-    const hasNews = updates.rooms.length > 0 || updates.users.length > 0;
+    // Without a gap in what is sent, a host that lacks something can tell.
+    const hasNews = updates.toPos > updates.fromPos || updates.rooms.length > 0 || updates.users.length > 0;
     if (!hasNews || this.#deps.syncHostCount === 0) {
       group.isApplied = true;
       this.#answer();
@@ -312,7 +313,10 @@ class IngestActor implements Actor<IngestMessage> {
     if (group === null) {
       this.#head = head;
       this.#maxRoomNid = maxRoomNid;
-      this.#memory ??= new IngestMemory(head);
+      if (this.#memory === null) {
+        this.#memory = new IngestMemory(head);
+        announceHead(this.#context, this.#deps.syncHostCount, head);
+      }
       this.#pump();
       return;
     }

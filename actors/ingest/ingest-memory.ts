@@ -53,7 +53,11 @@ export class IngestMemory {
     for (const { meta } of tx.rooms) this.rooms.set(meta.roomId, meta);
     for (const event of tx.events) this.events.add(event.id, event.pos);
     for (const row of tx.state) this.rows.set(stateKeyOf(row.nid, row.type, row.stateKey), row);
-    for (const standing of tx.userRooms) this.standings.set(standingKey(standing.userId, standing.nid), standing);
+    for (const standing of tx.userRooms) {
+      // A view of a poll's bytes would keep the whole poll alive.
+      const kept = standing.stripped === null ? standing : { ...standing, stripped: standing.stripped.slice() };
+      this.standings.set(standingKey(standing.userId, standing.nid), kept);
+    }
     for (const receipt of tx.receipts) {
       this.receipts.set(receiptKey(receipt), { eventId: receipt.eventId, ts: receipt.ts });
     }

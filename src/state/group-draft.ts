@@ -11,7 +11,7 @@ import type { TypedJson } from "#src/protocol/events.ts";
 import { UserDrafts } from "./user-draft.ts";
 
 /** Skipped things kept for inspection in one commit; more are only counted. */
-export const QUARANTINE_LIMIT = 100;
+const QUARANTINE_LIMIT = 100;
 
 const emptyTransaction = (head: StreamPos): IngestTransaction => ({
   head,

@@ -9,7 +9,7 @@ export interface MemberChange {
   event: EventFields;
 }
 
-export const isActive = (membership: Membership | null | undefined): boolean =>
+const isActive = (membership: Membership | null | undefined): boolean =>
   membership === "join" || membership === "invite";
 
 function toHero(userId: string, membership: Membership, json: Uint8Array): Hero {

@@ -108,10 +108,12 @@ export function settleStripped(group: GroupDraft, batch: PollBatch, section: Pol
   const current = group.users.standing(userId, room.nid);
   if (current?.membership === kind && sameBytes(current.stripped, stripped)) return;
   const own = findOwnStripped(stripped, userId);
+  // Stripped events of most homeservers say nothing of when: an invite is as new as our first sight of it.
+  const seenTs = current?.membership === kind ? current.joinTs : group.context.nowMs;
   const fact = {
     membership: kind,
     sender: own?.sender ?? "",
-    ts: own?.ts ?? 0,
+    ts: own === null || own.ts === 0 ? seenTs : own.ts,
     pos: standing.OWN_POS,
   } as const;
   const preview = { stripped, isDirect: own?.isDirect ?? false, lastPos: group.head };

@@ -10,7 +10,7 @@ import { IngestMemory } from "#actors/ingest/ingest-memory.ts";
 import { type FakeStores, makeFakeStores } from "./fake-stores.ts";
 
 /** Every position a transaction uses, sorted. */
-export function positionsOf(tx: IngestTransaction): number[] {
+function positionsOf(tx: IngestTransaction): number[] {
   const lists = [tx.events, tx.userRooms, tx.receipts, tx.accountData, tx.toDevice, tx.deviceLists, tx.deviceKeys];
   return lists.flatMap((list) => list.map(({ pos }) => pos)).sort((a, b) => a - b);
 }
