@@ -3,7 +3,9 @@ import { logger } from "matrix-js-sdk-msc3575/lib/logger.js";
 import { type MSC3575List, SlidingSync, SlidingSyncEvent } from "matrix-js-sdk-msc3575/lib/sliding-sync.js";
 import type { SynapseUser } from "./synapse.ts";
 
-logger.setLevel("silent", false);
+// The SDK and its crypto tell all they do, by `loglevel` and by `console`.
+(logger as unknown as { setLevel(level: string, persist: boolean): void }).setLevel("silent", false);
+for (const level of ["debug", "log", "info", "warn", "trace"] as const) console[level] = () => undefined;
 
 const WAIT_MS = 30_000;
 
