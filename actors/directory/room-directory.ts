@@ -1,3 +1,4 @@
+import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { StateNeed } from "#src/protocol/engine/room-entries.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
@@ -34,6 +35,7 @@ export class RoomDirectory {
   /** Rooms with droppable content, least recently used first. */
   readonly #recent = new Map<RoomNid, RoomCache>();
   #head: StreamPos = 0;
+  #isPrimed = false;
   #useCount = 0;
   #loadsSinceSweep = 0;
   readonly #holds = new Set<{ fromUse: number }>();
@@ -59,6 +61,7 @@ export class RoomDirectory {
 
   /** At start of the host: what was committed before it listened needs no applying, for nobody is read yet. */
   prime(head: StreamPos): void {
+    this.#isPrimed = true;
     this.#advance(Math.max(this.#head, head));
   }
 
@@ -113,8 +116,9 @@ export class RoomDirectory {
     }
   }
 
-  /** Applies one commit and feeds the users it concerns. */
+  /** Applies one commit and feeds the users it concerns. Throws when one before it never arrived: all in memory is of the past. */
   apply(batch: UpdateBatch, sizeBytes: number): void {
+    invariant(!this.#isPrimed || batch.fromPos <= this.#head, "every commit reaches the directory");
     if (this.#loading > 0) this.#log.push(batch);
     const keep = sizeBytes > PINNED_UPDATE_BYTES ? copyEvent : keepEvent;
     const updates = new Map(batch.rooms.map((room) => [room.nid, room]));

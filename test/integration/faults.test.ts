@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { NodeRig, type NodeRigOptions } from "#test/support/node-rig.ts";
+import { answerLost } from "#test/support/faulty-stores.ts";
 
 let rig: NodeRig | null = null;
 
@@ -37,4 +38,56 @@ describe("a whole node", () => {
       expect(node.faults()).toEqual([]);
     },
   );
+
+  test("[FLT-2] answers the requests that are parked on a host that dies", async () => {
+    const node = await start();
+    const answered = node.clients.map((client) => client.responses);
+    await node.breathe(40);
+    node.nodes.killHost("sync");
+    await node.until(() => node.clients.every((client, index) => client.responses > (answered[index] ?? 0)));
+    expect(node.metrics.of("sliding_sync_api_retried_requests_total")).toBeGreaterThanOrEqual(node.clients.length);
+    for (const client of node.clients) expect([...client.errors]).toEqual([]);
+    expect(node.faults()).toEqual([]);
+  });
+
+  test.each(["ingest", "sync", "poller"] as const)(
+    "[FLT-3] loses and doubles nothing when its %s host dies between a commit and the answer to it",
+    async (role) => {
+      const node = await start({ seed: 2 });
+      for (let death = 0; death < 4; death += 1) {
+        node.storeFaults.next(
+          "commit",
+          answerLost(() => node.nodes.killHost(role)),
+        );
+        await node.talk(8);
+        await node.nodes.hostUp(role);
+      }
+      await node.caughtUp();
+      expect(node.faults()).toEqual([]);
+    },
+  );
+
+  test("[FLT-4] survives the deaths of several hosts at once", async () => {
+    const node = await start({ seed: 3, topology: { sync: 2, poller: 2 } });
+    for (let death = 0; death < 3; death += 1) {
+      await node.talk(5);
+      node.nodes.killHost("ingest");
+      node.nodes.killHost("sync", death % 2);
+      node.nodes.killHost("poller", 0);
+      await node.talk(5);
+    }
+    await node.caughtUp();
+    expect(node.faults()).toEqual([]);
+  });
+
+  test("[FLT-5] goes on after a stop and a start with the same positions", async () => {
+    const node = await start({ seed: 4 });
+    await node.talk(10);
+    await node.shutDown();
+    await node.talk(10);
+    await node.boot();
+    await node.talk(10);
+    await node.caughtUp();
+    expect(node.faults()).toEqual([]);
+  });
 });

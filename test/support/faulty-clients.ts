@@ -44,7 +44,7 @@ export class FaultyClient {
   /** The longest wait for an answer of either kind, in real time. */
   longestMs = 0;
   onProgress: () => void = () => {};
-  readonly #gateway: SyncGateway;
+  readonly #gateway: () => SyncGateway;
   readonly #timers: Timers;
   #accessToken: string;
   #since: string | null = null;
@@ -53,7 +53,7 @@ export class FaultyClient {
   #request: AbortController | null = null;
   #loop: Promise<void> = Promise.resolve();
 
-  constructor(session: Session, gateway: SyncGateway, timers: Timers) {
+  constructor(session: Session, gateway: () => SyncGateway, timers: Timers) {
     this.session = session;
     this.#gateway = gateway;
     this.#timers = timers;
@@ -114,8 +114,9 @@ export class FaultyClient {
   async #ask(): Promise<WireResponse | null> {
     const request = new AbortController();
     this.#request = request;
-    const identity = await this.#gateway.identify(this.#accessToken);
-    const answer = await this.#gateway.sync(identity, {
+    const gateway = this.#gateway();
+    const identity = await gateway.identify(this.#accessToken);
+    const answer = await gateway.sync(identity, {
       dialect: "msc3575",
       pos: this.naive.pos,
       timeoutMs: TIMEOUT_MS,

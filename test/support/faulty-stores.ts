@@ -22,7 +22,7 @@ export interface CallFault {
   /** False: the store never hears of it. */
   isPerformed: boolean;
   /** Runs at the very moment between the store's work and its answer. */
-  then?: () => void;
+  after?: () => void;
   /** In place of the answer. */
   error?: SyncError;
 }
@@ -32,10 +32,10 @@ const away = (): SyncError => new SyncError("storage_unavailable", "made up: the
 /** The database cannot be reached. */
 export const refused = (): CallFault => ({ isPerformed: false, error: away() });
 /** It did the work, and the connection broke before it could say so. */
-export const answerLost = (then?: () => void): CallFault => ({
+export const answerLost = (after?: () => void): CallFault => ({
   isPerformed: true,
   error: away(),
-  ...(then === undefined ? {} : { then }),
+  ...(after === undefined ? {} : { after }),
 });
 /** It will not have this data. */
 export const poisoned = (): CallFault => ({
@@ -126,7 +126,7 @@ export class HostStores implements Stores {
     if (this.#isClosed) throw away();
     const fault = this.#faults.decide(call);
     const value = fault === null || fault.isPerformed ? await perform() : undefined;
-    fault?.then?.();
+    fault?.after?.();
     await this.#faults.travel();
     if (fault?.error !== undefined) throw fault.error;
     return value;

@@ -1,3 +1,4 @@
+import { SyncError } from "#src/errors.ts";
 import type { Clock, Timers } from "#src/ports/basics.ts";
 import type { HostServices } from "#src/hosts/compositions.ts";
 import { composePollers } from "#src/hosts/poller-actors.ts";
@@ -29,7 +30,7 @@ const LOOK_AGAIN_MS = 5;
 /** What a node stands on. */
 export interface RigDatabase {
   /** One life of a host, or main, gets its stores; `close` ends them as its death would. */
-  open(): Promise<{ stores: Stores; close(): Promise<void> }>;
+  open: () => Promise<{ stores: Stores; close: () => Promise<void> }>;
   epoch: string;
 }
 
@@ -173,9 +174,7 @@ export class NodeRig {
   }
 
   addClient(session: Session): FaultyClient {
-    const gateway = this.#gateway;
-    if (gateway === null) throw new Error("the node is not running");
-    const client = new FaultyClient(session, gateway, this.timers);
+    const client = new FaultyClient(session, () => this.#front(), this.timers);
     client.onProgress = () => this.#look();
     this.clients.push(client);
     client.start();
@@ -300,6 +299,7 @@ export class NodeRig {
   async shutDown(): Promise<void> {
     await this.#nodes?.stop();
     this.#nodes = null;
+    this.#gateway = null;
     await this.#closeMain();
   }
 
@@ -342,6 +342,12 @@ export class NodeRig {
       timers: this.timers,
       deadlineMs: POLL_DEADLINE_MS,
     });
+  }
+
+  /** Between two lives of the node nobody listens. */
+  #front(): Gateway {
+    if (this.#gateway === null) throw new SyncError("actor_stopped", "the node is not running");
+    return this.#gateway;
   }
 
   #lastTs(roomId: string): number {
