@@ -39,6 +39,8 @@ export class IngestRig {
   readonly commits: IngestTransaction[] = [];
   readonly queries: string[] = [];
   readonly delivered: Delivered[] = [];
+  /** Stream heads that a new incarnation told the hosts, which say nothing else. */
+  readonly announced: number[] = [];
   /** Sync hosts apply at once. */
   isPrompt = true;
   /** What the database cannot take, if anything. */
@@ -141,6 +143,10 @@ export class IngestRig {
   #deliver(to: Address, message: { type: string }): Promise<{ pos: number }> {
     const { packed } = message as unknown as { packed: Parameters<typeof unpackUpdates>[0] };
     const updates = unpackUpdates(packed);
+    if (updates.fromPos === updates.toPos && updates.rooms.length + updates.users.length === 0) {
+      this.announced.push(updates.toPos);
+      return Promise.resolve({ pos: updates.toPos });
+    }
     const { promise, resolve, reject } = Promise.withResolvers<{ pos: number }>();
     this.delivered.push({
       host: Number(to.key),

@@ -181,6 +181,12 @@ describe("fan-out", () => {
     );
   });
 
+  test("[ING-31] a new incarnation tells every host where the stream stands", async () => {
+    rig.announced.length = 0;
+    await rig.restart();
+    expect(rig.announced).toEqual([rig.head]);
+  });
+
   test("[ING-12] unanswered hosts hold back new groups after a while", async () => {
     rig.isPrompt = false;
     for (let n = 1; n <= 12; n++) {
