@@ -23,8 +23,9 @@ const SELECT = `
  */
 const UPSERT = `
   insert into glissade.connections as c (user_id, device_id, conn_id, incarnation, params, cursors, last_used_ms)
-  select n.* from (select set_config('synchronous_commit', 'off', true)) setting,
+  select n.* from (select set_config('synchronous_commit', 'off', true)) setting (value),
     unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[]) n
+  where setting.value = 'off'
   on conflict (user_id, device_id, conn_id) do update set
     incarnation = excluded.incarnation, params = excluded.params, cursors = excluded.cursors,
     last_used_ms = excluded.last_used_ms`;

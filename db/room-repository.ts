@@ -46,20 +46,21 @@ const SELECT_TIMELINES = `
   ) c
   order by q.place, c.first_pos`;
 
+// Distinct: entries may repeat one another.
 const SELECT_STATE_EXACT = `
-  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
   from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   join glissade.room_state s on s.nid = q.nid and s.type = q.type and s.state_key = q.state_key`;
 const SELECT_STATE_OF_TYPE = `
-  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
   from unnest($1::int4[], $2::text[]) q (nid, type)
   join glissade.room_state s on s.nid = q.nid and s.type = q.type`;
 const SELECT_STATE_OF_KEY = `
-  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
   from unnest($1::int4[], $2::text[]) q (nid, state_key)
   join glissade.room_state s on s.nid = q.nid and s.state_key = q.state_key`;
 const SELECT_STATE_ALL = `
-  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
+  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
   from unnest($1::int4[]) q (nid) join glissade.room_state s on s.nid = q.nid`;
 
 interface ReceiptRow {
@@ -301,9 +302,7 @@ class RoomRepository implements RoomReader {
     params: () => readonly string[],
   ): Promise<{ row: StateEventRow; event: StoredEvent }[]> {
     if (count === 0) return [];
-    // "select distinct": entries may repeat one another.
-    const distinct = selection.replace("select ", "select distinct ");
-    return stateEventsOf(await this.#db.query<StateEventRow>(withChunks(distinct), params()));
+    return stateEventsOf(await this.#db.query<StateEventRow>(withChunks(selection), params()));
   }
 }
 
