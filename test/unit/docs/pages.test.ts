@@ -1,0 +1,82 @@
+import { describe, expect, test } from "bun:test";
+import { allPages, brokenCommands, brokenLinks, brokenPaths, unknownVariables } from "./pages.ts";
+import type { Page } from "./pages.ts";
+
+/** What a newcomer can read in ten minutes. */
+const LONGEST_GUIDE_LINES = 250;
+const pages = allPages();
+
+/** Every complaint about every page. */
+const complaints = (find: (page: Page) => string[]): string[] =>
+  pages.flatMap((page) => find(page).map((complaint) => `${page.path}: ${complaint}`));
+
+describe("documentation", () => {
+  test("[DOC-1] every link leads somewhere", () => {
+    expect(complaints(brokenLinks)).toEqual([]);
+  });
+
+  test("[DOC-2] every path in backticks exists", () => {
+    expect(complaints(brokenPaths)).toEqual([]);
+  });
+
+  test("[DOC-3] every command of npm and Bun can be run", () => {
+    expect(complaints(brokenCommands)).toEqual([]);
+  });
+
+  test("[DOC-4] every environment variable is one that is read", () => {
+    expect(complaints(unknownVariables)).toEqual([]);
+  });
+
+  test("[DOC-5] docs/README.md leads to every page of docs", () => {
+    const index = pages.find(({ path }) => path === "docs/README.md")?.text ?? "";
+    const missing = pages
+      .map(({ path }) => path)
+      .filter((path) => path.startsWith("docs/") && path !== "docs/README.md")
+      .filter((path) => !index.includes(`](${path.slice("docs/".length)})`));
+    expect(missing).toEqual([]);
+  });
+
+  test("[DOC-6] the two guides stay short", () => {
+    for (const name of ["ARCHITECTURE.md", "CONTRIBUTING.md"]) {
+      const page = pages.find(({ path }) => path === name);
+      expect(page?.text.split("\n").length ?? Number.POSITIVE_INFINITY).toBeLessThanOrEqual(LONGEST_GUIDE_LINES);
+    }
+  });
+});
+
+describe("what is checked in a page", () => {
+  const page = (text: string): Page => ({ path: "docs/made-up.md", text });
+
+  test("[DOC-10] links", () => {
+    const text =
+      "[a](metrics.md) [b](metrics.md#metrics) [c](nowhere.md) [d](../src) [e](https://x/) [f](metrics.md#nowhere) `[g](no)`";
+    expect(brokenLinks(page(text))).toEqual(["nowhere.md", "metrics.md#nowhere"]);
+    expect(brokenLinks(page("# Two `words`, here\n\n[a](#two-words-here) [b](#three)"))).toEqual(["#three"]);
+  });
+
+  test("[DOC-11] paths", () => {
+    const good =
+      "`src/errors.ts` `errors.ts` `metrics.md` `src/` `actors/*/messages.ts` `src/{cli,main}.ts` `application/json` `a b/c.ts` `.ts` `-actor.ts`";
+    expect(brokenPaths(page(good))).toEqual([]);
+    const bad = "`src/nowhere.ts` `nowhere.ts` `src/nowhere/` `actors/*/nowhere.ts`";
+    expect(brokenPaths(page(bad))).toEqual(["src/nowhere.ts", "nowhere.ts", "src/nowhere/", "actors/*/nowhere.ts"]);
+  });
+
+  test("[DOC-12] commands", () => {
+    const good =
+      "```sh\nnpm start\nnpm test\nbun run check -- unit\nbun bench/main.ts --quick\nbun test test/unit/docs\n```";
+    expect(brokenCommands(page(good))).toEqual([]);
+    const bad = "`npm run nowhere` `bun run nothing` and `bun test test/nowhere` or `bun tools/nowhere.ts`";
+    expect(brokenCommands(page(bad))).toEqual([
+      "npm run nowhere",
+      "bun run nothing",
+      "test/nowhere",
+      "tools/nowhere.ts",
+    ]);
+  });
+
+  test("[DOC-13] environment variables", () => {
+    const text = "`SYNCV3_SERVER` `SYNCV3_SECRET_FILE` `SYNCV3_*` `SYNCV3_SERVER_FILE` `SYNCV3_NOTHING=1`";
+    expect(unknownVariables(page(text))).toEqual(["SYNCV3_SERVER_FILE", "SYNCV3_NOTHING"]);
+  });
+});
