@@ -1,4 +1,5 @@
 import { invariant } from "#src/errors.ts";
+import { originalText, storableText } from "./text.ts";
 
 const INITIAL_BYTES = 65_536;
 /** The longest varint (2^53) plus any other fixed part. */
@@ -65,7 +66,9 @@ export class RecordWriter {
   }
 
   /** Byte length × 2, + 1 where a place in the source follows instead of the text itself. */
-  text(text: string): void {
+  text(original: string): void {
+    // UTF-8 cannot hold everything that a JSON string can.
+    const text = storableText(original);
     if (this.#usesPlaces && text.length >= SHORTEST_PLACE_UNITS) {
       const at = this.#source.indexOf(text);
       if (at !== -1) {
@@ -140,9 +143,9 @@ export class RecordReader {
     const length = header >> 1;
     if ((header & 1) === 0) {
       this.#at += length;
-      return this.#buffer.toString("utf8", this.#at - length, this.#at);
+      return originalText(this.#buffer.toString("utf8", this.#at - length, this.#at));
     }
     const from = this.#sourceFrom + this.varint();
-    return this.#buffer.toString("utf8", from, from + length);
+    return originalText(this.#buffer.toString("utf8", from, from + length));
   }
 }
