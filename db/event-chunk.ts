@@ -72,7 +72,7 @@ export interface EventChunk {
   firstPos: StreamPos;
   lastPos: StreamPos;
   hasGap: boolean;
-  ids: string[];
+  events: readonly StoredEvent[];
   records: Uint8Array;
 }
 
@@ -125,7 +125,7 @@ function seal(events: readonly StoredEvent[]): EventChunk {
     firstPos: first.pos,
     lastPos: last.pos,
     hasGap: events.some(({ gapBefore }) => gapBefore),
-    ids: events.map(({ id }) => id),
+    events,
     records,
   };
 }

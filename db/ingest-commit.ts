@@ -1,7 +1,7 @@
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { IngestTransaction } from "#src/ports/stores.ts";
 import type { Param } from "./connection.ts";
-import { encodeChunks, membershipCode } from "./event-chunk.ts";
+import { type EventChunk, membershipCode } from "./event-chunk.ts";
 import { boolArray, intArray, keyArray, packBytes, storableCount, storableInt, textArray } from "./text.ts";
 
 /** Quarantined samples kept; older ones go. */
@@ -11,6 +11,8 @@ export const QUARANTINE_LIMIT = 1000;
 export interface EventPlace {
   pos: StreamPos;
   inTimeline: boolean;
+  /** First position of its chunk. */
+  chunkPos: StreamPos;
 }
 
 /** One part of the statement: what it writes, and whether this commit has any of it. */
@@ -41,12 +43,11 @@ function roomPart(rows: IngestTransaction["rooms"]): Part {
   };
 }
 
-function eventPart(events: IngestTransaction["events"], hashId: (id: string) => number): Part {
+function eventPart(chunks: readonly EventChunk[], hashId: (id: string) => number): Part {
   return {
     name: "events",
-    isEmpty: events.length === 0,
+    isEmpty: chunks.length === 0,
     sql: (param) => {
-      const chunks = encodeChunks(events);
       const { blob, offsets, lengths } = packBytes(chunks.map(({ records }) => records));
       const bytes = param(blob, "bytea");
       return `
@@ -60,8 +61,8 @@ function eventPart(events: IngestTransaction["events"], hashId: (id: string) => 
         ${param(boolArray(chunks.map(({ hasGap }) => hasGap)), "bool[]")},
         ${param(intArray(chunks.map(({ firstPos }) => firstPos)), "int8[]")},
         ${param(intArray(chunks.map(({ lastPos }) => lastPos)), "int8[]")},
-        ${param(intArray(chunks.map(({ ids }) => ids.length)), "int2[]")},
-        ${param(textArray(chunks.map(({ ids }) => intArray(ids.map(hashId)))), "text[]")},
+        ${param(intArray(chunks.map(({ events }) => events.length)), "int2[]")},
+        ${param(textArray(chunks.map(({ events }) => intArray(events.map(({ id }) => hashId(id))))), "text[]")},
         ${param(intArray(offsets), "int4[]")},
         ${param(intArray(lengths), "int4[]")}
       ) c (nid, in_timeline, has_gap, first_pos, last_pos, event_count, id_hashes, start, length) ${IF_GUARDED}`;
@@ -74,18 +75,19 @@ function statePart(rows: IngestTransaction["state"], places: readonly EventPlace
     name: "state",
     isEmpty: rows.length === 0,
     sql: (param) => `
-      insert into glissade.room_state as s (nid, type, state_key, pos, event_pos, membership, in_timeline)
+      insert into glissade.room_state as s (nid, type, state_key, pos, chunk_pos, event_pos, membership, in_timeline)
       select * from unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(keyArray(rows.map(({ type }) => type)), "text[]")},
         ${param(keyArray(rows.map(({ stateKey }) => stateKey)), "text[]")},
         ${param(intArray(rows.map(({ pos }) => pos)), "int8[]")},
+        ${param(intArray(places.map(({ chunkPos }) => chunkPos)), "int8[]")},
         ${param(intArray(rows.map(({ pos }, i) => (places[i]?.pos === pos ? null : (places[i]?.pos ?? null)))), "int8[]")},
         ${param(intArray(rows.map(({ membership }) => membershipCode(membership))), "int2[]")},
         ${param(boolArray(places.map(({ inTimeline }) => inTimeline)), "bool[]")}
       ) ${IF_GUARDED}
       on conflict (nid, type, state_key) do update set
-        pos = excluded.pos, event_pos = excluded.event_pos,
+        pos = excluded.pos, chunk_pos = excluded.chunk_pos, event_pos = excluded.event_pos,
         membership = excluded.membership, in_timeline = excluded.in_timeline`,
   };
 }
@@ -320,12 +322,13 @@ export class CommitStatements {
 
   build(
     tx: IngestTransaction,
+    chunks: readonly EventChunk[],
     places: readonly EventPlace[],
     guard: { writer: string; commitSeq: number },
   ): { text: string; params: Param[] } {
     const parts = [
       roomPart(tx.rooms),
-      eventPart(tx.events, this.#hashId),
+      eventPart(chunks, this.#hashId),
       statePart(tx.state, places),
       userRoomPart(tx.userRooms),
       receiptPart(tx.receipts),

@@ -4,10 +4,11 @@ import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
 import type { Database } from "./connection.ts";
-import { membershipOf } from "./event-chunk.ts";
+import { type EventChunk, encodeChunks, membershipOf } from "./event-chunk.ts";
 import { CommitStatements, type EventPlace } from "./ingest-commit.ts";
 import {
   type ChunkRow,
+  STATE_COLUMNS,
   type StateEventRow,
   USER_ROOM_COLUMNS,
   type UserRoomRow,
@@ -34,20 +35,40 @@ interface MetaRow {
   head: number;
 }
 
+// Side by side with a limit: however many keys there are, and whatever is known of the table, they are looked up one by one.
 const SELECT_STATE = `
-  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
-  from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
-  join glissade.room_state s on s.nid = q.nid and s.type = q.type and s.state_key = q.state_key`;
-
-const SELECT_HEROES = `
-  select s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
-  from unnest($1::int4[]) q (nid) cross join lateral (
-    select * from glissade.room_state r
-    where r.nid = q.nid and r.membership in (1, 2) order by r.pos limit $2::int8
+  select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
+  cross join lateral (
+    select * from glissade.room_state s
+    where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
   ) s`;
 
+const SELECT_HEROES = `
+  select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
+  cross join lateral (
+    select * from glissade.room_state s
+    where s.nid = q.nid and s.membership in (1, 2) order by s.pos limit $2::int8
+  ) s`;
+
+const SELECT_USER_ROOMS = `
+  select ${USER_ROOM_COLUMNS} from unnest($1::text[], $2::int4[]) q (user_id, nid)
+  cross join lateral (
+    select * from glissade.user_rooms u where u.user_id = q.user_id and u.nid = q.nid limit 1
+  ) u`;
+
+/** The index is slow at looking for thousands of alternatives at once: one look-up for each hash. */
 const SELECT_BY_ID_HASH = `
-  select e.nid, e.in_timeline, e.first_pos, e.records from glissade.events e where e.id_hashes && $1::int4[]`;
+  with place as materialized (
+    select distinct e.nid, e.in_timeline, e.first_pos from unnest($1::int4[]) q (hash)
+    cross join lateral (
+      select e.nid, e.in_timeline, e.first_pos from glissade.events e where e.id_hashes @> array[q.hash] offset 0
+    ) e
+  )
+  select p.*, e.records from place p
+  cross join lateral (
+    select e.records from glissade.events e
+    where e.nid = p.nid and e.in_timeline = p.in_timeline and e.first_pos = p.first_pos limit 1
+  ) e`;
 
 /** The hash that finds events by id. Seeded, so that nobody outside can choose ids that meet. Stored: never change it. */
 function idHasher(epoch: string): (id: string) => number {
@@ -100,8 +121,8 @@ class IngestRepository implements IngestStore {
 
   async knownEvents(eventIds: readonly EventId[]): Promise<Set<EventId>> {
     const wanted = new Set(eventIds);
-    const found = await this.#findEvents(wanted);
-    return new Set(found.map(({ id }) => id));
+    const chunks = await this.#findChunks(wanted);
+    return new Set(chunks.flatMap(({ events }) => events.map(({ id }) => id).filter((id) => wanted.has(id))));
   }
 
   async loadState(keys: Parameters<IngestStore["loadState"]>[0]): Promise<StateRow[]> {
@@ -129,11 +150,10 @@ class IngestRepository implements IngestStore {
 
   async loadUserRooms(keys: Parameters<IngestStore["loadUserRooms"]>[0]): Promise<UserRoom[]> {
     if (keys.length === 0) return [];
-    const rows = await this.#db.query<UserRoomRow>(
-      `select ${USER_ROOM_COLUMNS} from unnest($1::text[], $2::int4[]) q (user_id, nid)
-       join glissade.user_rooms u on u.user_id = q.user_id and u.nid = q.nid`,
-      [keyArray(keys.map(({ userId }) => userId)), intArray(keys.map(({ nid }) => nid))],
-    );
+    const rows = await this.#db.query<UserRoomRow>(SELECT_USER_ROOMS, [
+      keyArray(keys.map(({ userId }) => userId)),
+      intArray(keys.map(({ nid }) => nid)),
+    ]);
     return rows.map(userRoomOf);
   }
 
@@ -171,8 +191,9 @@ class IngestRepository implements IngestStore {
     if (this.#committed === tx) return;
     invariant(tx.head >= writer.head, `the stream head moves forward only (${writer.head} to ${tx.head})`);
 
-    const places = await this.#placesOf(tx);
-    const { text, params } = statements.build(tx, places, { writer: writer.id, commitSeq: writer.commitSeq });
+    const chunks = encodeChunks(tx.events);
+    const places = await this.#placesOf(tx, chunks);
+    const { text, params } = statements.build(tx, chunks, places, { writer: writer.id, commitSeq: writer.commitSeq });
     this.#uncertain = tx;
     let committed = 0;
     try {
@@ -225,14 +246,17 @@ class IngestRepository implements IngestStore {
   }
 
   /** Finds the events that state rows stand for: mostly among the new ones. */
-  async #placesOf(tx: IngestTransaction): Promise<EventPlace[]> {
+  async #placesOf(tx: IngestTransaction, chunks: readonly EventChunk[]): Promise<EventPlace[]> {
     const byId = new Map<string, EventPlace>();
-    for (const { id, nid, pos, inTimeline } of tx.events) byId.set(`${nid} ${id}`, { pos, inTimeline });
+    const note = ({ inTimeline, firstPos: chunkPos, events }: Omit<EventChunk, "records">): void => {
+      for (const { id, nid, pos, stateKey } of events) {
+        if (stateKey !== null) byId.set(`${nid} ${id}`, { pos, inTimeline, chunkPos });
+      }
+    };
+    for (const chunk of chunks) note(chunk);
     const missing = tx.state.filter((row) => !byId.has(`${row.nid} ${row.eventId}`));
     if (missing.length > 0) {
-      for (const { id, nid, pos, inTimeline } of await this.#findEvents(new Set(missing.map((row) => row.eventId)))) {
-        byId.set(`${nid} ${id}`, { pos, inTimeline });
-      }
+      for (const chunk of await this.#findChunks(new Set(missing.map((row) => row.eventId)))) note(chunk);
     }
     return tx.state.map((row) => {
       const place = byId.get(`${row.nid} ${row.eventId}`);
@@ -241,13 +265,24 @@ class IngestRepository implements IngestStore {
     });
   }
 
-  async #findEvents(ids: ReadonlySet<string>): Promise<StoredEvent[]> {
+  /** Chunks that may hold these events: hashes can meet, so the ids decide. */
+  async #findChunks(ids: ReadonlySet<string>): Promise<Omit<EventChunk, "records">[]> {
     if (ids.size === 0) return [];
     if (this.#hashId === null) await this.loadHead();
     const hashId = this.#hashId;
     invariant(hashId !== null, "the head is loaded");
     const rows = await this.#db.query<ChunkRow>(SELECT_BY_ID_HASH, [intArray([...ids].map(hashId))]);
-    return rows.flatMap((row) => eventsOf(row).filter(({ id }) => ids.has(id)));
+    return rows.map((row) => {
+      const events = eventsOf(row);
+      return {
+        nid: row.nid as RoomNid,
+        inTimeline: row.in_timeline,
+        firstPos: row.first_pos,
+        lastPos: events.at(-1)?.pos ?? row.first_pos,
+        hasGap: events.some(({ gapBefore }) => gapBefore),
+        events,
+      };
+    });
   }
 }
 

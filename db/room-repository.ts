@@ -8,6 +8,7 @@ import type { DeviceSnapshot, RoomReader, TimelineChunk, UserSnapshot } from "#s
 import type { Database } from "./connection.ts";
 import {
   type ChunkRow,
+  STATE_COLUMNS,
   type StateEventRow,
   USER_ROOM_COLUMNS,
   type UserRoomRow,
@@ -46,22 +47,26 @@ const SELECT_TIMELINES = `
   ) c
   order by q.place, c.first_pos`;
 
-// Distinct: entries may repeat one another.
+// Entries may repeat one another: hence distinct. A limit or offset inside keeps the look-ups one by one.
 const SELECT_STATE_EXACT = `
-  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
-  from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
-  join glissade.room_state s on s.nid = q.nid and s.type = q.type and s.state_key = q.state_key`;
+  select distinct ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
+  cross join lateral (
+    select * from glissade.room_state s
+    where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
+  ) s`;
 const SELECT_STATE_OF_TYPE = `
-  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
-  from unnest($1::int4[], $2::text[]) q (nid, type)
-  join glissade.room_state s on s.nid = q.nid and s.type = q.type`;
+  select distinct ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, type)
+  cross join lateral (
+    select * from glissade.room_state s where s.nid = q.nid and s.type = q.type offset 0
+  ) s`;
 const SELECT_STATE_OF_KEY = `
-  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
-  from unnest($1::int4[], $2::text[]) q (nid, state_key)
-  join glissade.room_state s on s.nid = q.nid and s.state_key = q.state_key`;
+  select distinct ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, state_key)
+  cross join lateral (
+    select * from glissade.room_state s where s.nid = q.nid and s.state_key = q.state_key offset 0
+  ) s`;
 const SELECT_STATE_ALL = `
-  select distinct s.nid, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership, s.in_timeline
-  from unnest($1::int4[]) q (nid) join glissade.room_state s on s.nid = q.nid`;
+  select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
+  cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`;
 
 interface ReceiptRow {
   nid: number;

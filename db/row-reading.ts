@@ -1,6 +1,6 @@
 import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import { decodeChunk, membershipOf } from "./event-chunk.ts";
 import { originalText } from "./text.ts";
@@ -66,54 +66,52 @@ export function eventsOf(row: ChunkRow): StoredEvent[] {
   });
 }
 
-/**
- * Row of current state with the chunk its event is in. The bytes of a chunk come once, with the first row that needs them.
- */
+/** A row of current state (`records` null), or a chunk that holds the events of some of them. */
 export interface StateEventRow {
   nid: number;
+  in_timeline: boolean;
+  chunk_pos: number;
   pos: number;
   event_pos: number;
   membership: number;
-  in_timeline: boolean;
-  first_pos: number;
   records: Uint8Array | null;
 }
 
-/**
- * Wraps a selection of `room_state` rows named `m` (nid, pos, event_pos, membership, in_timeline): adds their chunks, in
- * order of positions.
- */
-export const withChunks = (selection: string): string => `
-  with m as materialized (${selection}),
-  placed as (
-    select m.*, (
-      select e.first_pos from glissade.events e
-      where e.nid = m.nid and e.in_timeline = m.in_timeline and e.first_pos <= m.event_pos
-      order by e.first_pos desc limit 1
-    ) as first_pos
-    from m
-  ),
-  numbered as (
-    select *, row_number() over (partition by nid, in_timeline, first_pos) as occurrence from placed
-  )
-  select n.nid, n.pos, n.event_pos, n.membership, n.in_timeline, n.first_pos, e.records
-  from numbered n
-  left join glissade.events e
-    on n.occurrence = 1 and e.nid = n.nid and e.in_timeline = n.in_timeline and e.first_pos = n.first_pos
-  order by n.pos`;
+/** Columns of `room_state s` that `withChunks` takes. */
+export const STATE_COLUMNS =
+  "s.nid, s.in_timeline, s.chunk_pos, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership";
 
-/** The events of state rows, in the order of the rows. */
+/** Adds to a selection of `STATE_COLUMNS` the chunks of their events, each once. */
+export const withChunks = (selection: string): string => `
+  with m as materialized (${selection})
+  select m.*, null::bytea as records from m
+  union all
+  select c.nid, c.in_timeline, c.chunk_pos, 0, 0, 0::int2, e.records
+  from (select distinct nid, in_timeline, chunk_pos from m) c
+  cross join lateral (
+    select e.records from glissade.events e
+    where e.nid = c.nid and e.in_timeline = c.in_timeline and e.first_pos = c.chunk_pos limit 1
+  ) e`;
+
+/** The events of state rows, in the order of the rows' positions. */
 export function stateEventsOf(rows: readonly StateEventRow[]): { row: StateEventRow; event: StoredEvent }[] {
-  const keyOf = ({ nid, in_timeline, first_pos }: StateEventRow): string => `${nid} ${in_timeline} ${first_pos}`;
-  const chunks = new Map<string, Map<StreamPos, StoredEvent>>();
+  const events = new Map<string, StoredEvent>();
+  const state: StateEventRow[] = [];
   for (const row of rows) {
     const { records } = row;
-    if (records === null) continue;
-    chunks.set(keyOf(row), new Map(eventsOf({ ...row, records }).map((event) => [event.pos, event])));
+    if (records === null) {
+      state.push(row);
+      continue;
+    }
+    for (const event of eventsOf({ ...row, first_pos: row.chunk_pos, records })) {
+      events.set(`${event.nid} ${event.pos}`, event);
+    }
   }
-  return rows.map((row) => {
-    const event = chunks.get(keyOf(row))?.get(row.event_pos);
-    invariant(event !== undefined, "the event of a state row is stored");
-    return { row, event };
-  });
+  return state
+    .sort((a, b) => a.pos - b.pos)
+    .map((row) => {
+      const event = events.get(`${row.nid} ${row.event_pos}`);
+      invariant(event !== undefined, "the event of a state row is stored");
+      return { row, event };
+    });
 }

@@ -79,11 +79,13 @@ export const events = glissade.table(
   ],
 );
 
-/** Current state of rooms; the event is found by room, lane and position. */
+/** Current state of rooms; the event is in the chunk of this room, lane and position. */
 export const roomState = glissade.table(
   "room_state",
   {
     pos: int8().notNull(),
+    /** First position of the chunk with the event. */
+    chunkPos: int8("chunk_pos").notNull(),
     /** Position of the event, where it is not that of the change. */
     eventPos: int8("event_pos"),
     nid: integer().notNull(),

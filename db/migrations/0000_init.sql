@@ -104,6 +104,7 @@ CREATE TABLE "glissade"."receipts" (
 --> statement-breakpoint
 CREATE TABLE "glissade"."room_state" (
 	"pos" bigint NOT NULL,
+	"chunk_pos" bigint NOT NULL,
 	"event_pos" bigint,
 	"nid" integer NOT NULL,
 	"membership" smallint NOT NULL,

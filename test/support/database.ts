@@ -25,6 +25,11 @@ const silent: Logger = {
   child: () => silent,
 };
 
+/** A server that one suite has for itself. */
+export interface TestPostgres extends TestServer {
+  stop(): Promise<void>;
+}
+
 /** Real ports for storage tests, without a log. */
 export const databaseDeps = { clock: systemClock, timers: systemTimers, logger: silent };
 
@@ -71,7 +76,8 @@ async function linkLibraries(): Promise<void> {
   }
 }
 
-async function startPostgres(): Promise<TestServer> {
+/** A server of one's own, which may be stopped. */
+export async function startPostgres(): Promise<TestPostgres> {
   await linkLibraries();
   const directory = await mkdtemp(join(tmpdir(), "glissade-postgres-"));
   // PostgreSQL refuses to run as root; where the tests do, the server gets a user of its own.
@@ -103,6 +109,10 @@ async function startPostgres(): Promise<TestServer> {
       const name = `test_${++count}`;
       await admin.query(`create database ${name}`);
       return url(name);
+    },
+    stop: async () => {
+      await admin.close(1000);
+      await server.stop();
     },
   };
 }
