@@ -25,6 +25,7 @@ const HAS_STATE_KEY = 2;
 const HAS_PREV_BATCH = 4;
 const HAS_REDACTS = 8;
 const HAS_REPLACES_STATE = 16;
+const OPTIONAL_TEXTS = HAS_STATE_KEY | HAS_PREV_BATCH | HAS_REDACTS | HAS_REPLACES_STATE;
 /** `ts` is not a whole number that a varint can hold. */
 const ODD_TS = 32;
 
@@ -166,13 +167,23 @@ function plainRecords(records: Uint8Array): Uint8Array {
   return Bun.zstdDecompressSync(records.subarray(1));
 }
 
-/** The events of one row, in stream order. Their bytes are copies, so that keeping one event does not keep the chunk. */
-export function decodeChunk(row: {
-  nid: RoomNid;
-  inTimeline: boolean;
-  firstPos: StreamPos;
-  records: Uint8Array;
-}): StoredEvent[] {
+/** Passes over the rest of a record, from its JSON on. */
+function skipRecord(reader: RecordReader, flags: number): void {
+  reader.skipSource();
+  if (reader.varint() === 0) reader.skipText();
+  reader.skipText();
+  reader.skipText();
+  for (let optional = flags & OPTIONAL_TEXTS; optional !== 0; optional &= optional - 1) reader.skipText();
+}
+
+/**
+ * The events of one row, in stream order; only those at `wanted` positions when these are given. Their bytes are copies,
+ * so that keeping one event does not keep the chunk.
+ */
+export function decodeChunk(
+  row: { nid: RoomNid; inTimeline: boolean; firstPos: StreamPos; records: Uint8Array },
+  wanted?: ReadonlySet<StreamPos>,
+): StoredEvent[] {
   const reader = new RecordReader(plainRecords(row.records));
   const events: StoredEvent[] = [];
   let pos = row.firstPos;
@@ -181,6 +192,10 @@ export function decodeChunk(row: {
     const flags = reader.byte();
     const memberships = reader.byte();
     const ts = (flags & ODD_TS) === 0 ? reader.varint() : reader.double();
+    if (wanted !== undefined && !wanted.has(pos)) {
+      skipRecord(reader, flags);
+      continue;
+    }
     const json = reader.source();
     const typeCode = reader.varint();
     const type = typeCode === 0 ? reader.text() : KNOWN_TYPES[typeCode];

@@ -4,12 +4,12 @@ import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
 import type { Database } from "./connection.ts";
-import { type EventChunk, encodeChunks, membershipOf } from "./event-chunk.ts";
+import { type EventChunk, encodeChunks } from "./event-chunk.ts";
 import { CommitStatements, type EventPlace } from "./ingest-commit.ts";
 import {
   type ChunkRow,
   STATE_COLUMNS,
-  type StateEventRow,
+  type StateChunkRow,
   USER_ROOM_COLUMNS,
   type UserRoomRow,
   eventsOf,
@@ -127,24 +127,24 @@ class IngestRepository implements IngestStore {
 
   async loadState(keys: Parameters<IngestStore["loadState"]>[0]): Promise<StateRow[]> {
     if (keys.length === 0) return [];
-    const rows = await this.#db.query<StateEventRow>(withChunks(SELECT_STATE), [
+    const rows = await this.#db.query<StateChunkRow>(withChunks(SELECT_STATE), [
       intArray(keys.map(({ nid }) => nid)),
       keyArray(keys.map(({ type }) => type)),
       keyArray(keys.map(({ stateKey }) => stateKey)),
     ]);
-    return stateEventsOf(rows).map(({ row, event }) => ({
-      nid: row.nid as RoomNid,
+    return stateEventsOf(rows).map(({ pos, membership, event }) => ({
+      nid: event.nid,
       type: event.type,
       stateKey: event.stateKey ?? "",
-      pos: row.pos,
-      membership: membershipOf(row.membership),
+      pos,
+      membership,
       eventId: event.id,
     }));
   }
 
   async loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]> {
     if (nids.length === 0) return [];
-    const rows = await this.#db.query<StateEventRow>(withChunks(SELECT_HEROES), [intArray([...new Set(nids)]), limit]);
+    const rows = await this.#db.query<StateChunkRow>(withChunks(SELECT_HEROES), [intArray([...new Set(nids)]), limit]);
     return stateEventsOf(rows).map(({ event }) => event);
   }
 

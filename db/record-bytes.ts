@@ -148,4 +148,15 @@ export class RecordReader {
     const from = this.#sourceFrom + this.varint();
     return originalText(this.#buffer.toString("utf8", from, from + length));
   }
+
+  skipSource(): void {
+    const length = this.varint();
+    this.#at += length;
+  }
+
+  skipText(): void {
+    const header = this.varint();
+    if ((header & 1) === 0) this.#at += header >> 1;
+    else this.varint();
+  }
 }

@@ -9,7 +9,8 @@ import type { Database } from "./connection.ts";
 import {
   type ChunkRow,
   STATE_COLUMNS,
-  type StateEventRow,
+  type StateChunkRow,
+  type StateEvent,
   USER_ROOM_COLUMNS,
   type UserRoomRow,
   eventsOf,
@@ -47,20 +48,20 @@ const SELECT_TIMELINES = `
   ) c
   order by q.place, c.first_pos`;
 
-// Entries may repeat one another: hence distinct. A limit or offset inside keeps the look-ups one by one.
+// A limit or offset inside keeps the look-ups one by one, whatever the planner knows of the table.
 const SELECT_STATE_EXACT = `
-  select distinct ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
+  select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   cross join lateral (
     select * from glissade.room_state s
     where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
   ) s`;
 const SELECT_STATE_OF_TYPE = `
-  select distinct ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, type)
+  select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, type)
   cross join lateral (
     select * from glissade.room_state s where s.nid = q.nid and s.type = q.type offset 0
   ) s`;
 const SELECT_STATE_OF_KEY = `
-  select distinct ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, state_key)
+  select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, state_key)
   cross join lateral (
     select * from glissade.room_state s where s.nid = q.nid and s.state_key = q.state_key offset 0
   ) s`;
@@ -197,10 +198,11 @@ class RoomRepository implements RoomReader {
       this.#state(all.length, SELECT_STATE_ALL, () => [intArray([...new Set(all)])]),
     ]);
     // What several entries match comes once; two reads may have seen one row before and after a change.
-    const events = new Map<string, { pos: StreamPos; event: StoredEvent }>();
-    for (const { row, event } of found.flat()) {
-      const key = JSON.stringify([event.nid, event.type, event.stateKey]);
-      if ((events.get(key)?.pos ?? -1) < row.pos) events.set(key, { pos: row.pos, event });
+    const events = new Map<string, StateEvent>();
+    for (const row of found.flat()) {
+      const { nid, type, stateKey } = row.event;
+      const key = `${nid}\0${type}\0${stateKey}`;
+      if ((events.get(key)?.pos ?? -1) < row.pos) events.set(key, row);
     }
     return [...events.values()].sort((a, b) => a.pos - b.pos).map(({ event }) => event);
   }
@@ -301,13 +303,9 @@ class RoomRepository implements RoomReader {
     );
   }
 
-  async #state(
-    count: number,
-    selection: string,
-    params: () => readonly string[],
-  ): Promise<{ row: StateEventRow; event: StoredEvent }[]> {
+  async #state(count: number, selection: string, params: () => readonly string[]): Promise<StateEvent[]> {
     if (count === 0) return [];
-    return stateEventsOf(await this.#db.query<StateEventRow>(withChunks(selection), params()));
+    return stateEventsOf(await this.#db.query<StateChunkRow>(withChunks(selection), params()));
   }
 }
 

@@ -1,6 +1,6 @@
 import { invariant } from "#src/errors.ts";
-import type { StoredEvent } from "#src/protocol/events.ts";
-import type { RoomNid, UserId } from "#src/protocol/ids.ts";
+import type { Membership, StoredEvent } from "#src/protocol/events.ts";
+import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import { decodeChunk, membershipOf } from "./event-chunk.ts";
 import { originalText } from "./text.ts";
@@ -57,61 +57,53 @@ export interface ChunkRow {
   records: Uint8Array;
 }
 
-export function eventsOf(row: ChunkRow): StoredEvent[] {
-  return decodeChunk({
-    nid: row.nid as RoomNid,
-    inTimeline: row.in_timeline,
-    firstPos: row.first_pos,
-    records: row.records,
-  });
+/** The events of a row; only those at `wanted` positions when these are given. */
+export function eventsOf(row: ChunkRow, wanted?: ReadonlySet<StreamPos>): StoredEvent[] {
+  const { nid, in_timeline: inTimeline, first_pos: firstPos, records } = row;
+  return decodeChunk({ nid: nid as RoomNid, inTimeline, firstPos, records }, wanted);
 }
 
-/** A row of current state (`records` null), or a chunk that holds the events of some of them. */
-export interface StateEventRow {
-  nid: number;
-  in_timeline: boolean;
-  chunk_pos: number;
-  pos: number;
-  event_pos: number;
-  membership: number;
-  records: Uint8Array | null;
+/** A chunk with events of the current state, and which: `pos:event_pos:membership`, separated by commas. */
+export interface StateChunkRow extends ChunkRow {
+  places: string;
+}
+
+/** One row of current state with its event. */
+export interface StateEvent {
+  /** Position of the change. */
+  pos: StreamPos;
+  membership: Membership | null;
+  event: StoredEvent;
 }
 
 /** Columns of `room_state s` that `withChunks` takes. */
-export const STATE_COLUMNS =
-  "s.nid, s.in_timeline, s.chunk_pos, s.pos, coalesce(s.event_pos, s.pos) as event_pos, s.membership";
+export const STATE_COLUMNS = "s.nid, s.in_timeline, s.chunk_pos, s.pos, s.event_pos, s.membership";
 
-/** Adds to a selection of `STATE_COLUMNS` the chunks of their events, each once. */
+/** The chunks of a selection of `STATE_COLUMNS`: few rows of a few columns, however many the selection has. */
 export const withChunks = (selection: string): string => `
-  with m as materialized (${selection})
-  select m.*, null::bytea as records from m
-  union all
-  select c.nid, c.in_timeline, c.chunk_pos, 0, 0, 0::int2, e.records
-  from (select distinct nid, in_timeline, chunk_pos from m) c
+  with c as materialized (
+    select s.nid, s.in_timeline, s.chunk_pos as first_pos,
+      string_agg(s.pos || ':' || coalesce(s.event_pos, s.pos) || ':' || s.membership, ',') as places
+    from (${selection}) s group by s.nid, s.in_timeline, s.chunk_pos
+  )
+  select c.*, e.records from c
   cross join lateral (
     select e.records from glissade.events e
-    where e.nid = c.nid and e.in_timeline = c.in_timeline and e.first_pos = c.chunk_pos limit 1
+    where e.nid = c.nid and e.in_timeline = c.in_timeline and e.first_pos = c.first_pos limit 1
   ) e`;
 
-/** The events of state rows, in the order of the rows' positions. */
-export function stateEventsOf(rows: readonly StateEventRow[]): { row: StateEventRow; event: StoredEvent }[] {
-  const events = new Map<string, StoredEvent>();
-  const state: StateEventRow[] = [];
+/** The state in these chunks, in order of positions. What the selection had twice comes twice. */
+export function stateEventsOf(rows: readonly StateChunkRow[]): StateEvent[] {
+  const found: StateEvent[] = [];
   for (const row of rows) {
-    const { records } = row;
-    if (records === null) {
-      state.push(row);
-      continue;
-    }
-    for (const event of eventsOf({ ...row, first_pos: row.chunk_pos, records })) {
-      events.set(`${event.nid} ${event.pos}`, event);
+    const places = row.places.split(",").map((place) => place.split(":").map(Number) as [number, number, number]);
+    const events = new Map<StreamPos, StoredEvent>();
+    for (const event of eventsOf(row, new Set(places.map(([, eventPos]) => eventPos)))) events.set(event.pos, event);
+    for (const [pos, eventPos, membership] of places) {
+      const event = events.get(eventPos);
+      invariant(event !== undefined, "the event of a state row is stored");
+      found.push({ pos, membership: membershipOf(membership), event });
     }
   }
-  return state
-    .sort((a, b) => a.pos - b.pos)
-    .map((row) => {
-      const event = events.get(`${row.nid} ${row.event_pos}`);
-      invariant(event !== undefined, "the event of a state row is stored");
-      return { row, event };
-    });
+  return found.sort((a, b) => a.pos - b.pos);
 }
