@@ -3,6 +3,7 @@ import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Database } from "./database.ts";
 import { freePort } from "./database.ts";
+import type { Answer } from "./http-socket.ts";
 import { HttpSocket, requestText } from "./http-socket.ts";
 import { cpuMsOf, residentBytesOf } from "./process-tree.ts";
 import type { Topology } from "./topology.ts";
@@ -23,7 +24,7 @@ export type ServerSpec = {
 export class Upstream {
   readonly port: number;
   readonly #process: Subprocess;
-  readonly #control: HttpSocket;
+  #control: HttpSocket;
   /** The control connection carries one command at a time. */
   #lastCommand: Promise<unknown> = Promise.resolve();
 
@@ -61,10 +62,16 @@ export class Upstream {
 
   async #command(name: string, parameters: object): Promise<void> {
     const request = requestText("POST", `/_bench/${name}`, null, JSON.stringify(parameters));
-    const done = this.#lastCommand.then(() => this.#control.exchange(request));
+    const done = this.#lastCommand.then(() => this.#send(request));
     this.#lastCommand = done;
     const { status } = await done;
     if (status !== 200) throw new Error(`the made-up homeserver answered ${status}`);
+  }
+
+  /** A control connection that was idle for long may have been closed at the other end. */
+  async #send(request: string): Promise<Answer> {
+    if (this.#control.isClosed) this.#control = await HttpSocket.open(this.port);
+    return this.#control.exchange(request);
   }
 
   stop(): void {

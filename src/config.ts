@@ -75,7 +75,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),
     telemetry: readTelemetry(environment),
     pollerIdleMs: environment.parsed<number | null>("SYNCV3_POLLER_IDLE", DEFAULT_POLLER_IDLE_MS, parseIdleTime),
-    firstSyncs: readCount(environment, "SYNCV3_FIRST_SYNCS", 4, 1, 1000),
+    firstSyncs: readCount(environment, "SYNCV3_FIRST_SYNCS", 8, 1, 1000),
     syncHosts: readCount(environment, "SYNCV3_SYNC_HOSTS", share(cores, 2, 8), 1, 64),
     pollerHosts: readCount(environment, "SYNCV3_POLLER_HOSTS", share(cores, 4, 4), 1, 64),
     cacheBytes: 1024 * 1024 * readCount(environment, "SYNCV3_CACHE_MB", 128, 1, 1024 * 1024),

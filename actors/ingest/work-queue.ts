@@ -3,9 +3,9 @@ import { isBulk, type Work } from "./work.ts";
 /** A group's bounds: what one transaction, its memory and the hosts it is sent to can take without stalling others. */
 const GROUP_BYTES = 4 * 1024 * 1024;
 const GROUP_EVENTS = 20_000;
-/** Pieces of first syncs in a group beside live batches, and without any. */
-const BULK_BESIDE_LIVE = 1;
-const BULK_ALONE = 2;
+/** What of first syncs goes into a group beside live batches, and without any; one piece goes in any case. */
+const BULK_BESIDE_LIVE_BYTES = 512 * 1024;
+const BULK_ALONE_BYTES = 2 * 1024 * 1024;
 
 /** Batches that wait to be stored. Live ones go before pieces of first syncs; parts of a failed batch before both, alone. */
 export class WorkQueue {
@@ -51,20 +51,21 @@ export class WorkQueue {
     if (alone !== undefined) return [alone];
     const group: Work[] = [];
     const room = { bytes: GROUP_BYTES, events: GROUP_EVENTS };
-    this.#live = takeInto(group, this.#live, this.#live.length, room);
-    this.#bulk = takeInto(group, this.#bulk, group.length > 0 ? BULK_BESIDE_LIVE : BULK_ALONE, room);
+    this.#live = takeInto(group, this.#live, room);
+    room.bytes = Math.min(room.bytes, group.length > 0 ? BULK_BESIDE_LIVE_BYTES : BULK_ALONE_BYTES);
+    this.#bulk = takeInto(group, this.#bulk, room);
     return group;
   }
 }
 
 const isFinalOf = (work: Work, poller: string): boolean => work.poller === poller && work.batch.since !== null;
 
-/** Moves at most `count` works that fit into `group`, the first one in any case; returns what stays. */
-function takeInto(group: Work[], queue: Work[], count: number, room: { bytes: number; events: number }): Work[] {
+/** Moves the works that fit into `group`, the first one in any case; returns what stays. */
+function takeInto(group: Work[], queue: Work[], room: { bytes: number; events: number }): Work[] {
   let taken = 0;
   for (const work of queue) {
     const fits = work.bytes <= room.bytes && work.events <= room.events;
-    if (taken === count || (!fits && group.length > 0)) break;
+    if (!fits && taken > 0) break;
     group.push(work);
     room.bytes -= work.bytes;
     room.events -= work.events;

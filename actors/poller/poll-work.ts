@@ -1,5 +1,6 @@
 import type { Packed } from "#src/protocol/packed.ts";
 import { packPollBatch } from "#src/protocol/packed.ts";
+import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { PollOrigin, SyncOutline } from "#src/homeserver/sync-v2.ts";
 import { PIECE_BYTES, readPiece } from "#src/homeserver/sync-v2.ts";
 import type { PollerStats } from "./poller-stats.ts";
@@ -15,6 +16,8 @@ interface PackedPiece {
   nextRoom: number | null;
 }
 
+const keysOf = (batch: PollBatch): string => `${batch.otkCounts}\n${batch.fallbackKeyTypes}`;
+
 /** One body on its way to ingest, batch by batch. */
 export class PollWork {
   readonly #outline: SyncOutline;
@@ -28,12 +31,22 @@ export class PollWork {
   /** Rooms before this one are counted: a batch that is sent again must not count twice. */
   #countedUntil = -1;
   batchCount = 0;
+  /** Key counts and unused fallback keys as this poll tells them; null until its last batch was read. */
+  keys: string | null = null;
 
   constructor(outline: SyncOutline, origin: PollOrigin, stats: PollerStats, receivedAtMs: number) {
     this.#outline = outline;
     this.#origin = origin;
     this.#stats = stats;
     this.receivedAtMs = receivedAtMs;
+  }
+
+  /** True when nothing came but `since` and the keys as they were known before. */
+  isQuiet(knownKeys: string | null): boolean {
+    if (this.#outline.rooms.length > 0 || this.#origin.isFirstSync || this.#outline.nextBatch === "") return false;
+    const { batch, rejectedCount } = readPiece(this.#outline, this.#origin, 0);
+    const items = [batch.toDevice, batch.deviceListsChanged, batch.deviceListsLeft, batch.accountData];
+    return rejectedCount === 0 && items.every(({ length }) => length === 0) && keysOf(batch) === knownKeys;
   }
 
   get nextBatch(): string {
@@ -81,6 +94,7 @@ export class PollWork {
       this.#countedUntil = fromRoom;
       this.#stats.batchRead(batch, rejectedCount);
     }
+    if (nextRoom === null) this.keys = keysOf(batch);
     return { packed: packPollBatch(batch), nextRoom };
   }
 }

@@ -35,6 +35,9 @@ import { Waiters } from "./waiters.ts";
 /** Ingest answers when a batch is committed and applied; what takes longer is sent again, which is harmless. */
 const STORE_DEADLINE_MS = 60_000;
 
+/** A `since` that came with nothing else is stored this often, so that the stored one does not grow too old to be served. */
+const QUIET_SINCE_MS = 5 * 60_000;
+
 type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
 
 /**
@@ -71,6 +74,9 @@ export class PollerActor implements Actor<PollerMessage> {
   #work: PollWork | null = null;
   #failures = 0;
   #spins = 0;
+  /** When a `since` was last stored, and the keys that came with it. */
+  #storedAtMs = Number.NEGATIVE_INFINITY;
+  #storedKeys: string | null = null;
   #lastUsedMs: number;
   #drained: PromiseWithResolvers<void> | null = null;
 
@@ -296,8 +302,23 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     this.#failures = 0;
     const origin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
-    this.#work = new PollWork(outline, origin, this.#deps.stats, this.#context.clock.mono());
-    this.#store();
+    const nowMs = this.#context.clock.mono();
+    const work = new PollWork(outline, origin, this.#deps.stats, nowMs);
+    this.#work = work;
+    if (nowMs - this.#storedAtMs < QUIET_SINCE_MS && work.isQuiet(this.#storedKeys)) this.#nothingNew();
+    else this.#store();
+  }
+
+  /** Only `since` has moved: it is kept in memory. Asked again from an older one, the homeserver has as little to say. */
+  #nothingNew(): void {
+    this.#pollStored();
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (this.#drained !== null) this.#halt();
+    else if (this.#spins === 0) this.#next();
+    else this.#wait(spinDelayMs(this.#spins), "poll");
   }
 
   #store(): void {
@@ -320,11 +341,16 @@ export class PollerActor implements Actor<PollerMessage> {
   #batchStored(): void {
     this.#failures = 0;
     const isDone = this.#work?.advance() ?? true;
-    if (isDone) this.#pollStored();
-    if (this.#drained !== null) this.#halt();
-    else if (!isDone) this.#store();
-    else if (this.#spins === 0) this.#next();
-    else this.#wait(spinDelayMs(this.#spins), "poll");
+    if (!isDone && this.#drained === null) {
+      this.#store();
+      return;
+    }
+    if (isDone) {
+      this.#storedAtMs = this.#context.clock.mono();
+      this.#storedKeys = this.#work?.keys ?? null;
+      this.#pollStored();
+    }
+    this.#goOn();
   }
 
   #pollStored(): void {

@@ -129,7 +129,7 @@ const VARIABLES = [
   {
     name: "SYNCV3_FIRST_SYNCS",
     group: "Tuning",
-    fallback: "4",
+    fallback: "8",
     meaning: "First syncs running at once on each poller host. They are the heaviest thing a homeserver is asked for.",
   },
   {

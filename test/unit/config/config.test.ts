@@ -35,7 +35,7 @@ describe("readConfig", () => {
       metricsBind: null,
       telemetry: { logLevel: "info", tracing: null, hasMetrics: false },
       pollerIdleMs: 259_200_000,
-      firstSyncs: 4,
+      firstSyncs: 8,
       syncHosts: 1,
       pollerHosts: 1,
       cacheBytes: 134_217_728,

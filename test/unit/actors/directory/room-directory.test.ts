@@ -37,11 +37,12 @@ describe("RoomDirectory", () => {
     expect(() => primedAt(10).apply(commit(11, 11), 0)).toThrow("every commit reaches the directory");
   });
 
-  test("[DIR-3] takes any commit before it knows where the stream stands: nobody is read yet", () => {
+  test("[DIR-3] takes any commit before it knows where the stream stands, and none with a gap after it", () => {
     const directory = new RoomDirectory(makeFakeStores().rooms, CACHE_BYTES);
     directory.apply(commit(11, 12), 0);
     directory.prime(11);
     directory.apply(commit(12, 13), 0);
     expect(directory.head).toBe(13);
+    expect(() => directory.apply(commit(14, 15), 0)).toThrow("every commit reaches the directory");
   });
 });

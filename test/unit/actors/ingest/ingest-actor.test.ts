@@ -63,19 +63,27 @@ describe("groups", () => {
     expect(rig.queries).toEqual(["knownEvents"]);
   });
 
-  test("[ING-4] pieces of first syncs wait for live batches, and come one or two at a time", async () => {
-    rig.hold();
-    rig.send(chunk(ALICE, "s1", "$1"));
-    await rig.settle();
-    for (let n = 0; n < 3; n++) {
-      const section = joinSection(`!new${n}`, { timeline: [polledEvent(`$p${n}`)] });
-      rig.send(pollBatch("@new:hs", { isFirstSync: true, since: null, rooms: [section] }));
-    }
-    rig.send(chunk(BOB, "s1", "$2"));
-    await rig.release();
-    const ids = rig.commits.map(({ events }) => events.map(({ id }) => id as string));
-    expect(ids).toEqual([["$1"], ["$2", "$p0"], ["$p1", "$p2"]]);
-  });
+  test.each([
+    { bytes: 100, groups: [["$1"], ["$2", "$p0", "$p1", "$p2"]] },
+    { bytes: 700 * 1024, groups: [["$1"], ["$2", "$p0"], ["$p1", "$p2"]] },
+    { bytes: 1500 * 1024, groups: [["$1"], ["$2", "$p0"], ["$p1"], ["$p2"]] },
+  ])(
+    "[ING-4] pieces of first syncs wait for live batches, and come as many as are small: %o",
+    async ({ bytes, groups }) => {
+      rig.hold();
+      rig.send(chunk(ALICE, "s1", "$1"));
+      await rig.settle();
+      for (let n = 0; n < 3; n++) {
+        const event = { ...polledEvent(`$p${n}`), json: new Uint8Array(bytes) };
+        const section = joinSection(`!new${n}`, { timeline: [event] });
+        rig.send(pollBatch("@new:hs", { isFirstSync: true, since: null, rooms: [section] }));
+      }
+      rig.send(chunk(BOB, "s1", "$2"));
+      await rig.release();
+      const ids = rig.commits.map(({ events }) => events.map(({ id }) => id as string));
+      expect(ids).toEqual(groups);
+    },
+  );
 
   test("[ING-5] a newer poll of a device takes the place of one that still waits", async () => {
     rig.hold();

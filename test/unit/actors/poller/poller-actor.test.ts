@@ -370,7 +370,28 @@ describe("PollerActor: idle and hurried", () => {
     expect(harness.stats.requests).toBe(0);
     expect(harness.time.pendingCount).toBe(0);
     await harness.tell({ type: "touch" });
-    expect(harness.homeserver.nextSync().params).toMatchObject({ since: "s3", timeoutMs: 0 });
+    // Nothing came with s3, so it was not stored: the homeserver is asked again from s2.
+    expect(harness.homeserver.nextSync().params).toMatchObject({ since: "s2", timeoutMs: 0 });
+  });
+
+  test("[POL-54] polls that bring nothing are not stored, but for their since every few minutes and new key counts", async () => {
+    const harness = await running("s0");
+    const answer = async (since: string, keys: object): Promise<void> => {
+      await harness.time.advance(30_000);
+      harness.homeserver.nextSync().answer({ next_batch: since, device_one_time_keys_count: keys });
+      await settlePromises();
+    };
+    const stored = (): (string | null)[] => harness.stored.map((batch) => batch.since);
+    await answer("s1", { a: 1 });
+    await answer("s2", { a: 1 });
+    await answer("s3", { a: 1 });
+    expect(stored()).toEqual(["s1"]);
+    await answer("s4", { a: 2 });
+    expect(stored()).toEqual(["s1", "s4"]);
+    await harness.time.advance(5 * 60_000 - 30_000);
+    await answer("s5", { a: 2 });
+    expect(stored()).toEqual(["s1", "s4", "s5"]);
+    expect(harness.homeserver.nextSync().params.since).toBe("s5");
   });
 
   test("[POL-51] a touched poller stays awake", async () => {
