@@ -172,7 +172,7 @@ export function parseConnectionString(text: string): ConnectionSettings {
   };
   const host = take("host");
   const hosts = parseHosts(take("hostaddr") ?? host ?? "", take("port") ?? "");
-  const isLocal = hosts.every((entry) => entry.host.startsWith("/"));
+  const isLocal = hosts.length > 0 && hosts.every((entry) => entry.host.startsWith("/"));
   const sslMode = take("sslmode") ?? (take("ssl") === "true" ? "require" : isLocal ? "disable" : "prefer");
   const known = SSL_MODES.find((mode) => mode === sslMode);
   if (known === undefined) return refuse(`sslmode must be one of ${SSL_MODES.join(", ")}`);
@@ -187,7 +187,7 @@ export function parseConnectionString(text: string): ConnectionSettings {
     password: take("password"),
     database: take("dbname") ?? take("database"),
     // A unix socket carries no TLS.
-    sslMode: isLocal && hosts.length > 0 ? "disable" : known,
+    sslMode: isLocal ? "disable" : known,
     sslRootCert: take("sslrootcert"),
     sslCert: take("sslcert"),
     sslKey: take("sslkey"),
