@@ -12,6 +12,7 @@ import { userAddress } from "#actors/addresses.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import type { ConnectionCommand, ConnectionMessage, SyncAnswer } from "./messages.ts";
+import { inTraceOf, RequestTrace } from "./request-trace.ts";
 import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 import { ParamsHistory } from "./stored-params.ts";
 
@@ -32,10 +33,18 @@ export interface ConnectionDeps extends ResponseWorkDeps {
 
 type SyncCommand = Extract<ConnectionCommand, { type: "sync-request" }>;
 
-/** The one request being served. */
-interface Current {
+/** A request as it came in. */
+interface Arrival {
   command: SyncCommand;
+  trace: RequestTrace | null;
+}
+
+/** The one request being served. */
+interface Current extends Arrival {
   startedMs: number;
+  /** Since when it is parked, and how long it was before that. */
+  parkedAtMs: number;
+  waitedMs: number;
   /** `loading`: before it was processed; `working`: a response is being read together; `parked`: waiting for news. */
   phase: "loading" | "working" | "parked";
   /** Must be answered with what there is, without waiting. */
@@ -65,7 +74,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #awake: Awake | null = null;
   #current: Current | null = null;
   /** Arrived while a response was being read together; served after it. */
-  #next: SyncCommand | null = null;
+  #next: Arrival | null = null;
   #work: { id: number; work: ResponseWork; release: () => void } | null = null;
   #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
   #workIds = 0;
@@ -87,7 +96,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   receive(message: ConnectionMessage): void {
     switch (message.type) {
       case "sync-request":
-        this.#arrive(message);
+        this.#arrive({ command: message, trace: RequestTrace.ofTurn() });
         return;
       case "cancel-request":
         this.#cancel(message.requestId);
@@ -98,7 +107,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       case "user-ready":
         this.#isAttaching = false;
         this.#link = message.link;
-        this.#begin();
+        inTraceOf(this.#current?.trace ?? null, () => this.#begin());
         return;
       case "user-failed":
         this.#userFailed(message.error);
@@ -107,7 +116,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#link?.consumed(message.pos);
         for (const [nid, bits] of message.rooms) this.#awake?.engine.markDirty(nid, bits);
         if (message.bits !== 0) this.#awake?.engine.markUserDirty(message.bits);
-        if (this.#current?.phase === "parked") this.#startWork();
+        if (this.#current?.phase === "parked") this.#wake(this.#current);
         return;
       case "stored-loaded":
         this.#restore(message.stored);
@@ -141,24 +150,27 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   stop(reason: StopReason): void {
     this.#work?.release();
     const error = new SyncError("actor_stopped", `connection stopped: ${reason}`);
+    this.#current?.trace?.ended();
     this.#current?.command.reply.reject(error);
-    this.#next?.reply.reject(error);
+    this.#next?.command.reply.reject(error);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
   }
 
   // ------------------------------------------------------------------ requests
 
-  #arrive(command: SyncCommand): void {
+  #arrive(arrival: Arrival): void {
     this.#lastRequestMs = this.#context.clock.mono();
     if (this.#current?.phase === "working") {
-      if (this.#next !== null) this.#supersede(this.#next);
-      this.#next = command;
+      if (this.#next !== null) this.#supersede(this.#next.command, 0);
+      this.#next = arrival;
       return;
     }
-    if (this.#current !== null) this.#supersede(this.#dropCurrent().command);
+    if (this.#current !== null) this.#supersedeCurrent();
     this.#current = {
-      command,
+      ...arrival,
       startedMs: this.#lastRequestMs,
+      parkedAtMs: 0,
+      waitedMs: 0,
       phase: "loading",
       isUrgent: false,
       replay: null,
@@ -258,6 +270,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#awake = null;
     this.#dropWork();
     if (error.code === "actor_stopped" && this.#current !== null) {
+      this.#countWait(this.#current);
+      this.#current.trace?.ended();
       this.#current.phase = "loading";
       this.#begin();
       return;
@@ -353,19 +367,38 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   #park(current: Current, leftMs: number): void {
-    current.phase = "parked";
     current.cancelTimeout ??= this.#context.after(leftMs, {
       type: "poll-timeout",
       requestId: current.command.requestId,
     });
-    if (this.#awake?.engine.isDirty === true) this.#startWork();
+    if (this.#awake?.engine.isDirty === true) {
+      this.#startWork();
+      return;
+    }
+    current.phase = "parked";
+    current.parkedAtMs = this.#context.clock.mono();
+    current.trace?.parked();
+  }
+
+  /** Goes on with a parked request: in the trace of what woke it, or else in its own. */
+  #wake(current: Current): void {
+    this.#countWait(current);
+    if (current.trace === null || current.trace.wokenByTurn()) this.#startWork();
+    else inTraceOf(current.trace, () => this.#startWork());
+  }
+
+  #countWait(current: Current): void {
+    if (current.phase !== "parked") return;
+    const nowMs = this.#context.clock.mono();
+    current.waitedMs += nowMs - current.parkedAtMs;
+    current.parkedAtMs = nowMs;
   }
 
   /** The time is up, or waiting has become pointless. */
   #answerNow(): void {
     if (this.#current === null) return;
     this.#current.isUrgent = true;
-    this.#startWork();
+    this.#wake(this.#current);
   }
 
   /** Writes the response out; everything it rests on is stored. */
@@ -409,7 +442,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const current = this.#current;
     if (current !== null) {
       this.#dropCurrent();
-      this.#send(current.command.reply, response, this.#context.clock.mono() - current.startedMs);
+      this.#send(current.command.reply, response, current.waitedMs);
     }
     this.#serveNext();
   }
@@ -424,24 +457,29 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const next = this.#next;
     if (next === null || this.#current !== null) return;
     this.#next = null;
-    this.#arrive(next);
+    inTraceOf(next.trace, () => this.#arrive(next));
   }
 
   /** A newer request has taken this one's place; its client, if it still listens, may go on from where it was. */
-  #supersede(command: SyncCommand): void {
+  #supersede(command: SyncCommand, waitedMs: number): void {
     const pos = command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0 }, this.#deps.mac);
     const body = encodeMsc3575({ pos, txnId: undefined, lists: [], rooms: [], extensions: {} }, () => "");
-    command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs: 0 });
+    command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs });
+  }
+
+  #supersedeCurrent(): void {
+    const { command, waitedMs } = this.#dropCurrent();
+    this.#supersede(command, waitedMs);
   }
 
   #cancel(requestId: number): void {
-    if (this.#next?.requestId === requestId) {
-      this.#supersede(this.#next);
+    if (this.#next?.command.requestId === requestId) {
+      this.#supersede(this.#next.command, 0);
       this.#next = null;
     }
     const current = this.#current;
     if (current?.command.requestId !== requestId || current.phase === "working") return;
-    this.#supersede(this.#dropCurrent().command);
+    this.#supersedeCurrent();
   }
 
   #reject(error: SyncError): void {
@@ -469,6 +507,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const current = this.#current;
     if (current === null) throw new SyncError("internal", "no current request");
     current.cancelTimeout?.();
+    this.#countWait(current);
+    current.trace?.ended();
     this.#current = null;
     return current;
   }

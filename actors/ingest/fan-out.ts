@@ -4,7 +4,6 @@ import type { StreamPos } from "#src/protocol/ids.ts";
 import type { UpdateBatch } from "#src/protocol/update.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import { directoryAddress } from "#actors/addresses.ts";
-import { inStep, type TracedStep } from "./ingest-tracing.ts";
 import type { IngestMessage } from "./messages.ts";
 
 /** A host that has not applied an update by then is as good as gone: its heartbeat will tell. */
@@ -18,7 +17,6 @@ export async function fanOut(
   context: ActorContext<IngestMessage>,
   hostCount: number,
   updates: UpdateBatch,
-  step: TracedStep | null,
 ): Promise<void> {
   if (hostCount === 0) return;
   const packed = packUpdates(updates);
@@ -27,7 +25,7 @@ export async function fanOut(
     const bytes = index === hostCount - 1 ? packed.bytes : packed.bytes.slice();
     const message = { type: "apply-updates", packed: { head: packed.head, bytes } };
     const options = { deadlineMs: APPLY_DEADLINE_MS, transfer: [bytes.buffer] };
-    return inStep(step, () => context.ask(directoryAddress(index), message, options));
+    return context.ask(directoryAddress(index), message, options);
   });
   for (const [index, result] of (await Promise.allSettled(asks)).entries()) {
     if (result.status === "fulfilled") continue;
@@ -44,5 +42,5 @@ export async function fanOut(
 export function announceHead(context: ActorContext<IngestMessage>, hostCount: number, head: StreamPos): void {
   const nothing: UpdateBatch = { fromPos: head, toPos: head, rooms: [], users: [], traceparent: null };
   // Failures are logged there; a host that is down reads where the stream stands by itself.
-  void fanOut(context, hostCount, nothing, null);
+  void fanOut(context, hostCount, nothing);
 }

@@ -33,6 +33,9 @@ export const newGroup = (id: number, works: readonly Work[], isFlush: boolean, s
   step: null,
 });
 
+/** `traceparent` of each poll in the group; null for those that nobody records. */
+export const traceparentsOf = (group: Group): (string | null)[] => group.works.map(({ batch }) => batch.traceparent);
+
 /** What to do with a group that failed. */
 export type Recovery =
   /** It went through after all, only the answer was lost. */

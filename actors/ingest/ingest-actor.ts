@@ -11,8 +11,8 @@ import { loadContext } from "./context-loader.ts";
 import { DeferredSinces } from "./deferred-sinces.ts";
 import { announceHead, fanOut } from "./fan-out.ts";
 import { IngestMemory } from "./ingest-memory.ts";
-import { type Group, narrow, newGroup, recover } from "./group.ts";
-import { inStep, startStep } from "./ingest-tracing.ts";
+import { type Group, narrow, newGroup, recover, traceparentsOf } from "./group.ts";
+import { inStep, inTraceOfPolls, startStep } from "./ingest-tracing.ts";
 import type { BatchApplied, IngestMessage } from "./messages.ts";
 import { noteStored, PollerBook, withoutRepeated } from "./poller-book.ts";
 import { countEvents, type Work } from "./work.ts";
@@ -158,10 +158,12 @@ class IngestActor implements Actor<IngestMessage> {
       return toDevice === work.batch.toDevice ? work.batch : Object.assign({}, work.batch, { toDevice });
     });
     group.isCommitting = false;
-    this.#context.pipe(
-      loadContext(this.#deps.store, memory, loadable, base).then((context) => reduceGroup(batches, context)),
-      (reduction) => ({ type: "group-reduced", groupId: id, reduction }),
-      (error) => ({ type: "group-failed", groupId: id, error }),
+    inTraceOfPolls(traceparentsOf(group), () =>
+      this.#context.pipe(
+        loadContext(this.#deps.store, memory, loadable, base).then((context) => reduceGroup(batches, context)),
+        (reduction) => ({ type: "group-reduced", groupId: id, reduction }),
+        (error) => ({ type: "group-failed", groupId: id, error }),
+      ),
     );
   }
 
@@ -184,15 +186,16 @@ class IngestActor implements Actor<IngestMessage> {
     // While poison is looked for, nothing else may be in the way.
     if (group.isFlush || (group.faults === 0 && !isAlone)) this.#deferred.addTo(transaction);
     group.isCommitting = true;
-    group.step ??= startStep(
-      "ingest.commit",
-      group.works.map((work) => work.batch.traceparent),
-      { "ingest.batches": group.works.length, "ingest.events": transaction.events.length },
-    );
-    this.#context.pipe(
-      inStep(group.step, () => this.#deps.store.commit(transaction)),
-      () => ({ type: "group-stored", groupId }),
-      (error) => ({ type: "group-failed", groupId, error }),
+    group.step ??= startStep("ingest.commit", traceparentsOf(group), {
+      "ingest.batches": group.works.length,
+      "ingest.events": transaction.events.length,
+    });
+    inStep(group.step, () =>
+      this.#context.pipe(
+        this.#deps.store.commit(transaction),
+        () => ({ type: "group-stored", groupId }),
+        (error) => ({ type: "group-failed", groupId, error }),
+      ),
     );
   }
 
@@ -229,19 +232,21 @@ class IngestActor implements Actor<IngestMessage> {
       this.#answer();
       return;
     }
-    const step = startStep(
-      "ingest.fan-out",
-      group.works.map((work) => work.batch.traceparent),
-      { "ingest.rooms": updates.rooms.length, "ingest.users": updates.users.length, "sync.pos": transaction.head },
-    );
+    const step = startStep("ingest.fan-out", traceparentsOf(group), {
+      "ingest.rooms": updates.rooms.length,
+      "ingest.users": updates.users.length,
+      "sync.pos": transaction.head,
+    });
     const sentMs = this.#context.clock.mono();
-    this.#context.pipe(
-      fanOut(this.#context, this.#deps.syncHostCount, updates, step).finally(() => {
-        step?.span.end();
-        metrics.observe("ingest_fan_out_duration_secs", (this.#context.clock.mono() - sentMs) / 1000);
-      }),
-      () => ({ type: "group-applied", groupId: group.id }),
-      () => ({ type: "group-applied", groupId: group.id }),
+    inStep(step, () =>
+      this.#context.pipe(
+        fanOut(this.#context, this.#deps.syncHostCount, updates).finally(() => {
+          step?.span.end();
+          metrics.observe("ingest_fan_out_duration_secs", (this.#context.clock.mono() - sentMs) / 1000);
+        }),
+        () => ({ type: "group-applied", groupId: group.id }),
+        () => ({ type: "group-applied", groupId: group.id }),
+      ),
     );
     this.#pump();
   }

@@ -41,7 +41,21 @@ export function startStep(
   return { span, context: trace.setSpan(parentContext, span) };
 }
 
-/** Runs `work` inside the step, if there is one. */
+/**
+ * Runs `work` inside the step, or outside of every trace: the turn that begins a group is often the one that ended the
+ * group before, and under load each trace would go on for ever.
+ */
 export function inStep<T>(step: TracedStep | null, work: () => T): T {
-  return step === null ? work() : context.with(step.context, work);
+  return inContext(step?.context ?? ROOT_CONTEXT, work);
+}
+
+/** Runs `work` in the trace of the first poll that is recorded, or outside of every trace. */
+export function inTraceOfPolls<T>(traceparents: readonly (string | null)[], work: () => T): T {
+  const first = traceparents.find((traceparent) => linkOf(traceparent) !== null) ?? null;
+  const link = linkOf(first);
+  return inContext(link === null ? ROOT_CONTEXT : trace.setSpanContext(ROOT_CONTEXT, link.context), work);
+}
+
+function inContext<T>(wanted: Context, work: () => T): T {
+  return context.active() === wanted ? work() : context.with(wanted, work);
 }

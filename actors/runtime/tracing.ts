@@ -10,6 +10,12 @@ export function activeTraceparent(): string {
   return `00-${span.traceId}-${span.spanId}-01`;
 }
 
+/** Runs `work` outside of the trace that the caller's stack, or the timer that began it, happens to be a part of. */
+export function outsideTraces(work: () => void): void {
+  if (context.active() === ROOT_CONTEXT) work();
+  else context.with(ROOT_CONTEXT, work);
+}
+
 /** `00-` trace id `-` span id `-01`; anything else, unsampled included, is no trace. */
 function contextOf(traceparent: string): Context | null {
   if (traceparent.length !== 55 || !traceparent.startsWith("00-") || !traceparent.endsWith("-01")) return null;

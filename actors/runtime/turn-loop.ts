@@ -1,5 +1,6 @@
 import type { Clock } from "#src/ports/basics.ts";
 import { Fifo } from "./mailbox.ts";
+import { outsideTraces } from "./tracing.ts";
 
 /** Something with turns to take. */
 export interface TurnTaker {
@@ -44,6 +45,10 @@ export class TurnLoop {
   runNow(): void {
     if (this.#isRunning || this.#isStopped || this.#ready.length === 0) return;
     this.#isRunning = true;
+    outsideTraces(() => this.#runSlice());
+  }
+
+  #runSlice(): void {
     const end = this.#clock.mono() + SLICE_MS;
     for (let visits = 0; visits < SLICE_VISITS; visits++) {
       const taker = this.#ready.shift();

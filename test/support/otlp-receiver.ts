@@ -7,6 +7,10 @@ export interface ReceivedSpan {
   parentSpanId: string;
   name: string;
   attributes: Record<string, unknown>;
+  /** Spans of other traces, or of other branches of this one, that it points at. */
+  links: { traceId: string; spanId: string }[];
+  startedMs: number;
+  endedMs: number;
   resource: Record<string, unknown>;
 }
 
@@ -24,7 +28,10 @@ interface OtlpBody {
         spanId: string;
         parentSpanId?: string;
         name: string;
+        startTimeUnixNano: string;
+        endTimeUnixNano: string;
         attributes: OtlpAttribute[];
+        links?: { traceId: string; spanId: string }[];
       }[];
     }[];
   }[];
@@ -68,6 +75,9 @@ export class OtlpReceiver {
           parentSpanId: span.parentSpanId ?? "",
           name: span.name,
           attributes: flatten(span.attributes),
+          links: (span.links ?? []).map(({ traceId, spanId }) => ({ traceId, spanId })),
+          startedMs: Number(span.startTimeUnixNano) / 1e6,
+          endedMs: Number(span.endTimeUnixNano) / 1e6,
           resource: flatten(resource.attributes),
         });
       }

@@ -45,6 +45,8 @@ function rig() {
         } else if (message.type === "hello") {
           actor.tell(at("b"), { type: "note-saved" });
           message.reply.resolve("hello");
+        } else if (message.type === "delayed") {
+          strays.push(activeTraceparent());
         }
       },
     })),
@@ -52,6 +54,8 @@ function rig() {
   return solo;
 }
 
+/** The trace each turn without one of its own found itself in. */
+const strays: string[] = [];
 const names = (): string[] => finished.map(({ name }) => name);
 
 test("[OBS-1] a turn continues the trace of its message, through tells and piped results, not through timers", async () => {
@@ -68,6 +72,7 @@ test("[OBS-1] a turn continues the trace of its message, through tells and piped
   expect(traceIds.size).toBe(1);
   const hello = finished.find(({ name }) => name === "probe.hello");
   expect(hello?.attributes).toEqual({ "actor.kind": "probe", "actor.host": "main:0" });
+  expect(strays).toEqual([""]);
 });
 
 test("[OBS-1] without a trace, or with one nobody records, a turn makes no span", async () => {
