@@ -88,7 +88,13 @@ export class Fleet implements HostControl {
   }
 
   async begin(host: HostId): Promise<void> {
-    await this.#call(host, CALL_LIMIT_MS, (api) => api.begin());
+    try {
+      await this.#call(host, CALL_LIMIT_MS, (api) => api.begin());
+    } catch (error) {
+      // Its successor must not find it alive.
+      this.kill(host, "it could not begin");
+      throw error;
+    }
     this.#changed(host, "up");
   }
 

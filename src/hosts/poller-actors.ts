@@ -9,6 +9,7 @@ import type { HostInit } from "#actors/runtime/host-api.ts";
 import { hostId, placeOf } from "#actors/runtime/placement.ts";
 import type { HostComposition, HostServices } from "./compositions.ts";
 import type { HostOptions } from "./options.ts";
+import { patiently } from "./patience.ts";
 
 /** Pollers of all devices that were on line are started one after another, so that a start is no stampede. */
 const RESUME_EVERY_MS = 10;
@@ -42,10 +43,11 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
       pollDeadlineMs: homeserver.timeoutMs,
     },
   });
-  return {
-    kinds: { poller },
-    onBegin: () => resumePollers(devices, init, services, pollerIdleMs ?? LONGEST_ABSENCE_MS),
-  };
+  const resuming = patiently(
+    () => resumePollers(devices, init, services, pollerIdleMs ?? LONGEST_ABSENCE_MS),
+    services,
+  );
+  return { kinds: { poller }, onBegin: resuming.begin, close: async () => resuming.close() };
 }
 
 /** Wakes the pollers of devices that were in use lately, in order of their last use. */

@@ -8,5 +8,11 @@ export const composePollerHost: ComposeHost = async (init, services) => {
   const options = init.options as HostOptions;
   const storage = await openStorage(options.storage, services, { migrate: false });
   const host = composePollers({ ...options, devices: storage.devices }, init, services);
-  return { ...host, close: () => storage.close() };
+  return {
+    ...host,
+    close: async () => {
+      await host.close?.();
+      await storage.close();
+    },
+  };
 };

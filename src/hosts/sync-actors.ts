@@ -1,6 +1,6 @@
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
-import type { Metrics } from "#src/ports/basics.ts";
+import type { Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { ConnectionStore, RoomReader } from "#src/ports/stores.ts";
 import { ConnectionActor } from "#actors/connection/connection-actor.ts";
 import type { ConnectionMessage } from "#actors/connection/messages.ts";
@@ -11,12 +11,15 @@ import type { ActorKind, KindTable } from "#actors/runtime/actor.ts";
 import type { UserMessage } from "#actors/user/messages.ts";
 import { UserActor } from "#actors/user/user-actor.ts";
 import type { HostComposition } from "./compositions.ts";
+import { patiently } from "./patience.ts";
 
 /** What a sync host is made of. */
 export interface SyncHostParts {
   reader: RoomReader;
   connections: ConnectionStore;
   metrics: Metrics;
+  timers: Timers;
+  logger: Logger;
   /** Seals what a `pos` claims. */
   mac: Mac;
   /** Random id of the database: to-device positions of another one are foreign. */
@@ -54,11 +57,9 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
     onCrash: "stop",
   };
   const kinds: KindTable = { directory: directoryKind, user: userKind, connection: connectionKind };
-  return {
-    kinds,
-    // Wired to ingest by now: what is committed from here on arrives by itself.
-    onBegin: async () => directory.prime(await reader.loadHead()),
-  };
+  // Wired to ingest by then: what is committed from there on arrives by itself.
+  const priming = patiently(async () => directory.prime(await reader.loadHead()), parts);
+  return { kinds, onBegin: priming.begin, close: async () => priming.close() };
 }
 
 /** `<epoch>_<position>`: a token of a database that is no more is treated as none, and nothing is deleted for it. */

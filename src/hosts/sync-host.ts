@@ -10,11 +10,17 @@ export const composeStoredSyncHost: ComposeHost = async (init, services) => {
   const host = composeSyncHost({
     reader: storage.rooms,
     connections: storage.connections,
-    metrics: services.metrics,
+    ...services,
     mac: storage.mac,
     epoch: storage.epoch,
     cacheBytes: options.cacheBytes,
     firstSyncDeadlineMs: options.homeserver.initialTimeoutMs,
   });
-  return { ...host, close: () => storage.close() };
+  return {
+    ...host,
+    close: async () => {
+      await host.close?.();
+      await storage.close();
+    },
+  };
 };

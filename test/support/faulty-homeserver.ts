@@ -12,14 +12,25 @@ export type SyncFault =
   /** The connection breaks before a byte. */
   | { kind: "reset" }
   /** Holds the request and never answers. */
-  | { kind: "silence" };
+  | { kind: "silence" }
+  /** The honest body, changed. */
+  | { kind: "altered"; alter: (body: SyncBody) => unknown };
+
+/** A sync body, as far as tests put something into it. */
+export interface SyncBody {
+  next_batch: string;
+  rooms?: { join?: Record<string, unknown>; invite?: Record<string, unknown>; leave?: Record<string, unknown> };
+  [section: string]: unknown;
+}
 
 const GARBAGE = new Uint8Array([0x7b, 0x22, 0xff, 0xfe, 0x00, 0x22, 0x3a, 0x80]);
 
 /** Makes syncs of a test homeserver go wrong; the homeserver's own data is never touched by it. */
 export class SyncFaults {
   /** Syncs that went wrong. */
-  readonly seen: { fault: SyncFault; request: SeenRequest }[] = [];
+  readonly seen: { fault: SyncFault; request: SeenRequest; atMs: number }[] = [];
+  /** All syncs, with the real time at which they came in. */
+  readonly syncs: { userId: string | null; since: string | null; atMs: number }[] = [];
   readonly #homeserver: TestHomeserver;
   readonly #planned: { fault: SyncFault; userId: string | null }[] = [];
   readonly #silent = new Set<() => void>();
@@ -49,9 +60,11 @@ export class SyncFaults {
 
   #decide(seen: SeenRequest, request: Request): Response | undefined | Promise<Response | undefined> {
     if (seen.route !== "/sync" || this.#inner.has(request)) return undefined;
+    const atMs = performance.now();
+    this.syncs.push({ userId: seen.userId, since: seen.query["since"] ?? null, atMs });
     const fault = this.always ?? this.#take(seen.userId);
     if (fault === null) return undefined;
-    this.seen.push({ fault, request: seen });
+    this.seen.push({ fault, request: seen, atMs });
     return this.#play(fault, request);
   }
 
@@ -76,13 +89,30 @@ export class SyncFaults {
         return playResponse({ kind: "cut", body: "" }, systemTimers);
       case "silence":
         return this.#silence(request);
+      case "altered":
+        return this.#altered(fault.alter, request);
     }
   }
 
-  async #half(request: Request): Promise<Response> {
+  /** What the homeserver would have answered. */
+  #honest(request: Request): Promise<Response> {
     const inner = new Request(request.url, { headers: request.headers, signal: request.signal });
     this.#inner.add(inner);
-    const whole = await (await this.#homeserver.handle(inner)).bytes();
+    return this.#homeserver.handle(inner);
+  }
+
+  async #altered(alter: (body: SyncBody) => unknown, request: Request): Promise<Response> {
+    const honest = await this.#honest(request);
+    if (!honest.ok) return honest;
+    const altered = alter((await honest.json()) as SyncBody);
+    return playResponse(
+      { kind: "raw", body: typeof altered === "string" ? altered : JSON.stringify(altered) },
+      systemTimers,
+    );
+  }
+
+  async #half(request: Request): Promise<Response> {
+    const whole = await (await this.#honest(request)).bytes();
     const body = whole.slice(0, Math.floor(whole.length / 2));
     return playResponse({ kind: "cut", body }, systemTimers);
   }

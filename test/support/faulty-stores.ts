@@ -23,8 +23,12 @@ export interface CallFault {
   isPerformed: boolean;
   /** Runs at the very moment between the store's work and its answer. */
   after?: () => void;
+  /** The answer waits for this. */
+  until?: Promise<void>;
   /** In place of the answer. */
   error?: SyncError;
+  /** Thrown at the caller at once, within its turn. */
+  crash?: Error;
 }
 
 const away = (): SyncError => new SyncError("storage_unavailable", "made up: the database is away");
@@ -42,6 +46,11 @@ export const poisoned = (): CallFault => ({
   isPerformed: false,
   error: new SyncError("internal", "made up: the database refuses the data"),
 });
+
+/** The work is done at once, the answer comes when `until` resolves. */
+export const late = (until: Promise<void>): CallFault => ({ isPerformed: true, until });
+/** A bug: the caller's turn throws. */
+export const crashing = (): CallFault => ({ isPerformed: false, crash: new Error("made up: a bug") });
 
 /** Decides about a call; null lets it pass. */
 export type FaultRule = (call: StoreCall) => CallFault | null;
@@ -115,18 +124,21 @@ export class HostStores implements Stores {
       get: (of, method) => {
         const value: unknown = Reflect.get(of, method);
         if (typeof value !== "function" || typeof method !== "string") return value;
-        return (...args: unknown[]): Promise<unknown> =>
-          this.#call({ store, method, args }, () => Reflect.apply(value, of, args) as Promise<unknown>);
+        return (...args: unknown[]): Promise<unknown> => {
+          const fault = this.#faults.decide({ store, method, args });
+          if (fault?.crash !== undefined) throw fault.crash;
+          return this.#call(fault, () => Reflect.apply(value, of, args) as Promise<unknown>);
+        };
       },
     });
   }
 
-  async #call(call: StoreCall, perform: () => Promise<unknown>): Promise<unknown> {
+  async #call(fault: CallFault | null, perform: () => Promise<unknown>): Promise<unknown> {
     await this.#faults.travel();
     if (this.#isClosed) throw away();
-    const fault = this.#faults.decide(call);
     const value = fault === null || fault.isPerformed ? await perform() : undefined;
     fault?.after?.();
+    await fault?.until;
     await this.#faults.travel();
     if (fault?.error !== undefined) throw fault.error;
     return value;

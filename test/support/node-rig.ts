@@ -1,6 +1,6 @@
 import { SyncError } from "#src/errors.ts";
 import type { Clock, Timers } from "#src/ports/basics.ts";
-import type { HostServices } from "#src/hosts/compositions.ts";
+import type { HostComposition, HostServices } from "#src/hosts/compositions.ts";
 import { composePollers } from "#src/hosts/poller-actors.ts";
 import { composeSyncHost } from "#src/hosts/sync-actors.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
@@ -43,6 +43,33 @@ export interface NodeRigOptions {
   pollDeadlineMs?: number;
 }
 
+/** Metrics that can throw: the one port every actor calls in the middle of its turns. */
+export class FaultyMetrics extends RecordingMetrics {
+  readonly #crashes: string[] = [];
+
+  /** The next time this is counted or observed, the turn it happens in crashes. */
+  crashAt(name: string): void {
+    this.#crashes.push(name);
+  }
+
+  override count(name: string, by = 1, labels: Record<string, string> = {}): void {
+    this.#maybeCrash(name);
+    super.count(name, by, labels);
+  }
+
+  override observe(name: string, value: number, labels: Record<string, string> = {}): void {
+    this.#maybeCrash(name);
+    super.observe(name, value, labels);
+  }
+
+  #maybeCrash(name: string): void {
+    const index = this.#crashes.indexOf(name);
+    if (index === -1) return;
+    this.#crashes.splice(index, 1);
+    throw new Error(`made up: a bug at ${name}`);
+  }
+}
+
 /** Traffic so far, as the test made it. */
 interface Sent {
   /** Text messages in all rooms. */
@@ -61,7 +88,7 @@ export class NodeRig {
   readonly homeserver: TestHomeserver;
   readonly syncFaults: SyncFaults;
   readonly storeFaults: StoreFaults;
-  readonly metrics = new RecordingMetrics();
+  readonly metrics = new FaultyMetrics();
   readonly lines: LoggedLine[] = [];
   readonly clients: FaultyClient[] = [];
   readonly roomIds: string[] = [];
@@ -148,7 +175,7 @@ export class NodeRig {
             composeSyncHost({
               reader: own.rooms,
               connections: own.connections,
-              metrics: services.metrics,
+              ...services,
               mac,
               epoch: this.#database.epoch,
               cacheBytes: CACHE_BYTES,
@@ -275,7 +302,9 @@ export class NodeRig {
       for (const problem of client.problems) tell(problem);
       const wanted = Array.from({ length: this.sent.toDevice.get(userId) ?? 0 }, (_, index) => index + 1);
       if (JSON.stringify(client.toDevice) !== JSON.stringify(wanted)) tell(`to-device ${client.toDevice.join(",")}`);
-      const shown = client.naive.window("all", [WINDOW]);
+      const shown = client.naive
+        .window("all", [WINDOW])
+        .filter((roomId) => roomId === undefined || this.roomIds.includes(roomId));
       if (JSON.stringify(shown) !== JSON.stringify(order)) tell(`list ${shown.join(",")}, not ${order.join(",")}`);
       for (const roomId of this.roomIds) {
         const known = client.naive.rooms.get(roomId)?.timeline.map((event) => event.event_id ?? "") ?? [];
@@ -287,6 +316,18 @@ export class NodeRig {
       if (lost.length > 0) tell(`never saw ${lost.join(",")}`);
     }
     return faults;
+  }
+
+  /** Crashed turns so far, of actors of this kind. */
+  crashesOf(kind: string): number {
+    return this.metrics.of("actor_restarts_total", { kind });
+  }
+
+  /** So much time as actors feel it. */
+  pass(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      this.timers.after(ms, resolve);
+    });
   }
 
   /** Ids of a room's events, oldest first, as the homeserver has them. */
@@ -312,13 +353,17 @@ export class NodeRig {
     await this.homeserver.stop();
   }
 
-  async #host<T extends object>(compose: (stores: Stores) => Promise<T>): Promise<T & { close: () => Promise<void> }> {
+  async #host<T extends HostComposition>(
+    compose: (stores: Stores) => Promise<T>,
+  ): Promise<T & { close: () => Promise<void> }> {
     const { stores, close } = await this.#database.open();
     const own = new HostStores(stores, this.storeFaults);
+    const composed = await compose(own);
     return {
-      ...(await compose(own)),
+      ...composed,
       close: async () => {
         own.close();
+        await composed.close?.();
         await close();
       },
     };

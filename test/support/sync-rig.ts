@@ -61,11 +61,13 @@ export class SyncRig {
           kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },
         }),
         poller: () => ({ kinds: { poller: readyPoller } }),
-        sync: () =>
+        sync: (_init, { timers, logger }) =>
           composeSyncHost({
             reader: stores.rooms,
             connections: stores.connections,
             metrics: noMetrics,
+            timers,
+            logger,
             mac,
             epoch: "e",
             cacheBytes: CACHE_BYTES,
@@ -192,7 +194,7 @@ export class SyncRig {
       timeoutMs: options.timeoutMs ?? 0,
       request,
       requestId: options.requestId ?? this.#requests,
-    } as never);
+    });
     return JSON.parse(new TextDecoder().decode(answer.body)) as RigResponse;
   }
 
@@ -201,7 +203,7 @@ export class SyncRig {
     this.nodes.tell(connectionAddress(userId, DEVICE, connId as ConnId), {
       type: "cancel-request",
       requestId,
-    } as never);
+    });
   }
 
   /** The code of the error a request is answered with; fails when it is answered otherwise. */
