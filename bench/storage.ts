@@ -186,6 +186,7 @@ function metaOf(nid: number, latest: StoredEvent): RoomMeta {
     latestPos: latest.pos,
     latestTs: latest.ts,
     latestByType: { "m.room.message": [latest.pos, latest.ts] },
+    resetPos: 0,
   };
 }
 

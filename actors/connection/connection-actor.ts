@@ -6,6 +6,7 @@ import { type KeptResponse, ResponseLog } from "#src/protocol/engine/response-lo
 import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
+import type { SyncRequest } from "#src/protocol/request.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
 import { userAddress } from "#actors/addresses.ts";
@@ -13,11 +14,12 @@ import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/act
 import type { UserLink } from "#actors/user/user-link.ts";
 import type { ConnectionCommand, ConnectionMessage, SyncAnswer } from "./messages.ts";
 import { inTraceOf, RequestTrace } from "./request-trace.ts";
-import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
+import { CONNECTION_TOUCH_MS, ConnectionRecord, type Written } from "./connection-record.ts";
+import { type BuiltResponse, receivedToDevice, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 import { ParamsHistory } from "./stored-params.ts";
 
 /** Memory of a connection goes after this without a request; it comes back from storage with its `pos`. */
-const CONNECTION_IDLE_MS = 30 * 60_000;
+const CONNECTION_IDLE_MS = CONNECTION_TOUCH_MS;
 /** What the client holds is written down this long after it changed. */
 const CURSOR_FLUSH_MS = 2000;
 
@@ -41,6 +43,8 @@ interface Arrival {
 
 /** The one request being served. */
 interface Current extends Arrival {
+  /** What its `pos` says; null when it has none, or one that is not ours. */
+  claims: PosClaims | null;
   startedMs: number;
   /** Since when it is parked, and how long it was before that. */
   parkedAtMs: number;
@@ -55,11 +59,8 @@ interface Current extends Arrival {
 }
 
 /** A connection's memory while it is awake. */
-interface Awake {
-  incarnation: string;
-  engine: ConnectionEngine;
+interface Awake extends Written {
   log: ResponseLog;
-  params: ParamsHistory;
 }
 
 /** One sliding sync connection: a thin shell around `ConnectionEngine` that waits, reads and answers. */
@@ -69,6 +70,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #userId: UserId;
   readonly #deviceId: DeviceId;
   readonly #connId: ConnId;
+  readonly #record: ConnectionRecord;
   #link: UserLink | null = null;
   #isAttaching = false;
   #awake: Awake | null = null;
@@ -80,7 +82,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #workIds = 0;
   #lastRequestMs: number;
   #isFlushScheduled = false;
-  #savedRow: { text: string; atMs: number } = { text: "", atMs: 0 };
 
   constructor(context: ActorContext<ConnectionMessage>, deps: ConnectionDeps) {
     this.#context = context;
@@ -89,6 +90,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#userId = userId;
     this.#deviceId = deviceId;
     this.#connId = connId;
+    this.#record = new ConnectionRecord(userId, deviceId, connId);
     this.#lastRequestMs = context.clock.mono();
     context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
@@ -129,8 +131,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#workFailed(message.workId, message.error);
         return;
       case "poll-timeout":
-        if (this.#current?.command.requestId === message.requestId && this.#current.phase === "parked")
-          this.#answerNow();
+        this.#timeIsUp(message.requestId);
         return;
       case "flush-cursors":
         this.#isFlushScheduled = false;
@@ -166,7 +167,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     if (this.#current !== null) this.#supersedeCurrent();
+    const { pos } = arrival.command;
     this.#current = {
+      claims: pos === null ? null : decodePos(pos, this.#deps.mac),
       ...arrival,
       startedMs: this.#lastRequestMs,
       parkedAtMs: 0,
@@ -187,13 +190,12 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#attach();
       return;
     }
-    const { pos } = current.command;
-    if (pos === null) {
+    const { claims } = current;
+    if (current.command.pos === null) {
       this.#startOver(this.#link);
       this.#process(current, 0, this.#link);
       return;
     }
-    const claims = decodePos(pos, this.#deps.mac);
     if (claims === null) {
       this.#reject(new SyncError("unknown_pos", "pos is not one of ours"));
       return;
@@ -215,7 +217,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#reject(new SyncError("unknown_pos", "pos was acknowledged before"));
         return;
       case "rewind":
-        this.#awake = null;
+        this.#forget();
         this.#loadStored();
         return;
       case "replay":
@@ -224,22 +226,34 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       case "process":
         current.replay = resolution.replay;
         current.isUrgent = resolution.replay !== null;
-        awake.engine.applyRequest(link.user, request);
-        this.#acknowledge(link);
+        if (!this.#takeParams(awake, link, request)) return;
+        this.#acknowledge(current, awake, link);
         this.#startWork();
     }
   }
 
+  /** False when the connection would have to remember too much: the request is refused, and nothing of it is kept. */
+  #takeParams(awake: Awake, link: UserLink, request: SyncRequest): boolean {
+    try {
+      awake.engine.applyRequest(link.user, request);
+      return true;
+    } catch (error) {
+      // Anything else is a bug, and the turn's to report.
+      if (!(error instanceof SyncError) || error.code !== "invalid_param") throw error;
+      awake.log.forgetRequest();
+      this.#reject(error);
+      return false;
+    }
+  }
+
   /** What the client's request says it has received is deleted. */
-  #acknowledge(link: UserLink): void {
-    const pos = this.#current?.command.pos ?? null;
-    const engine = this.#awake?.engine;
-    if (engine === undefined) return;
+  #acknowledge({ claims }: Current, { engine }: Awake, link: UserLink): void {
     const { to_device: toDevice, e2ee } = engine.params.extensions;
-    const received = toDevice.enabled ? this.#deps.toDeviceToken.read(toDevice.since) : null;
+    const received = toDevice.enabled ? receivedToDevice(engine, this.#deps) : null;
     if (received !== null) this.#inBackground(link.user.acknowledgeToDevice(this.#deviceId, received));
-    const claims = pos === null || !e2ee.enabled ? null : decodePos(pos, this.#deps.mac);
-    if (claims !== null && claims.seq > 0) {
+    const toldSince = e2ee.enabled ? engine.extensionSince("e2ee") : null;
+    // Responses before the extension spoke told nothing, whatever their position.
+    if (claims !== null && toldSince !== null && toldSince <= claims.seq) {
       this.#inBackground(link.user.acknowledgeDeviceLists(this.#deviceId, claims.streamPos));
     }
   }
@@ -265,10 +279,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   #userFailed(error: SyncError): void {
     this.#isAttaching = false;
-    this.#link = null;
     // Its memory was made from the user's: it comes back from storage, as after any crash.
-    this.#awake = null;
-    this.#dropWork();
+    if (this.#link !== null) this.#flush();
+    this.#link = null;
+    this.#forget();
     if (error.code === "actor_stopped" && this.#current !== null) {
       this.#countWait(this.#current);
       this.#current.trace?.ended();
@@ -297,7 +311,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#begin();
       return;
     }
-    const claims = current.command.pos === null ? null : decodePos(current.command.pos, this.#deps.mac);
+    const { claims } = current;
     if (claims === null) {
       this.#begin();
       return;
@@ -315,6 +329,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
     engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
     this.#awake = { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params };
+    this.#record.forget();
     this.#process(current, claims.seq, link);
   }
 
@@ -349,8 +364,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #conclude(built: BuiltResponse): void {
     const { current, awake } = { current: this.#current, awake: this.#awake };
     if (awake === null) return;
-    const leftMs =
-      current === null ? 0 : current.command.timeoutMs - (this.#context.clock.mono() - current.startedMs);
+    const leftMs = current === null ? 0 : current.command.timeoutMs - (this.#context.clock.mono() - current.startedMs);
     if (!built.hasData && current !== null && !current.isUrgent && leftMs > 0 && this.#next === null) {
       this.#park(current, leftMs);
       return;
@@ -358,7 +372,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const seq = awake.log.nextSeq;
     awake.engine.noteSent(built.draft, seq, built.entries.heads);
     built.entries.noteMembers();
-    const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq);
+    const answerSeq = current?.replay?.seq ?? seq;
+    const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq, answerSeq);
     this.#workIds += 1;
     this.#saving = { id: this.#workIds, built, seq };
     const row = isNewParams ? this.#row() : null;
@@ -392,6 +407,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const nowMs = this.#context.clock.mono();
     current.waitedMs += nowMs - current.parkedAtMs;
     current.parkedAtMs = nowMs;
+  }
+
+  #timeIsUp(requestId: number): void {
+    const current = this.#current;
+    if (current?.command.requestId !== requestId) return;
+    // Should it be parked once more, as after its user was read anew, a timer is needed again.
+    current.cancelTimeout = null;
+    if (current.phase === "parked") this.#answerNow();
   }
 
   /** The time is up, or waiting has become pointless. */
@@ -434,7 +457,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const ops = built.draft.lists.reduce((sum, list) => sum + list.ops.length, 0);
     const kept: KeptResponse = { seq, pos, body, rooms: built.rooms.length, ops };
     awake.log.add(kept);
-    if (built.rooms.some((room) => room.isInitial)) this.#scheduleFlush();
+    if (built.rooms.some((room) => room.isInitial) || this.#record.isOutdated(awake.engine)) this.#scheduleFlush();
     this.#answerWith(current?.replay ?? kept);
   }
 
@@ -463,7 +486,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   /** A newer request has taken this one's place; its client, if it still listens, may go on from where it was. */
   #supersede(command: SyncCommand, waitedMs: number): void {
     const pos = command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0 }, this.#deps.mac);
-    const body = encodeMsc3575({ pos, txnId: undefined, lists: [], rooms: [], extensions: {} }, () => "");
+    const lists = this.#awake?.engine.lists() ?? [];
+    const body = encodeMsc3575({ pos, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
     command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs });
   }
 
@@ -488,19 +512,25 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   #workFailed(workId: number, error: SyncError): void {
-    this.#savedRow = { text: "", atMs: 0 };
-    if (workId === BACKGROUND_WORK)
+    this.#record.forget();
+    if (workId === BACKGROUND_WORK) {
       this.#context.log.warn({ code: error.code }, "connection could not be written behind");
-    else if (workId === LOAD_WORK) this.#reject(error);
+      this.#scheduleFlush();
+    } else if (workId === LOAD_WORK) this.#reject(error);
     else if (this.#work?.id === workId || this.#saving?.id === workId) this.#fail(error);
   }
 
   /** Storage failed: nothing was sent, so what the client's `pos` proves is where the next request begins. */
   #fail(error: SyncError): void {
+    this.#forget();
+    this.#reject(error);
+  }
+
+  /** Drops the connection's memory, and what was being made of it. */
+  #forget(): void {
     this.#dropWork();
     this.#saving = null;
     this.#awake = null;
-    this.#reject(error);
   }
 
   #dropCurrent(): Current {
@@ -543,35 +573,15 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (row !== null) this.#inBackground(this.#deps.store.save(row));
   }
 
-  /** The connection as it has to be stored; null when that is what is stored already. */
   #row(): StoredConnection | null {
-    const awake = this.#awake;
-    if (awake === null) return null;
-    const params = awake.params.stringify();
-    const cursors = JSON.stringify(awake.engine.snapshot());
-    const nowMs = this.#context.clock.now();
-    const text = `${awake.incarnation}${params}${cursors}`;
-    if (text === this.#savedRow.text && nowMs - this.#savedRow.atMs < CONNECTION_IDLE_MS) return null;
-    this.#savedRow = { text, atMs: nowMs };
-    return {
-      userId: this.#userId,
-      deviceId: this.#deviceId,
-      connId: this.#connId,
-      incarnation: awake.incarnation,
-      params,
-      cursors,
-      lastUsedMs: nowMs,
-    };
+    return this.#awake === null ? null : this.#record.next(this.#awake, this.#context.clock.now());
   }
 
   #idleCheck(): void {
     const idleMs = this.#context.clock.mono() - this.#lastRequestMs;
-    if (this.#current === null && idleMs >= CONNECTION_IDLE_MS) {
-      this.#flush();
-      this.#context.stopSelf();
-    } else {
-      this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
-    }
+    this.#flush();
+    if (this.#current === null && idleMs >= CONNECTION_IDLE_MS) this.#context.stopSelf();
+    else this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
 }
 

@@ -45,6 +45,8 @@ export class ResponseWork {
   readonly #draft: Draft;
   readonly #data: ConnectionData;
   readonly #entries: RoomEntries;
+  /** To-device messages up to here are the client's; null when its `since` is none of ours. */
+  readonly #receivedPos: StreamPos | null;
   #steps: Step[];
   #toDevice: DeviceData["toDevice"] = [];
 
@@ -56,6 +58,7 @@ export class ResponseWork {
     this.#deps = deps;
     this.#data = new ConnectionData(deps.directory, user, deviceId);
     this.#entries = new RoomEntries(user, engine, draft, this.#data);
+    this.#receivedPos = receivedToDevice(engine, deps);
     this.#steps = [
       () => this.#timelines(),
       () => this.#deps.directory.ensureState(this.#entries.stateNeeds()),
@@ -95,7 +98,7 @@ export class ResponseWork {
 
   /** A delta that proves too long becomes an initial entry, which may need more: then this step comes again. */
   #timelines(): Promise<void> | null {
-    const wait = this.#deps.directory.ensureTimelines(this.#entries.timelineNeeds());
+    const wait = this.#deps.directory.ensureTimelines(this.#entries.timelineNeeds(), this.#draft.upTo);
     this.#steps.splice(1, 0, () => (this.#entries.cutTimelines() ? this.#again() : null));
     return wait;
   }
@@ -111,22 +114,38 @@ export class ResponseWork {
   }
 
   #readToDevice(): Promise<void> | null {
-    const { enabled, since, limit } = this.#engine.params.extensions.to_device;
+    const { enabled, limit } = this.#engine.params.extensions.to_device;
     const device = this.#user.device(this.#deviceId);
     if (!enabled || device === null) return null;
-    const after = this.#deps.toDeviceToken.read(since) ?? 0;
+    const after = this.#receivedPos ?? 0;
     if (device.toDevicePos <= after) return null;
     return this.#loadToDevice(after, Math.min(limit, MAX_TO_DEVICE));
   }
 
   async #loadToDevice(after: StreamPos, limit: number): Promise<void> {
-    this.#toDevice = await this.#deps.reader.loadToDevice(this.#user.userId, this.#deviceId, after, limit);
+    const messages = await this.#deps.reader.loadToDevice(this.#user.userId, this.#deviceId, after, limit);
+    // Storage may be ahead of the commits applied here: what is newer comes with its own.
+    this.#toDevice = messages.filter(({ pos }) => pos <= this.#draft.upTo);
   }
 
   #device(): DeviceData | null {
     const device = this.#user.device(this.#deviceId);
-    return device === null ? null : { ...device, toDevice: this.#toDevice };
+    if (device === null) return null;
+    const toDeviceSince = this.#deps.toDeviceToken.make(this.#receivedPos ?? 0);
+    return { ...device, toDeviceSince, toDevice: this.#toDevice };
   }
+}
+
+/**
+ * The position of the client's to-device `since`. One of another database, or ahead of this one, as after an older
+ * copy was restored, says nothing: null.
+ */
+export function receivedToDevice(
+  engine: ConnectionEngine,
+  { toDeviceToken, directory }: Pick<ResponseWorkDeps, "toDeviceToken" | "directory">,
+): StreamPos | null {
+  const pos = toDeviceToken.read(engine.params.extensions.to_device.since);
+  return pos === null || pos > directory.head ? null : pos;
 }
 
 /** Bounds one response; the rest follows with the next request. */

@@ -15,6 +15,7 @@ interface ParamsVersion {
  */
 export class ParamsHistory {
   #versions: ParamsVersion[];
+  #text: string | null = null;
 
   constructor(versions: ParamsVersion[] = []) {
     this.#versions = versions;
@@ -32,16 +33,24 @@ export class ParamsHistory {
     return found;
   }
 
-  /** Records the parameters of response `seq`; versions older than what is acknowledged go. Returns true when new. */
-  record(seq: number, params: StickyParams, ackedSeq: number): boolean {
+  /**
+   * Records the parameters of response `seq`; versions older than what is acknowledged go. Returns true when new.
+   *
+   * `answerSeq`: the response the client is given, an older one when that was still unacknowledged. A client that goes on
+   * from there takes its request as heard, so the parameters count from that response on.
+   */
+  record(seq: number, params: StickyParams, ackedSeq: number, answerSeq = seq): boolean {
     if (this.#versions.at(-1)?.params === params) return false;
-    this.#versions.push({ seq, params });
+    this.#versions = this.#versions.filter((version) => version.seq < answerSeq);
+    this.#versions.push({ seq: answerSeq, params });
     while (this.#versions.length > 1 && (this.#versions[1]?.seq ?? 0) <= ackedSeq) this.#versions.shift();
     if (this.#versions.length > MAX_VERSIONS) this.#versions.shift();
+    this.#text = null;
     return true;
   }
 
   stringify(): string {
-    return JSON.stringify(this.#versions);
+    this.#text ??= JSON.stringify(this.#versions);
+    return this.#text;
   }
 }

@@ -17,10 +17,20 @@ const stateKey = (type: string, key: string): string => `${type}\u0000${key}`;
 const receiptKey = (receipt: StoredReceipt): string =>
   `${receipt.userId}\u0000${receipt.threadId}\u0000${receipt.isPrivate ? "p" : ""}`;
 
+/** A read of one room from storage, under way: what arrives meanwhile must not be taken back by it. */
+export interface RoomRead {
+  readonly drops: number;
+  readonly resets: number;
+  /** The position the room was complete up to when the read began. */
+  readonly head: StreamPos;
+}
+
 /** One room as a sync host knows it: metadata always, the rest as far as it was asked for. */
 export class RoomCache {
   meta: RoomMeta;
   typing: { json: Uint8Array; userIds: string[] } | null = null;
+  /** Active users with a standing in the room. */
+  userCount = 0;
   /** When the directory last handed it out, in its own count. */
   lastUse = 0;
   /** Approximate size of what can be dropped. */
@@ -32,7 +42,11 @@ export class RoomCache {
   #state = new Map<string, StoredEvent | null>();
   readonly #wholeTypes = new Set<string>();
   #isStateWhole = false;
-  #receipts: Map<string, StoredReceipt> | null = null;
+  #receipts = new Map<string, StoredReceipt>();
+  #areReceiptsWhole = false;
+  #drops = 0;
+  #resets = 0;
+  #readCount = 0;
 
   /** `head`: everything after it will arrive through `apply`. */
   constructor(meta: RoomMeta, head: StreamPos) {
@@ -44,16 +58,35 @@ export class RoomCache {
     return { events: this.#events, coversFrom: this.#coversFrom, isComplete: this.#isComplete };
   }
 
-  hasTimeline(limit: number): boolean {
-    return this.#isComplete || this.#events.length >= limit;
+  /** True when the newest `limit` events at or below `upTo` are here, or all that can be shown of them. */
+  hasTimeline(limit: number, upTo: StreamPos): boolean {
+    return this.#isComplete || firstAfter(this.#events, upTo) >= limit;
+  }
+
+  /** Events that came after a position; a read from storage has to reach below them. */
+  countAfter(pos: StreamPos): number {
+    return this.#events.length - firstAfter(this.#events, pos);
   }
 
   covers(since: StreamPos): boolean {
     return this.#coversFrom <= since || this.#isComplete;
   }
 
+  /** From here on until `endRead` everything that arrives is kept, asked for or not. */
+  beginRead(head: StreamPos): RoomRead {
+    this.#readCount += 1;
+    return { drops: this.#drops, resets: this.#resets, head };
+  }
+
+  endRead(): void {
+    this.#readCount -= 1;
+    if (this.#readCount === 0 && !this.#areReceiptsWhole) this.#receipts.clear();
+    this.#measure();
+  }
+
   /** Takes a timeline read from storage; events that arrived meanwhile stay behind it. */
-  setTimeline(chunk: TimelineChunk): void {
+  setTimeline(read: RoomRead, chunk: TimelineChunk): void {
+    if (read.drops !== this.#drops || this.#coversFrom > read.head) return;
     const last = chunk.events.at(-1)?.pos ?? 0;
     const newer = this.#events.slice(firstAfter(this.#events, last));
     if (newer.some((event) => event.gapBefore)) return;
@@ -62,7 +95,6 @@ export class RoomCache {
     const first = chunk.events[0];
     const isFromStart = !chunk.hasMore && first?.gapBefore !== true;
     this.#coversFrom = isFromStart || first === undefined ? 0 : first.pos - 1;
-    this.#measure();
   }
 
   hasState(selection: StateSelection): boolean {
@@ -74,14 +106,18 @@ export class RoomCache {
   }
 
   /** Takes what a state query found; asked entries that were not found are known to be absent. */
-  setState(asked: readonly (readonly [type: string, key: string])[], found: readonly StoredEvent[]): void {
-    for (const event of found) this.#state.set(stateKey(event.type, event.stateKey ?? ""), event);
+  setState(
+    read: RoomRead,
+    asked: readonly (readonly [type: string, key: string])[],
+    found: readonly StoredEvent[],
+  ): void {
+    if (read.drops !== this.#drops || read.resets !== this.#resets) return;
+    for (const event of found) this.#setIfNewer(event);
     for (const [type, key] of asked) {
       if (type === "*" && key === "*") this.#isStateWhole = true;
       else if (type !== "*" && key === "*") this.#wholeTypes.add(type);
       else if (type !== "*" && !this.#state.has(stateKey(type, key))) this.#state.set(stateKey(type, key), null);
     }
-    this.#measure();
   }
 
   /** Selected current state in stream order; the selection has been fetched before. */
@@ -106,36 +142,38 @@ export class RoomCache {
   }
 
   get hasReceipts(): boolean {
-    return this.#receipts !== null;
+    return this.#areReceiptsWhole;
   }
 
-  setReceipts(receipts: readonly StoredReceipt[]): void {
-    const newer = this.#receipts;
-    this.#receipts = new Map(receipts.map((receipt) => [receiptKey(receipt), receipt]));
-    for (const receipt of newer?.values() ?? []) this.#addReceipt(receipt);
-    this.#measure();
+  setReceipts(read: RoomRead, receipts: readonly StoredReceipt[]): void {
+    if (read.drops !== this.#drops) return;
+    for (const receipt of receipts) this.#addReceipt(receipt);
+    this.#areReceiptsWhole = true;
   }
 
   receipts(matches: (receipt: StoredReceipt) => boolean): StoredReceipt[] {
-    return [...(this.#receipts?.values() ?? [])].filter(matches);
+    const found: StoredReceipt[] = [];
+    for (const receipt of this.#receipts.values()) if (matches(receipt)) found.push(receipt);
+    return found;
   }
 
   /** Applies a committed update; what is known already changes nothing. `keep` makes bytes safe to hold on to. */
   apply(update: RoomUpdate, keep: (event: StoredEvent) => StoredEvent): void {
     if (update.meta.latestPos >= this.meta.latestPos) this.meta = update.meta;
-    if (update.typing !== null) this.typing = update.typing;
+    // A copy: it outlives the message it came in.
+    if (update.typing !== null) this.typing = { ...update.typing, json: update.typing.json.slice() };
     const last = this.#events.at(-1)?.pos ?? this.#coversFrom;
     for (const incoming of update.timeline) {
-      if (incoming.pos <= last) continue;
-      const event = keep(incoming);
-      if (event.gapBefore) this.#startAfterGap(event);
-      else this.#events.push(event);
-      this.bytes += event.json.length + ENTRY_OVERHEAD_BYTES;
-      if (event.stateKey !== null) this.#replaceState(event);
+      const isNew = incoming.pos > last;
+      const event = isNew ? keep(incoming) : incoming;
+      if (isNew) this.#append(event);
+      // A timeline read ahead of the commits may hold the event already: its state is still to be applied.
+      if (event.stateKey !== null) this.#replaceState(event, isNew ? null : keep);
     }
-    for (const event of update.state) this.#replaceState(keep(event));
-    if (this.#receipts !== null) for (const receipt of update.receipts) this.#addReceipt(receipt);
+    for (const event of update.state) this.#replaceState(event, keep);
+    if (this.#areReceiptsWhole || this.#readCount > 0) for (const receipt of update.receipts) this.#addReceipt(receipt);
     if (this.#events.length > MAX_TAIL_EVENTS) this.#trim();
+    if (update.isReset) this.#forgetState();
   }
 
   /** Forgets everything that can be read back. */
@@ -143,11 +181,19 @@ export class RoomCache {
     this.#events = [];
     this.#coversFrom = head;
     this.#isComplete = false;
+    this.#receipts = new Map();
+    this.#areReceiptsWhole = false;
+    this.#drops += 1;
+    this.#forgetState();
+  }
+
+  /** After a reset what the timeline said of state may have been overruled: it is read anew. */
+  #forgetState(): void {
     this.#state = new Map();
     this.#wholeTypes.clear();
     this.#isStateWhole = false;
-    this.#receipts = null;
-    this.bytes = 0;
+    this.#resets += 1;
+    this.#measure();
   }
 
   #hasEntry(type: string, key: string): boolean {
@@ -156,22 +202,40 @@ export class RoomCache {
     return this.#wholeTypes.has(type) || (key !== "*" && this.#state.has(stateKey(type, key)));
   }
 
-  /** Nothing before a gap is ever shown together with what follows it. */
-  #startAfterGap(event: StoredEvent): void {
-    this.#events = [event];
-    this.#coversFrom = event.pos - 1;
-    this.#isComplete = true;
-    this.#measure();
+  #append(event: StoredEvent): void {
+    if (event.gapBefore) {
+      // Nothing before a gap is ever shown together with what follows it.
+      this.#events = [];
+      this.#coversFrom = event.pos - 1;
+      this.#isComplete = true;
+      this.#measure();
+    }
+    this.#events.push(event);
+    this.bytes += event.json.length + ENTRY_OVERHEAD_BYTES;
   }
 
-  #replaceState(event: StoredEvent): void {
+  /** `keep` is null for an event that is kept already. */
+  #replaceState(event: StoredEvent, keep: ((event: StoredEvent) => StoredEvent) | null): void {
     const key = stateKey(event.type, event.stateKey ?? "");
-    if (this.#isStateWhole || this.#wholeTypes.has(event.type) || this.#state.has(key)) this.#state.set(key, event);
+    const known = this.#state.get(key);
+    const isWanted =
+      known !== undefined || this.#isStateWhole || this.#wholeTypes.has(event.type) || this.#readCount > 0;
+    if (!isWanted || (known !== undefined && known !== null && known.pos >= event.pos)) return;
+    this.#state.set(key, keep === null ? event : keep(event));
+    this.bytes += ENTRY_OVERHEAD_BYTES + event.json.length - (known?.json.length ?? 0);
+  }
+
+  #setIfNewer(event: StoredEvent): void {
+    const key = stateKey(event.type, event.stateKey ?? "");
+    const known = this.#state.get(key);
+    if (known === undefined || known === null || known.pos < event.pos) this.#state.set(key, event);
   }
 
   #addReceipt(receipt: StoredReceipt): void {
-    const known = this.#receipts?.get(receiptKey(receipt));
-    if (known === undefined || known.pos < receipt.pos) this.#receipts?.set(receiptKey(receipt), receipt);
+    const key = receiptKey(receipt);
+    const known = this.#receipts.get(key);
+    if (known === undefined) this.bytes += ENTRY_OVERHEAD_BYTES;
+    if (known === undefined || known.pos < receipt.pos) this.#receipts.set(key, receipt);
   }
 
   #trim(): void {
@@ -185,6 +249,6 @@ export class RoomCache {
     let bytes = 0;
     for (const event of this.#events) bytes += event.json.length + ENTRY_OVERHEAD_BYTES;
     for (const event of this.#state.values()) bytes += ENTRY_OVERHEAD_BYTES + (event?.json.length ?? 0);
-    this.bytes = bytes + (this.#receipts?.size ?? 0) * ENTRY_OVERHEAD_BYTES;
+    this.bytes = bytes + this.#receipts.size * ENTRY_OVERHEAD_BYTES;
   }
 }

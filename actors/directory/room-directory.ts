@@ -2,18 +2,15 @@ import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { StateNeed } from "#src/protocol/engine/room-entries.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
-import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";
 import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
-import { RoomCache } from "./room-cache.ts";
+import { RoomCache, type RoomRead } from "./room-cache.ts";
 
 /** Timelines are read at least this deep: the next client asks for no fewer. */
 const MIN_TIMELINE_READ = 20;
 /** Updates with more bytes than this are not kept alive for the few events that stay in memory. */
 const PINNED_UPDATE_BYTES = 64 * 1024;
-
-/** The budget is checked once in so many reads: the check looks at every room that holds something. */
-const LOADS_PER_SWEEP = 16;
 
 /** How the directory reaches a user that is active in this host. */
 export interface DirectoryUser {
@@ -22,22 +19,36 @@ export interface DirectoryUser {
   feed(toPos: StreamPos, rooms: readonly RoomUpdate[], user: UserUpdate | null): void;
 }
 
+/** A read of a user from storage, under way. */
+export interface UserLoad {
+  readonly fromPos: StreamPos;
+}
+
+interface ActiveUser {
+  user: DirectoryUser;
+  /** Rooms with a standing of the user. */
+  rooms: Set<RoomNid>;
+}
+
+type TimelineQuery = Parameters<RoomReader["loadTimelines"]>[0][number];
+
 /** Rooms of the users that are active in one sync host, kept up to date by commits. One for each host. */
 export class RoomDirectory {
   readonly #reader: RoomReader;
   readonly #budgetBytes: number;
   readonly #rooms = new Map<RoomNid, RoomCache>();
   readonly #members = new Map<RoomNid, Set<DirectoryUser>>();
-  readonly #users = new Map<UserId, DirectoryUser>();
-  /** Commits applied while a user is being read from storage, which may be of an earlier or later position. */
+  readonly #users = new Map<UserId, ActiveUser>();
+  /** Commits applied while users are being read from storage: none may fall between a read and its use. */
   #log: UpdateBatch[] = [];
-  #loading = 0;
+  /** Reads of users under way, oldest first, with the position each began at. */
+  readonly #loads = new Set<UserLoad>();
   /** Rooms with droppable content, least recently used first. */
   readonly #recent = new Map<RoomNid, RoomCache>();
   #head: StreamPos = 0;
   #isPrimed = false;
   #useCount = 0;
-  #loadsSinceSweep = 0;
+  #cachedBytes = 0;
   readonly #holds = new Set<{ fromUse: number }>();
   #waiting: { pos: StreamPos; callback: () => void }[] = [];
 
@@ -72,81 +83,102 @@ export class RoomDirectory {
   }
 
   /** From here on commits are remembered until `endLoad`, so that none falls between a read and its use. */
-  beginLoad(): void {
-    this.#loading += 1;
+  beginLoad(): UserLoad {
+    const load = { fromPos: this.#head };
+    this.#loads.add(load);
+    return load;
   }
 
-  endLoad(): void {
-    this.#loading -= 1;
-    if (this.#loading === 0) this.#log = [];
+  endLoad(load: UserLoad): void {
+    this.#loads.delete(load);
+    const oldest = first(this.#loads);
+    this.#log = oldest === undefined ? [] : this.#log.filter((batch) => batch.toPos >= oldest.fromPos);
   }
 
-  /** Takes up a user read from storage as of `head`, which is applied; returns the commits since then that the read lacks. */
+  /**
+   * Takes up a user read from storage as of `head`, which is applied; returns the commits since then that the read
+   * lacks: for the user to apply, for the directory has.
+   */
   addUser(
     user: DirectoryUser,
     head: StreamPos,
     rooms: readonly { nid: RoomNid; isJoined: boolean; meta: RoomMeta }[],
   ): readonly UpdateBatch[] {
-    this.#forget(this.#users.get(user.userId));
-    this.#users.set(user.userId, user);
+    const before = this.#users.get(user.userId);
+    if (before !== undefined) this.removeUser(before.user);
+    const active: ActiveUser = { user, rooms: new Set() };
+    this.#users.set(user.userId, active);
     const added = new Set<RoomNid>();
     for (const { nid, isJoined, meta } of rooms) {
       if (!this.#rooms.has(nid)) {
         this.#rooms.set(nid, new RoomCache(meta, head));
         added.add(nid);
       }
+      this.#enter(active, nid);
       if (isJoined) this.#join(nid, user);
     }
     const missed = this.#log.filter((batch) => batch.toPos > head);
     for (const batch of missed) {
-      for (const update of batch.rooms)
-        if (added.has(update.nid)) this.#rooms.get(update.nid)?.apply(update, copyEvent);
+      const own = batch.users.find(({ userId }) => userId === user.userId)?.rooms ?? [];
+      const updates = new Map(batch.rooms.map((room) => [room.nid, room]));
+      for (const standing of own) if (this.#take(active, standing, updates, batch)) added.add(standing.nid);
+      for (const { nid, membership } of own) if (membership !== "join") this.#leave(nid, user);
+      for (const [nid, update] of updates) {
+        const room = added.has(nid) ? this.#rooms.get(nid) : undefined;
+        if (room !== undefined) this.#applyTo(room, update, copyEvent);
+      }
     }
     return missed;
   }
 
-  /** The user is idle: its rooms go unless others are in them. */
-  removeUser(user: DirectoryUser, nids: Iterable<RoomNid>): void {
-    if (this.#users.get(user.userId) === user) this.#users.delete(user.userId);
-    for (const nid of nids) {
-      this.leave(nid, user);
-      if (this.#members.has(nid)) continue;
+  /** The user is idle: its rooms go unless other active users have a standing in them. */
+  removeUser(user: DirectoryUser): void {
+    const active = this.#users.get(user.userId);
+    if (active?.user !== user) return;
+    this.#users.delete(user.userId);
+    for (const nid of active.rooms) {
+      this.#leave(nid, user);
+      const room = this.#rooms.get(nid);
+      if (room === undefined) continue;
+      room.userCount -= 1;
+      if (room.userCount > 0) continue;
       this.#rooms.delete(nid);
-      this.#recent.delete(nid);
+      if (this.#recent.delete(nid)) this.#cachedBytes -= room.bytes;
     }
   }
 
   /** Applies one commit and feeds the users it concerns. Throws when one before it never arrived: all in memory is of the past. */
   apply(batch: UpdateBatch, sizeBytes: number): void {
     invariant(!this.#isPrimed || batch.fromPos <= this.#head, "every commit reaches the directory");
-    if (this.#loading > 0) this.#log.push(batch);
+    // After one that arrived all others do, whether or not the host could read where the stream stood before.
+    this.#isPrimed = true;
+    if (this.#loads.size > 0) this.#log.push(batch);
     const keep = sizeBytes > PINNED_UPDATE_BYTES ? copyEvent : keepEvent;
     const updates = new Map(batch.rooms.map((room) => [room.nid, room]));
     const fed = new Map<DirectoryUser, { rooms: RoomUpdate[]; user: UserUpdate | null }>();
     for (const update of batch.users) {
-      const user = this.#users.get(update.userId);
-      if (user === undefined) continue;
-      fed.set(user, { rooms: [], user: update });
-      for (const standing of update.rooms) {
-        const room = updates.get(standing.nid);
-        if (!this.#rooms.has(standing.nid) && room !== undefined) {
-          this.#rooms.set(standing.nid, new RoomCache(room.meta, batch.fromPos));
-        }
-        if (standing.membership === "join") this.#join(standing.nid, user);
-      }
+      const active = this.#users.get(update.userId);
+      if (active === undefined) continue;
+      fed.set(active.user, { rooms: [], user: update });
+      for (const standing of update.rooms) this.#take(active, standing, updates, batch);
     }
     for (const update of batch.rooms) {
       const room = this.#rooms.get(update.nid);
       if (room === undefined) continue;
-      room.apply(update, keep);
+      this.#applyTo(room, update, keep);
       for (const user of this.#members.get(update.nid) ?? []) {
-        const feed = fed.get(user) ?? { rooms: [], user: null };
-        feed.rooms.push(update);
-        fed.set(user, feed);
+        const feed = fed.get(user);
+        if (feed === undefined) fed.set(user, { rooms: [update], user: null });
+        else feed.rooms.push(update);
       }
+    }
+    // Within the turn that applies the leave, and behind it: a rejoin of the next commit must not be taken back later.
+    for (const [user, { user: own }] of fed) {
+      for (const { nid, membership } of own?.rooms ?? []) if (membership !== "join") this.#leave(nid, user);
     }
     for (const [user, feed] of fed) user.feed(batch.toPos, feed.rooms, feed.user);
     this.#advance(Math.max(this.#head, batch.toPos));
+    this.#enforceBudget();
   }
 
   /** What is used from here on stays in memory, whatever the budget says, until the returned function is called. */
@@ -159,29 +191,20 @@ export class RoomDirectory {
     };
   }
 
-  /** The user is no longer in the room; call after its leave was delivered. */
-  leave(nid: RoomNid, user: DirectoryUser): void {
-    const members = this.#members.get(nid);
-    if (members === undefined) return;
-    members.delete(user);
-    if (members.size === 0) this.#members.delete(nid);
-  }
-
-  /** Brings timelines into memory; null when they are there already. */
-  ensureTimelines(needs: readonly { nid: RoomNid; limit: number; since: StreamPos | null }[]): Promise<void> | null {
-    const missing = needs.filter(({ nid, limit, since }) => {
+  /** Brings timelines into memory as of `upTo`; null when they are there already. */
+  ensureTimelines(
+    needs: readonly { nid: RoomNid; limit: number; since: StreamPos | null }[],
+    upTo: StreamPos,
+  ): Promise<void> | null {
+    const queries: TimelineQuery[] = [];
+    for (const { nid, limit, since } of needs) {
       const room = this.#use(nid);
-      if (room === undefined) return false;
-      return since === null ? !room.hasTimeline(limit) : !room.covers(since);
-    });
-    if (missing.length === 0) return null;
-    return this.#readTimelines(
-      missing.map(({ nid, limit, since }) => ({
-        nid,
-        upTo: Number.MAX_SAFE_INTEGER,
-        limit: Math.max(limit, since === null ? MIN_TIMELINE_READ : DELTA_READ),
-      })),
-    );
+      if (room === undefined) continue;
+      if (since === null ? room.hasTimeline(limit, upTo) : room.covers(since)) continue;
+      const depth = Math.max(limit, since === null ? MIN_TIMELINE_READ : DELTA_READ) + room.countAfter(upTo);
+      queries.push({ nid, upTo: Number.MAX_SAFE_INTEGER, limit: depth });
+    }
+    return queries.length === 0 ? null : this.#readTimelines(queries);
   }
 
   /** Brings selected state and members into memory; null when they are there already. */
@@ -195,38 +218,77 @@ export class RoomDirectory {
       for (const member of members) if (!room.hasMember(member)) entries.push(["m.room.member", member]);
       if (entries.length > 0) queries.push({ nid, entries });
     }
-    if (queries.length === 0) return null;
-    return this.#readState(queries);
+    return queries.length === 0 ? null : this.#readState(queries);
   }
 
   /** Brings receipts into memory; null when they are there already. */
   ensureReceipts(nids: readonly RoomNid[]): Promise<void> | null {
     const missing = nids.filter((nid) => this.#use(nid)?.hasReceipts === false);
-    if (missing.length === 0) return null;
-    return this.#readReceipts(missing);
+    return missing.length === 0 ? null : this.#readReceipts(missing);
   }
 
-  async #readTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<void> {
-    for (const chunk of await this.#reader.loadTimelines(queries)) this.#rooms.get(chunk.nid)?.setTimeline(chunk);
-    this.#enforceBudget();
+  #readTimelines(queries: TimelineQuery[]): Promise<void> {
+    return this.#read(
+      queries.map(({ nid }) => nid),
+      () => this.#reader.loadTimelines(queries),
+      (chunks, reads) => {
+        for (const chunk of chunks) {
+          const into = reads.get(chunk.nid);
+          into?.room.setTimeline(into.read, chunk);
+        }
+      },
+    );
   }
 
-  async #readState(queries: readonly StateQuery[]): Promise<void> {
-    const byRoom = Map.groupBy(await this.#reader.loadState(queries), (event) => event.nid);
-    for (const { nid, entries } of queries) this.#rooms.get(nid)?.setState(entries, byRoom.get(nid) ?? []);
-    this.#enforceBudget();
+  #readState(queries: readonly StateQuery[]): Promise<void> {
+    return this.#read(
+      queries.map(({ nid }) => nid),
+      () => this.#reader.loadState(queries),
+      (events, reads) => {
+        const byRoom = Map.groupBy(events, (event) => event.nid);
+        for (const { nid, entries } of queries) {
+          const into = reads.get(nid);
+          into?.room.setState(into.read, entries, byRoom.get(nid) ?? []);
+        }
+      },
+    );
   }
 
-  async #readReceipts(nids: readonly RoomNid[]): Promise<void> {
-    const byRoom = Map.groupBy(await this.#reader.loadReceipts(nids), (receipt) => receipt.nid);
-    for (const nid of nids) this.#rooms.get(nid)?.setReceipts(byRoom.get(nid) ?? []);
-    this.#enforceBudget();
+  #readReceipts(nids: readonly RoomNid[]): Promise<void> {
+    return this.#read(
+      nids,
+      () => this.#reader.loadReceipts(nids),
+      (receipts, reads) => {
+        const byRoom = Map.groupBy(receipts, (receipt) => receipt.nid);
+        for (const nid of nids) {
+          const into = reads.get(nid);
+          into?.room.setReceipts(into.read, byRoom.get(nid) ?? []);
+        }
+      },
+    );
   }
 
-  /** An earlier incarnation of a user actor that crashed gets no more feeds. */
-  #forget(user: DirectoryUser | undefined): void {
-    if (user === undefined) return;
-    for (const nid of this.#members.keys()) this.leave(nid, user);
+  /** Reads into the very rooms that asked: one that was dropped and made anew meanwhile knows nothing of this read. */
+  async #read<T>(
+    nids: readonly RoomNid[],
+    load: () => Promise<T>,
+    take: (result: T, reads: ReadonlyMap<RoomNid, { room: RoomCache; read: RoomRead }>) => void,
+  ): Promise<void> {
+    const reads = new Map<RoomNid, { room: RoomCache; read: RoomRead }>();
+    for (const nid of nids) {
+      const room = this.#rooms.get(nid);
+      if (room !== undefined) reads.set(nid, { room, read: room.beginRead(this.#head) });
+    }
+    try {
+      take(await load(), reads);
+    } finally {
+      for (const [nid, { room }] of reads) {
+        const before = room.bytes;
+        room.endRead();
+        if (this.#recent.get(nid) === room) this.#cachedBytes += room.bytes - before;
+      }
+      this.#enforceBudget();
+    }
   }
 
   #advance(head: StreamPos): void {
@@ -243,31 +305,71 @@ export class RoomDirectory {
     else members.add(user);
   }
 
+  /** The user has a standing in the room. True for a room that nobody had in memory: it begins with this commit. */
+  #take(
+    active: ActiveUser,
+    standing: UserRoom,
+    updates: ReadonlyMap<RoomNid, RoomUpdate>,
+    batch: UpdateBatch,
+  ): boolean {
+    const { nid } = standing;
+    const update = updates.get(nid);
+    const isNew = !this.#rooms.has(nid) && update !== undefined;
+    // Of a reset the commit brings only a part: the rest is in storage.
+    if (isNew) this.#rooms.set(nid, new RoomCache(update.meta, update.isReset ? batch.toPos : batch.fromPos));
+    this.#enter(active, nid);
+    if (standing.membership === "join") this.#join(nid, active.user);
+    return isNew;
+  }
+
+  #enter(active: ActiveUser, nid: RoomNid): void {
+    const room = this.#rooms.get(nid);
+    if (room === undefined || active.rooms.has(nid)) return;
+    active.rooms.add(nid);
+    room.userCount += 1;
+  }
+
+  #leave(nid: RoomNid, user: DirectoryUser): void {
+    const members = this.#members.get(nid);
+    if (members?.delete(user) === true && members.size === 0) this.#members.delete(nid);
+  }
+
+  #applyTo(room: RoomCache, update: RoomUpdate, keep: (event: StoredEvent) => StoredEvent): void {
+    const before = room.bytes;
+    room.apply(update, keep);
+    if (room.bytes === before) return;
+    if (this.#recent.has(update.nid)) this.#cachedBytes += room.bytes - before;
+    this.#touch(update.nid, room);
+  }
+
   #use(nid: RoomNid): RoomCache | undefined {
     const room = this.#rooms.get(nid);
-    if (room === undefined) return undefined;
-    this.#useCount += 1;
-    room.lastUse = this.#useCount;
-    this.#recent.delete(nid);
-    this.#recent.set(nid, room);
+    if (room !== undefined) this.#touch(nid, room);
     return room;
   }
 
+  #touch(nid: RoomNid, room: RoomCache): void {
+    this.#useCount += 1;
+    room.lastUse = this.#useCount;
+    if (!this.#recent.delete(nid)) this.#cachedBytes += room.bytes;
+    this.#recent.set(nid, room);
+  }
+
   #enforceBudget(): void {
-    this.#loadsSinceSweep += 1;
-    if (this.#loadsSinceSweep < LOADS_PER_SWEEP) return;
-    this.#loadsSinceSweep = 0;
-    const heldFrom = Math.min(...[...this.#holds].map(({ fromUse }) => fromUse));
-    let total = 0;
-    for (const room of this.#recent.values()) total += room.bytes;
+    if (this.#cachedBytes <= this.#budgetBytes) return;
+    // Holds end up in the order they began.
+    const heldFrom = first(this.#holds)?.fromUse ?? Number.MAX_SAFE_INTEGER;
     for (const [nid, room] of this.#recent) {
-      if (total <= this.#budgetBytes || room.lastUse > heldFrom) return;
-      total -= room.bytes;
+      if (this.#cachedBytes <= this.#budgetBytes || room.lastUse > heldFrom) return;
+      this.#cachedBytes -= room.bytes;
       room.drop(this.#head);
       this.#recent.delete(nid);
     }
   }
 }
+
+/** The first of a set in the order of insertion. */
+const first = <T>(set: ReadonlySet<T>): T | undefined => set.values().next().value;
 
 /** Deep enough to tell "too much was missed" from "here is all of it". */
 const DELTA_READ = 101;

@@ -12,6 +12,8 @@ import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 const MAX_TXNS = 2000;
 /** Lists of different filters and sorts whose order is kept for the next connection. */
 const MAX_ORDERS = 16;
+/** Bits of rooms whose place in some list may have changed. */
+const ORDERING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
 const NO_TAGS: ReadonlySet<string> = new Set();
 const decoder = new TextDecoder();
 
@@ -24,9 +26,17 @@ export interface UserChanges {
   devices: Map<DeviceId, number>;
 }
 
+/** By type. */
+type AccountData = Map<string, { json: Uint8Array; pos: StreamPos }>;
+
 /** A device's own data in memory. */
 interface LiveDevice {
   snapshot: DeviceSnapshot | null;
+  /** Counts changes of keys and lists; a snapshot read before the latest one is read again. */
+  changes: number;
+  snapshotChanges: number;
+  /** Newest to-device message told of since the start; storage may know of newer ones. */
+  toDevicePos: StreamPos;
   /** To-device messages up to here are acknowledged and deleted. */
   deletedUpTo: StreamPos;
 }
@@ -44,7 +54,10 @@ export class LiveUser implements World {
   #ignored: ReadonlySet<string>;
   readonly #txns = new Map<string, { deviceId: DeviceId; txnId: string }>();
   /** By room (0 = global), once read. */
-  readonly #accountData = new Map<RoomNid | 0, Map<string, { json: Uint8Array; pos: StreamPos }>>();
+  readonly #accountData = new Map<RoomNid | 0, AccountData>();
+  /** What arrived while account data of rooms was being read. */
+  readonly #earlyAccountData = new Map<RoomNid | 0, AccountData>();
+  #accountReadCount = 0;
   readonly #devices = new Map<DeviceId, LiveDevice>();
   readonly #orders = new Map<string, RoomOrder<RoomNid>>();
 
@@ -118,13 +131,8 @@ export class LiveUser implements World {
     return txn !== undefined && txn.deviceId === deviceId ? txn.txnId : null;
   }
 
-  roomNids(): Iterable<RoomNid> {
-    return this.#standings.keys();
-  }
-
   /** Takes in a commit and says what became of it. Repeating one changes nothing. */
   apply(rooms: readonly RoomUpdate[], user: UserUpdate | null): UserChanges {
-    this.#orders.clear();
     const dirty = new Map<RoomNid, number>();
     const mark = (nid: RoomNid, bits: number): void => void dirty.set(nid, (dirty.get(nid) ?? 0) | bits);
     const changes: UserChanges = { rooms: [], bits: 0, devices: new Map() };
@@ -135,26 +143,27 @@ export class LiveUser implements World {
       for (const { eventId, deviceId, txnId } of user.txns) this.#txns.set(eventId, { deviceId, txnId });
       while (this.#txns.size > MAX_TXNS) this.#txns.delete(this.#txns.keys().next().value ?? "");
       for (const { deviceId, pos } of user.toDevice) {
-        const device = this.#devices.get(deviceId);
-        if (device?.snapshot) device.snapshot = { ...device.snapshot, toDevicePos: pos };
+        const device = this.#liveDevice(deviceId);
+        device.toDevicePos = Math.max(device.toDevicePos, pos);
         changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.toDevice);
       }
       for (const { deviceId } of user.deviceChanges) {
-        const device = this.#devices.get(deviceId);
-        if (device !== undefined) device.snapshot = null;
+        this.#liveDevice(deviceId).changes += 1;
         changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.device);
       }
+    }
+    for (const bits of dirty.values()) {
+      if ((bits & ORDERING) === 0) continue;
+      this.#orders.clear();
+      break;
     }
     changes.rooms = [...dirty];
     return changes;
   }
 
-  /** Rooms the user left with the last commit: their fan-out ends. */
-  *leftRooms(user: UserUpdate | null): Iterable<RoomNid> {
-    for (const { nid } of user?.rooms ?? []) {
-      const membership = this.#standings.get(nid)?.membership;
-      if (membership !== "join") yield nid;
-    }
+  /** True when the user has a standing in a room of which nothing is in memory: only storage can tell what it is. */
+  lacksRooms(user: UserUpdate | null): boolean {
+    return user?.rooms.some(({ nid }) => this.meta(nid) === undefined) === true;
   }
 
   /** Brings account data of these rooms (0 = global) into memory; null when it is there already. */
@@ -170,21 +179,24 @@ export class LiveUser implements World {
     return found;
   }
 
+  /** As last read, with the newest to-device position there is. */
   device(deviceId: DeviceId): DeviceSnapshot | null {
-    return this.#devices.get(deviceId)?.snapshot ?? null;
+    const device = this.#devices.get(deviceId);
+    if (device === undefined || device.snapshot === null) return null;
+    return { ...device.snapshot, toDevicePos: Math.max(device.snapshot.toDevicePos, device.toDevicePos) };
   }
 
-  /** Brings a device's keys and lists into memory; null when they are there already. */
+  /** Brings a device's keys and lists into memory; null when they are there as they are now. */
   ensureDevice(deviceId: DeviceId): Promise<void> | null {
     const device = this.#liveDevice(deviceId);
-    if (device.snapshot !== null) return null;
+    if (device.snapshot !== null && device.snapshotChanges === device.changes) return null;
     return this.#readDevice(device, deviceId);
   }
 
   /** The client has everything up to `pos`: deletes it; null when there is nothing to delete. */
   acknowledgeToDevice(deviceId: DeviceId, pos: StreamPos): Promise<void> | null {
     const device = this.#liveDevice(deviceId);
-    const newest = device.snapshot?.toDevicePos ?? Number.MAX_SAFE_INTEGER;
+    const newest = this.device(deviceId)?.toDevicePos ?? Number.MAX_SAFE_INTEGER;
     if (newest === 0 || pos <= device.deletedUpTo || pos === 0) return null;
     device.deletedUpTo = pos;
     return this.#reader.deleteToDevice(this.userId, deviceId, pos);
@@ -203,23 +215,31 @@ export class LiveUser implements World {
   }
 
   async #readAccountData(nids: readonly (RoomNid | 0)[]): Promise<void> {
-    const rows = await this.#reader.loadAccountData(this.userId, nids, 0);
-    for (const nid of nids) if (!this.#accountData.has(nid)) this.#accountData.set(nid, new Map());
-    for (const { roomNid, type, json, pos } of rows) {
-      const room = this.#accountData.get(roomNid);
-      const known = room?.get(type);
-      if (known === undefined || known.pos < pos) room?.set(type, { json, pos });
+    this.#accountReadCount += 1;
+    try {
+      const rows = await this.#reader.loadAccountData(this.userId, nids, 0);
+      for (const nid of nids) {
+        if (!this.#accountData.has(nid)) this.#accountData.set(nid, this.#earlyAccountData.get(nid) ?? new Map());
+      }
+      for (const { roomNid, type, json, pos } of rows) setIfNewer(this.#accountData.get(roomNid), type, json, pos);
+    } finally {
+      this.#accountReadCount -= 1;
+      if (this.#accountReadCount === 0) this.#earlyAccountData.clear();
     }
   }
 
   async #readDevice(device: LiveDevice, deviceId: DeviceId): Promise<void> {
-    device.snapshot = await this.#reader.loadDevice(this.userId, deviceId);
+    const { changes } = device;
+    const snapshot = await this.#reader.loadDevice(this.userId, deviceId);
+    if (device.snapshot !== null && device.snapshotChanges > changes) return;
+    device.snapshot = snapshot;
+    device.snapshotChanges = changes;
   }
 
   #liveDevice(deviceId: DeviceId): LiveDevice {
     let device = this.#devices.get(deviceId);
     if (device === undefined) {
-      device = { snapshot: null, deletedUpTo: 0 };
+      device = { snapshot: null, changes: 0, snapshotChanges: 0, toDevicePos: 0, deletedUpTo: 0 };
       this.#devices.set(deviceId, device);
     }
     return device;
@@ -228,7 +248,9 @@ export class LiveUser implements World {
   #applyStanding(standing: UserRoom, mark: (nid: RoomNid, bits: number) => void): void {
     const before = this.#standings.get(standing.nid);
     if (before !== undefined && before.pos >= standing.pos) return;
-    this.#standings.set(standing.nid, standing);
+    // A copy: it outlives the message it came in.
+    const stripped = standing.stripped?.slice() ?? null;
+    this.#standings.set(standing.nid, { ...standing, stripped });
     const meta = this.meta(standing.nid);
     if (meta !== undefined) this.#nids.set(meta.roomId, standing.nid);
     const isCountsOnly = before?.membership === standing.membership && before.memberPos === standing.memberPos;
@@ -261,8 +283,7 @@ export class LiveUser implements World {
 
   #applyAccountData(user: UserUpdate, mark: (nid: RoomNid, bits: number) => void, changes: UserChanges): void {
     for (const { roomNid, type, json, pos } of user.accountData) {
-      const known = this.#accountData.get(roomNid ?? 0);
-      if ((known?.get(type)?.pos ?? 0) < pos) known?.set(type, { json: json.slice(), pos });
+      setIfNewer(this.#accountDataFor(roomNid ?? 0), type, json.slice(), pos);
       if (roomNid === null) {
         changes.bits |= DIRTY_USER.accountData;
         if (type === "m.direct") this.#setDirect(readDirect(parse(json)), mark);
@@ -276,6 +297,15 @@ export class LiveUser implements World {
     }
   }
 
+  /** Where news of a room belong: nowhere as long as nobody asked for the room's account data. */
+  #accountDataFor(nid: RoomNid | 0): AccountData | undefined {
+    const known = this.#accountData.get(nid) ?? this.#earlyAccountData.get(nid);
+    if (known !== undefined || this.#accountReadCount === 0) return known;
+    const early: AccountData = new Map();
+    this.#earlyAccountData.set(nid, early);
+    return early;
+  }
+
   #setDirect(direct: ReadonlySet<RoomId>, mark: (nid: RoomNid, bits: number) => void): void {
     const before = this.#direct;
     this.#direct = direct;
@@ -285,6 +315,10 @@ export class LiveUser implements World {
       if (nid !== undefined) mark(nid, DIRTY.place);
     }
   }
+}
+
+function setIfNewer(data: AccountData | undefined, type: string, json: Uint8Array, pos: StreamPos): void {
+  if (data !== undefined && (data.get(type)?.pos ?? 0) < pos) data.set(type, { json, pos });
 }
 
 /** JSON of the homeserver's; null for anything that is none. */

@@ -17,14 +17,15 @@ export type UserFeed = {
   user: UserUpdate | null;
 };
 
+/** `loadId`: what comes of a reading that was given up on is of the past. */
 export type UserEvent =
   | { type: "polling-ensured"; deviceId: DeviceId }
   | { type: "polling-failed"; deviceId: DeviceId; error: SyncError }
   | { type: "ensure-polling-again"; deviceId: DeviceId }
-  | { type: "snapshot-loaded"; snapshot: UserSnapshot }
-  | { type: "snapshot-applied"; snapshot: UserSnapshot }
-  | { type: "load-failed"; error: SyncError }
-  | { type: "load-timeout" }
+  | { type: "snapshot-loaded"; loadId: number; snapshot: UserSnapshot }
+  | { type: "snapshot-applied"; loadId: number; snapshot: UserSnapshot }
+  | { type: "load-failed"; loadId: number; error: SyncError }
+  | { type: "load-timeout"; loadId: number }
   | { type: "idle-check" };
 
 export type UserMessage = UserCommand | UserFeed | UserEvent;

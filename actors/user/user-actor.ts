@@ -4,7 +4,7 @@ import type { Cancel } from "#src/ports/basics.ts";
 import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import { pollerAddress } from "#actors/addresses.ts";
 import type { ConnectionFeed } from "#actors/connection/messages.ts";
-import type { DirectoryUser, RoomDirectory } from "#actors/directory/room-directory.ts";
+import type { DirectoryUser, RoomDirectory, UserLoad } from "#actors/directory/room-directory.ts";
 import type { PollingEnsured } from "#actors/poller/messages.ts";
 import type { Actor, ActorContext, Address } from "#actors/runtime/actor.ts";
 import { LiveUser } from "./live-user.ts";
@@ -41,8 +41,9 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
   readonly #polling = new Map<DeviceId, boolean>();
   #user: LiveUser | null = null;
   #progress: UserProgress | null = null;
-  #isLoading = false;
-  #cancelLoadTimeout: Cancel | null = null;
+  /** The read of the user from storage that is under way. */
+  #loading: { id: number; log: UserLoad; cancelTimeout: Cancel } | null = null;
+  #loadId = 0;
 
   constructor(context: ActorContext<UserMessage>, deps: UserDeps) {
     this.userId = context.self.key as UserId;
@@ -66,8 +67,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
         return;
       case "polling-ensured":
         this.#polling.set(message.deviceId, true);
-        if (this.#user === null) this.#load();
-        else this.#welcome();
+        this.#serve();
         return;
       case "polling-failed":
         this.#pollingFailed(message.deviceId, message.error);
@@ -77,33 +77,34 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
         this.#ensurePolling(message.deviceId);
         return;
       case "snapshot-loaded": {
-        const { snapshot } = message;
+        const { snapshot, loadId } = message;
         this.#deps.directory.whenAt(snapshot.head, () =>
-          this.#context.tell(this.#context.self, { type: "snapshot-applied", snapshot } satisfies UserMessage),
+          this.#context.tell(this.#context.self, { type: "snapshot-applied", loadId, snapshot } satisfies UserMessage),
         );
         return;
       }
       case "snapshot-applied":
-        this.#start(message.snapshot);
+        // An earlier reading may lack commits that were not remembered for this one.
+        if (message.loadId === this.#loading?.id) this.#start(message.snapshot);
         return;
       case "load-timeout":
-        this.#loadFailed(new SyncError("storage_unavailable", "commits did not reach this host in time"));
+        this.#loadFailed(message.loadId, new SyncError("storage_unavailable", "user not read in time"));
         return;
       case "load-failed":
-        this.#loadFailed(message.error);
+        this.#loadFailed(message.loadId, message.error);
         return;
       case "feed":
         this.#feed(message);
         return;
       case "idle-check":
-        if (this.#connections.size === 0 && !this.#isLoading) this.#context.stopSelf();
+        if (this.#connections.size === 0 && this.#loading === null) this.#context.stopSelf();
         else this.#context.after(USER_IDLE_MS, { type: "idle-check" });
     }
   }
 
   stop(): void {
-    if (this.#isLoading) this.#endLoad();
-    if (this.#user !== null) this.#deps.directory.removeUser(this, this.#user.roomNids());
+    this.#endLoad();
+    this.#deps.directory.removeUser(this);
     for (const { address } of this.#connections.values()) {
       this.#tell(address, { type: "user-failed", error: new SyncError("actor_stopped", "user actor stopped") });
     }
@@ -119,7 +120,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
     const state = this.#polling.get(deviceId);
     if (state === true) {
       // It may have parked or died since: the answer comes at once when it runs.
-      this.#welcome();
+      this.#serve();
       this.#context.tell(pollerAddress(this.userId, deviceId), { type: "touch" });
       return;
     }
@@ -146,32 +147,41 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
     this.#reject(error, deviceId);
   }
 
+  /** Reads the user, again when that failed before, or takes in those who wait. */
+  #serve(): void {
+    if (this.#user === null) this.#load();
+    else this.#welcome();
+  }
+
   #load(): void {
-    if (this.#isLoading) return;
-    this.#isLoading = true;
-    this.#deps.directory.beginLoad();
-    this.#cancelLoadTimeout = this.#context.after(LOAD_DEADLINE_MS, { type: "load-timeout" });
+    if (this.#loading !== null) return;
+    const loadId = ++this.#loadId;
+    this.#loading = {
+      id: loadId,
+      log: this.#deps.directory.beginLoad(),
+      cancelTimeout: this.#context.after(LOAD_DEADLINE_MS, { type: "load-timeout", loadId }),
+    };
     this.#context.pipe(
       this.#deps.reader.loadUser(this.userId),
-      (snapshot) => ({ type: "snapshot-loaded", snapshot }),
-      (error) => ({ type: "load-failed", error }),
+      (snapshot) => ({ type: "snapshot-loaded", loadId, snapshot }),
+      (error) => ({ type: "load-failed", loadId, error }),
     );
   }
 
   #endLoad(): void {
-    this.#isLoading = false;
-    this.#cancelLoadTimeout?.();
-    this.#deps.directory.endLoad();
+    if (this.#loading === null) return;
+    this.#loading.cancelTimeout();
+    this.#deps.directory.endLoad(this.#loading.log);
+    this.#loading = null;
   }
 
-  #loadFailed(error: SyncError): void {
-    if (!this.#isLoading) return;
+  #loadFailed(loadId: number, error: SyncError): void {
+    if (loadId !== this.#loading?.id) return;
     this.#endLoad();
     this.#reject(error, null);
   }
 
   #start(snapshot: UserSnapshot): void {
-    if (!this.#isLoading) return;
     const user = new LiveUser(this.userId, snapshot, this.#deps.directory, this.#deps.reader);
     const missed = this.#deps.directory.addUser(
       this,
@@ -183,14 +193,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
       })),
     );
     this.#user = user;
-    for (const batch of missed) {
-      const own = batch.users.find(({ userId }) => userId === this.userId) ?? null;
-      const nids = new Set(user.roomNids());
-      user.apply(
-        batch.rooms.filter(({ nid }) => nids.has(nid)),
-        own,
-      );
-    }
+    for (const batch of missed) user.apply([], batch.users.find(({ userId }) => userId === this.userId) ?? null);
     this.#progress = new UserProgress(this.#deps.directory, Math.max(snapshot.head, missed.at(-1)?.toPos ?? 0));
     this.#endLoad();
     this.#welcome();
@@ -212,7 +215,11 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
     const user = this.#user;
     if (user === null) return;
     const changes = user.apply(feed.rooms, feed.user);
-    for (const nid of user.leftRooms(feed.user)) this.#deps.directory.leave(nid, this);
+    if (user.lacksRooms(feed.user)) {
+      this.#context.log.info({ user_id: this.userId }, "user has a room this host does not know, read again");
+      this.#context.stopSelf();
+      return;
+    }
     for (const { address, deviceId, link } of this.#connections.values()) {
       if (link === null) continue;
       const bits = changes.bits | (changes.devices.get(deviceId) ?? 0);

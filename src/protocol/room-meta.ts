@@ -40,6 +40,8 @@ export interface RoomMeta {
   latestTs: number;
   /** Newest timeline event by type: [pos, ts]. Bounded to LATEST_TYPES_LIMIT types, oldest dropped. */
   latestByType: Record<string, [pos: StreamPos, ts: number]>;
+  /** Where clients that held the room had to be sent it anew for the last time (a gap, state outside the timeline); 0 = never. */
+  resetPos: StreamPos;
 }
 
 /** Five heroes are shown; one more is kept because the viewer may be among them. */

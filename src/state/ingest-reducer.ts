@@ -60,13 +60,13 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
   devices.finish(group);
   group.finishAccountData();
   const receipts = group.finishReceipts();
-  group.users.finishStandings(tx, () => group.nextPos());
+  const awaited = group.users.finishStandings(tx, () => group.nextPos());
   const rooms: UpdateBatch["rooms"] = [];
   let maxRoomNid = context.maxRoomNid;
   for (const room of group.rooms) {
     maxRoomNid = Math.max(maxRoomNid, room.nid);
     for (const row of room.rows()) tx.state.push(row);
-    const finished = room.finish(receipts.get(room.nid) ?? []);
+    const finished = room.finish(receipts.get(room.nid) ?? [], group.head, awaited.has(room.nid));
     if (finished === null) continue;
     rooms.push(finished.update);
     if (finished.isStored) tx.rooms.push({ meta: finished.update.meta, isNew: room.isNew });

@@ -89,14 +89,22 @@ export class RoomDraft {
     for (const rows of this.#rows.values()) yield* rows.values();
   }
 
-  /** The room as it is after the group; null when nobody has to be told anything. */
-  finish(receipts: StoredReceipt[]): { update: RoomUpdate; isStored: boolean } | null {
+  /**
+   * The room as it is after the group, which ends at `head`; null when nobody has to be told anything.
+   * `isAwaited`: somebody's first standing in the room is told of, so that its host may not know the room.
+   */
+  finish(
+    receipts: StoredReceipt[],
+    head: StreamPos,
+    isAwaited: boolean,
+  ): { update: RoomUpdate; isStored: boolean } | null {
     this.#finishLatest();
     this.#finishHeroes();
+    if (this.isReset) this.#change({ resetPos: head });
     const isStored = this.isNew || this.#meta !== this.#before;
     const isLight = this.isNew && (this.isFromFirstSync || this.#state.length > MAX_ANNOUNCED_STATE);
-    if (!isStored && this.#state.length === 0 && !this.isReset && receipts.length === 0 && this.typing === null)
-      return null;
+    const hasNews = isStored || this.#state.length > 0 || receipts.length > 0 || this.typing !== null;
+    if (!hasNews && !isAwaited) return null;
     const update: RoomUpdate = {
       nid: this.nid,
       roomId: this.roomId,

@@ -42,11 +42,13 @@ export class UserDrafts {
     this.#parts(userId).deviceChanges.set(deviceId, pos);
   }
 
-  /** Gives changed standings their positions and adds them to `tx`. */
-  finishStandings(tx: IngestTransaction, nextPos: () => StreamPos): void {
+  /** Gives changed standings their positions and adds them to `tx`; answers in which rooms somebody is new. */
+  finishStandings(tx: IngestTransaction, nextPos: () => StreamPos): Set<RoomNid> {
+    const entered = new Set<RoomNid>();
     for (const draft of this.#standings.values()) {
       const before = this.#context.userRoom(draft.userId, draft.nid);
       if (before !== null && isSameStanding(before, draft)) continue;
+      if (before === null) entered.add(draft.nid);
       const pos = nextPos();
       const memberPos = draft.memberPos === OWN_POS ? pos : draft.memberPos;
       const joinPos = draft.joinPos === OWN_POS ? pos : draft.joinPos;
@@ -54,6 +56,7 @@ export class UserDrafts {
       tx.userRooms.push(standing);
       this.update(draft.userId).rooms.push(standing);
     }
+    return entered;
   }
 
   finish(): UserUpdate[] {

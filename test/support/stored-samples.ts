@@ -84,6 +84,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   latestPos: 0,
   latestTs: 0,
   latestByType: {},
+  resetPos: 0,
   ...overrides,
 });
 

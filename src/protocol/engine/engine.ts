@@ -1,4 +1,6 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import type { UserRoom } from "../room-meta.ts";
+import { isListed } from "../visibility.ts";
 import type { ListOp } from "../list-ops.ts";
 import type { SyncRequest } from "../request.ts";
 import {
@@ -75,12 +77,8 @@ export class ConnectionEngine {
     this.params = params;
     this.isFirst = false;
     this.streamPos = claim.streamPos;
-    for (const [nid, sinceSeq] of provenRooms(snapshot, claim)) {
-      if (world.standing(nid)?.membership === "join")
-        this.synced.set(nid, { sinceSeq, head: null, lazyMembers: new Set() });
-    }
     for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
-      if (isExtensionName(name)) this.#extensionsSince.set(name, sinceSeq);
+      if (isExtensionName(name) && params.extensions[name].enabled) this.#extensionsSince.set(name, sinceSeq);
     }
     for (const [key, listParams] of Object.entries(params.lists)) {
       const list = new RoomList(listParams);
@@ -88,12 +86,8 @@ export class ConnectionEngine {
       this.#addOps(key, list.restate(world));
     }
     for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
-    for (const nid of this.visibleRooms()) {
-      // A change while nobody watched is found by position; the bits only say where to look.
-      if (this.synced.has(nid))
-        this.markDirty(nid, DIRTY.event | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
-      else this.#addInitial(nid, { withTimeline: true, withState: true });
-    }
+    const proven = provenRooms(snapshot, claim);
+    for (const standing of world.standings()) this.#restoreRoom(world, standing, proven.get(standing.nid) ?? null);
   }
 
   snapshot(): CursorSnapshot {
@@ -123,6 +117,7 @@ export class ConnectionEngine {
   /** Applies a request's parameters; what follows from them is in the next draft. Returns true when sticky parameters changed. */
   applyRequest(world: World, request: SyncRequest): boolean {
     const merged = mergeRequest(this.params, request);
+    this.#restartExtensions(merged.params);
     this.params = merged.params;
     for (const key of merged.deletedLists) {
       this.#lists.delete(key);
@@ -162,6 +157,11 @@ export class ConnectionEngine {
     for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, deltas, counts);
     const rooms = new Map<RoomNid, RoomDraft>();
     for (const [nid, parts] of this.#initial) {
+      // Left since it came into view: there is nothing more to be shown of it than its end.
+      if (!isListedNow(world, nid)) {
+        if (this.synced.has(nid)) deltas.add(nid);
+        continue;
+      }
       const config = this.configOf(nid);
       rooms.set(nid, { nid, kind: "initial", config, ...parts });
       this.#addOldRooms(world, nid, config, rooms);
@@ -178,7 +178,7 @@ export class ConnectionEngine {
       isFirst: this.isFirst,
       since: this.streamPos,
       upTo,
-      lists: [...this.#lists].map(([key, list]) => ({ key, count: list.length, ops: this.#ops.get(key) ?? [] })),
+      lists: this.lists().map((list) => ({ ...list, ops: this.#ops.get(list.key) ?? [] })),
       rooms,
       bumpTypes: [...new Set(Object.values(this.params.lists).flatMap((list) => list.bumpEventTypes))],
       dirty: this.#dirty,
@@ -211,6 +211,16 @@ export class ConnectionEngine {
     }
   }
 
+  /** The lists as they are, with nothing to say of them. */
+  lists(): Draft["lists"] {
+    return [...this.#lists].map(([key, list]) => ({ key, count: list.length, ops: [] }));
+  }
+
+  /** The response in which an extension began to speak; null when the client has nothing of it. */
+  extensionSince(name: ExtensionName): number | null {
+    return this.#extensionsSince.get(name) ?? null;
+  }
+
   /** The client sees the room in a window or has subscribed to it. */
   isVisible(nid: RoomNid): boolean {
     if (this.#subscribed.has(nid)) return true;
@@ -240,7 +250,7 @@ export class ConnectionEngine {
   /** Whether a per-room extension speaks about this room (spec 9.0). */
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
     const { lists, rooms } = this.params.extensions[name];
-    if (rooms.includes(roomId) && this.isVisible(nid)) return true;
+    if (rooms.includes(roomId)) return true;
     if (rooms[0] === "*" && this.#subscribed.has(nid)) return true;
     for (const [key, list] of this.#lists) {
       if ((lists[0] === "*" || lists.includes(key)) && list.shows(nid)) return true;
@@ -248,30 +258,65 @@ export class ConnectionEngine {
     return false;
   }
 
+  /** A change while nobody watched is found by position; the bits only say where to look. */
+  #restoreRoom(world: World, { nid, membership, joinPos, leftPos, pos }: UserRoom, sinceSeq: number | null): void {
+    const meta = world.meta(nid);
+    const isReset = meta === undefined || meta.resetPos > this.streamPos;
+    // Rooms out of view are not kept: nobody looks for what they missed.
+    const isVisible = this.isVisible(nid);
+    const hasLeft = leftPos !== null && leftPos > this.streamPos && !isListed({ membership });
+    if (
+      sinceSeq !== null &&
+      !isReset &&
+      joinPos <= this.streamPos &&
+      ((isVisible && membership === "join") || hasLeft)
+    ) {
+      this.synced.set(nid, { sinceSeq, head: null, lazyMembers: new Set() });
+      const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
+      this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
+    } else if (isVisible) {
+      this.#addInitial(nid, { withTimeline: true, withState: true });
+    } else if (pos > this.streamPos) {
+      this.markDirty(nid, DIRTY.counts);
+    }
+  }
+
   #absorb(world: World, nid: RoomNid, bits: number, deltas: Set<RoomNid>, counts: Set<RoomNid>): void {
     const wasVisible = this.isVisible(nid);
     const standing = world.standing(nid);
-    let isListed = false;
+    let isInList = false;
     for (const [key, list] of this.#lists) {
       if ((bits & PLACING) !== 0) this.#addChange(key, list.place(world, nid));
-      isListed ||= list.has(nid);
+      isInList ||= list.has(nid);
     }
     const isJoined = standing?.membership === "join";
     const isNewlyJoined = isJoined && standing.joinPos > this.streamPos;
+    const hasLeft = standing !== undefined && !isListed(standing) && (standing.leftPos ?? 0) > this.streamPos;
     const roomId = world.meta(nid)?.roomId;
     if (isJoined && roomId !== undefined && !this.#subscribed.has(nid)) this.#subscribe(world, roomId);
+    const wasSubscribed = !isJoined && this.#subscribed.delete(nid);
     const isVisible = this.isVisible(nid);
-    if (!isJoined) this.#subscribed.delete(nid);
 
     const mustReset = (bits & DIRTY.reset) !== 0 && isVisible;
-    if ((isNewlyJoined && (isVisible || isListed)) || mustReset || (isVisible && !this.synced.has(nid))) {
+    if ((isNewlyJoined && (isVisible || isInList)) || mustReset || (isVisible && !this.synced.has(nid))) {
       this.#addInitial(nid, { withTimeline: true, withState: true });
-    } else if ((wasVisible || isVisible) && this.synced.has(nid)) {
+    } else if ((wasVisible || wasSubscribed || isVisible || hasLeft) && this.synced.has(nid)) {
       if ((bits & (DIRTY.event | DIRTY.standing)) !== 0) deltas.add(nid);
       if ((bits & DIRTY.counts) !== 0) counts.add(nid);
     } else {
-      if ((bits & DIRTY.counts) !== 0 && isListed) counts.add(nid);
+      if ((bits & DIRTY.counts) !== 0 && isInList) counts.add(nid);
       if ((bits & CONTENT) !== 0 && this.synced.delete(nid)) this.generation += 1;
+    }
+  }
+
+  /** One that is switched off, or made to speak of other rooms, begins anew: what it left out is not known. */
+  #restartExtensions(params: StickyParams): void {
+    for (const name of EXTENSION_NAMES) {
+      const before = this.params.extensions[name];
+      const after = params.extensions[name];
+      if (before === after) continue;
+      const isSameScope = isSameNames(before.lists, after.lists) && isSameNames(before.rooms, after.rooms);
+      if (!after.enabled || !(isSameScope || isOfDevice(name))) this.#extensionsSince.delete(name);
     }
   }
 
@@ -323,11 +368,25 @@ export class ConnectionEngine {
       const next = world.nidOf(predecessor);
       if (next === undefined || seen.has(next) || world.standing(next)?.membership !== "join") return;
       seen.add(next);
-      if (!rooms.has(next))
-        rooms.set(next, { nid: next, kind: "initial", config: oldConfig, withTimeline: true, withState: true });
+      if (!rooms.has(next)) {
+        // One in view loses nothing of what was asked for it there.
+        const config = this.isVisible(next) ? combineConfigs([this.configOf(next), oldConfig]) : oldConfig;
+        rooms.set(next, { nid: next, kind: "initial", config, withTimeline: true, withState: true });
+      }
       predecessor = world.meta(next)?.predecessor ?? null;
     }
   }
+}
+
+const isSameNames = (a: readonly string[], b: readonly string[]): boolean =>
+  a === b || (a.length === b.length && a.every((name, index) => name === b[index]));
+
+/** Extensions that speak of no rooms. */
+const isOfDevice = (name: ExtensionName): boolean => name === "to_device" || name === "e2ee";
+
+function isListedNow(world: World, nid: RoomNid): boolean {
+  const standing = world.standing(nid);
+  return standing !== undefined && isListed(standing);
 }
 
 function isExtensionName(name: string): name is ExtensionName {

@@ -13,7 +13,9 @@ export interface DeviceData {
   keysPos: StreamPos;
   /** Undelivered changes, oldest first, one for each target. */
   deviceLists: readonly { target: string; change: "changed" | "left"; pos: StreamPos }[];
-  /** Messages after the client's `since`, already limited. */
+  /** Up to where the client has to-device messages: its own `since`, unless that is foreign. */
+  toDeviceSince: string;
+  /** Messages after it, already limited. */
   toDevice: readonly { pos: StreamPos; json: Uint8Array }[];
 }
 
@@ -67,7 +69,7 @@ export function buildExtensions(
   if (extensions.to_device.enabled && device !== null) {
     const last = device.toDevice.at(-1);
     body.toDevice = {
-      nextBatch: last === undefined ? extensions.to_device.since || toDeviceToken(0) : toDeviceToken(last.pos),
+      nextBatch: last === undefined ? device.toDeviceSince : toDeviceToken(last.pos),
       events: device.toDevice.map((message) => message.json),
     };
   }

@@ -1,6 +1,8 @@
 import type { RoomNid } from "../ids.ts";
 import { withTransactionId } from "../overlay.ts";
 import { compileRequiredState, type StateSelection } from "../required-state.ts";
+import type { RoomConfig } from "../sticky.ts";
+import { isListed, visibleRange } from "../visibility.ts";
 import type { Hero } from "../room-meta.ts";
 import type { StoredEvent } from "../events.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
@@ -40,6 +42,9 @@ export interface StateNeed {
   members: readonly string[];
 }
 
+/** Members remembered as sent, of one room; after more they are sent again. */
+const MAX_LAZY_MEMBERS = 1000;
+
 /** The rooms of one draft on their way to entries. */
 export class RoomEntries {
   readonly #world: World;
@@ -49,6 +54,7 @@ export class RoomEntries {
   readonly #cuts = new Map<RoomNid, TimelineCut>();
   readonly #selections = new Map<RoomNid, StateSelection>();
   readonly #members = new Map<RoomNid, string[]>();
+  readonly #compiled = new Map<RoomConfig["requiredState"], StateSelection>();
   /** Heads as sent, for `ConnectionEngine.noteSent`. */
   readonly heads = new Map<RoomNid, RoomHead>();
 
@@ -66,7 +72,7 @@ export class RoomEntries {
       if (this.#world.invite(room.nid) !== null || !room.withTimeline) continue;
       if (room.kind === "initial" && room.config.timelineLimit > 0) {
         needs.push({ nid: room.nid, limit: Math.min(room.config.timelineLimit, MAX_TIMELINE_LIMIT), since: null });
-      } else if (room.kind === "delta") {
+      } else if (room.kind === "delta" && this.#mayHaveNews(room.nid)) {
         needs.push({ nid: room.nid, limit: 0, since: this.#draft.since });
       }
     }
@@ -81,6 +87,10 @@ export class RoomEntries {
     let grew = false;
     for (const room of this.#draft.rooms.values()) {
       if (this.#cuts.has(room.nid) || !room.withTimeline || this.#world.invite(room.nid) !== null) continue;
+      if (room.kind === "delta" && !this.#mayHaveNews(room.nid)) {
+        this.#cuts.set(room.nid, { events: [], isLimited: false, prevBatch: null });
+        continue;
+      }
       const tail = this.#data.tail(room.nid);
       if (room.kind === "initial") {
         this.#cuts.set(
@@ -105,8 +115,9 @@ export class RoomEntries {
     this.#addTypingMembers();
     const needs: StateNeed[] = [];
     for (const room of this.#draft.rooms.values()) {
-      if (room.kind === "counts" || this.#world.invite(room.nid) !== null) continue;
-      const selection = compileRequiredState(room.config.requiredState, this.#world.userId);
+      // State is for those inside: of a room that was left, what the timeline says is the end.
+      if (room.kind === "counts" || this.#world.standing(room.nid)?.membership !== "join") continue;
+      const selection = this.#compile(room.config.requiredState);
       const members = new Set(this.#members.get(room.nid));
       if (selection.lazyMembers) {
         const sent = this.#engine.synced.get(room.nid)?.lazyMembers;
@@ -141,9 +152,28 @@ export class RoomEntries {
   /** Remembers whom the client has heard of; call when the response is made. */
   noteMembers(): void {
     for (const [nid, members] of this.#members) {
-      const synced = this.#engine.synced.get(nid);
-      for (const member of members) synced?.lazyMembers.add(member);
+      const lazyMembers = this.#engine.synced.get(nid)?.lazyMembers;
+      if (lazyMembers === undefined) continue;
+      if (lazyMembers.size > MAX_LAZY_MEMBERS) lazyMembers.clear();
+      for (const member of members) lazyMembers.add(member);
     }
+  }
+
+  /** False when no event after `since` can be there for the viewer: then none has to be read. */
+  #mayHaveNews(nid: RoomNid): boolean {
+    const standing = this.#world.standing(nid);
+    const latestPos = this.#world.meta(nid)?.latestPos ?? 0;
+    return standing !== undefined && latestPos > this.#draft.since && visibleRange(standing) !== null;
+  }
+
+  /** Most rooms of a response share one list, and with it the very array. */
+  #compile(requiredState: RoomConfig["requiredState"]): StateSelection {
+    let selection = this.#compiled.get(requiredState);
+    if (selection === undefined) {
+      selection = compileRequiredState(requiredState, this.#world.userId);
+      this.#compiled.set(requiredState, selection);
+    }
+    return selection;
   }
 
   #entry(room: RoomDraft): RoomEntry | null {
@@ -164,6 +194,7 @@ export class RoomEntries {
       timestamp: 0,
     };
     if (room.kind === "counts") return base;
+    if (!isListed(standing)) return this.#departure(room, base);
     const head = roomHead(this.#world, room.nid);
     if (head === null) return null;
     if (room.kind === "delta") return this.#delta(room, base, head);
@@ -193,6 +224,15 @@ export class RoomEntries {
     return whole;
   }
 
+  /** The end of a stay: its last events, and nothing of what the room has become since. */
+  #departure(room: RoomDraft, base: RoomEntry): RoomEntry | null {
+    const events = this.#cuts.get(room.nid)?.events ?? [];
+    const hasCounts = ((this.#draft.dirty.get(room.nid) ?? 0) & DIRTY.counts) !== 0;
+    if (room.kind === "initial" || (events.length === 0 && !hasCounts)) return null;
+    const timestamp = events.at(-1)?.ts ?? 0;
+    return { ...base, timeline: this.#bytes(events), numLive: events.length, timestamp };
+  }
+
   #delta(room: RoomDraft, base: RoomEntry, head: RoomHead): RoomEntry | null {
     const cut = this.#cuts.get(room.nid);
     const events = cut?.events ?? [];
@@ -202,7 +242,7 @@ export class RoomEntries {
       prevBatch: cut?.prevBatch ?? null,
       numLive: events.length,
       requiredState: this.#requiredState(room.nid),
-      timestamp: this.#deltaTimestamp(room.nid, events),
+      timestamp: recencyTs(this.#world, room.nid, this.#draft.bumpTypes),
     };
     const before = this.#engine.synced.get(room.nid)?.head ?? null;
     // After a restart the head as sent is unknown: it goes out again with the next event, not for its own sake.
@@ -229,11 +269,6 @@ export class RoomEntries {
     }
     if (!isPictured) entry.avatar = head.avatar;
     return !isCounted || !isNamed || !isPictured;
-  }
-
-  #deltaTimestamp(nid: RoomNid, events: readonly StoredEvent[]): number {
-    if (this.#world.standing(nid)?.membership === "join") return recencyTs(this.#world, nid, this.#draft.bumpTypes);
-    return events.at(-1)?.ts ?? 0;
   }
 
   #requiredState(nid: RoomNid): Uint8Array[] {
@@ -268,7 +303,7 @@ export class RoomEntries {
       if (synced === undefined || roomId === undefined || typing === null) continue;
       if (!this.#engine.inScope("typing", nid, roomId)) continue;
       const config = this.#engine.configOf(nid);
-      if (!compileRequiredState(config.requiredState, this.#world.userId).lazyMembers) continue;
+      if (!this.#compile(config.requiredState).lazyMembers) continue;
       const unknown = typing.userIds.filter((userId) => !synced.lazyMembers.has(userId));
       if (unknown.length === 0) continue;
       this.#members.set(nid, unknown);

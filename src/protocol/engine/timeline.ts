@@ -51,7 +51,10 @@ export function initialTimeline(
   return { events: picked, isLimited: isLimited(picked, tail, first), prevBatch: nearestPrevBatch(picked) };
 }
 
-/** All events in (since, upTo] the viewer may see; null when they are too many or not all there to send one by one. */
+/**
+ * All events in (since, upTo] the viewer may see; null when they are too many or not all there to send one by one.
+ * Who is no longer in the room gets what is there of the end of the stay: nothing could be sent anew.
+ */
 export function deltaTimeline(
   world: World,
   nid: RoomNid,
@@ -61,9 +64,9 @@ export function deltaTimeline(
 ): StoredEvent[] | null {
   const standing = world.standing(nid);
   if (standing === undefined) return [];
-  if (tail.coversFrom > since) return null;
   const start = firstAfter(tail.events, since);
-  if (tail.events.length - start > MAX_DELTA_EVENTS) return null;
+  const isTooMuch = tail.coversFrom > since || tail.events.length - start > MAX_DELTA_EVENTS;
+  if (isTooMuch && standing.membership === "join") return null;
   return tail.events
     .slice(start)
     .filter((event) => canSee(standing, event.pos, upTo) && !isIgnoredEvent(event, world.ignored));
