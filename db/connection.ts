@@ -1,4 +1,5 @@
 import { readFileSync } from "node:fs";
+import { type Socket, connect } from "node:net";
 import postgres from "postgres";
 import { SyncError } from "#src/errors.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
@@ -68,14 +69,45 @@ function tlsOptions(settings: ConnectionSettings): "prefer" | "require" | boolea
   };
 }
 
+/** The addresses in the driver's own terms; the driver takes lists of them, its types do not say so. */
 function addressOptions({ hosts }: ConnectionSettings): { path?: string; host?: string; port?: number } {
   const [first] = hosts;
   if (first === undefined) return {};
   if (first.host.startsWith("/")) return { path: `${first.host}/.s.PGSQL.${first.port ?? DEFAULT_PORT}` };
-  // The driver takes lists (and IPv6 addresses only in lists), its types do not say so.
   return {
     host: hosts.map(({ host }) => host) as unknown as string,
     port: hosts.map(({ port }) => port ?? DEFAULT_PORT) as unknown as number,
+  };
+}
+
+/** What the driver hands to `socket`: its options, complete. */
+interface SocketOptions {
+  path: string | false;
+  host: readonly string[];
+  port: readonly number[];
+}
+
+/**
+ * Makes the driver's sockets, each to the next host in turn. A server, or a proxy before it, that hangs up without a word
+ * is made an error of: the driver would try again at once, and again, without ever telling anybody.
+ */
+function socketMaker(): (options: SocketOptions) => Socket {
+  let attempt = 0;
+  return ({ path, host, port }) => {
+    const index = attempt++ % host.length;
+    const socket =
+      path === false ? connect({ host: host[index] ?? "localhost", port: port[index] ?? DEFAULT_PORT }) : connect(path);
+    // The driver looks here for the name that a certificate must have.
+    Object.assign(socket, { host: host[index] });
+    let hasFailed = false;
+    socket.once("error", () => {
+      hasFailed = true;
+    });
+    socket.once("close", () => {
+      if (hasFailed || socket.bytesRead > 0 || socket.listenerCount("error") === 0) return;
+      socket.emit("error", Object.assign(new Error("the server hung up at once"), { code: "ECONNRESET" }));
+    });
+    return socket;
   };
 }
 
@@ -187,7 +219,8 @@ export class Database {
       // Our statements look rows up by key, whatever the parameters: planning them anew each time is wasted.
       plan_cache_mode: "force_generic_plan",
     };
-    const options: postgres.Options<DriverTypes> = {
+    const options: postgres.Options<DriverTypes> & { socket: (options: SocketOptions) => Socket } = {
+      socket: socketMaker(),
       ...addressOptions(this.#settings),
       ...(user === null ? {} : { user }),
       ...(password === null ? {} : { password }),

@@ -81,7 +81,7 @@ describe("parseConnectionString", () => {
       { database: "x", connectTimeoutMs: 7000, applicationName: "sync", parameters: { search_path: "other" } },
     ],
     [
-      String.raw`dbname=x options='-c statement_timeout=5s --lock-timeout=1\ s -cwork_mem=8MB'`,
+      String.raw`dbname=x options='-c statement_timeout=5s --lock-timeout=1\\ s -cwork_mem=8MB'`,
       { database: "x", parameters: { statement_timeout: "5s", lock_timeout: "1 s", work_mem: "8MB" } },
     ],
     ["", {}],
