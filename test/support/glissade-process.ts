@@ -1,23 +1,50 @@
 import { join } from "node:path";
 import { freePort } from "./ports.ts";
 
-const EXECUTABLE = join(import.meta.dir, "../../dist/glissade");
+/** The compiled executable; a build of one's own is tested by naming it. */
+export const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
 const READY_DEADLINE_MS = 60_000;
+
+/** How clients reach a listener that is not plain HTTP on a port. */
+export interface Reach {
+  url?: string;
+  /** What `fetch` has to know besides the URL. */
+  options?: { unix?: string; tls?: { ca: string } };
+}
 
 /** The compiled executable as its own process, on one port through all its lives. */
 export class GlissadeProcess {
   readonly url: string;
+  readonly #reach: Reach["options"];
   readonly #env: Record<string, string>;
   #child: Bun.Subprocess<"ignore", "pipe", "pipe"> | null = null;
   #output = "";
 
-  constructor(port: number, env: Record<string, string>) {
-    this.url = `http://127.0.0.1:${port}`;
-    this.#env = { PATH: process.env["PATH"] ?? "", SYNCV3_BINDADDR: `127.0.0.1:${port}`, SYNCV3_LOG_LEVEL: "info", ...env };
+  constructor(port: number, env: Record<string, string>, reach: Reach = {}) {
+    this.url = reach.url ?? `http://127.0.0.1:${port}`;
+    this.#reach = reach.options ?? {};
+    this.#env = {
+      PATH: process.env["PATH"] ?? "",
+      SYNCV3_BINDADDR: `127.0.0.1:${port}`,
+      SYNCV3_LOG_LEVEL: "info",
+      ...env,
+    };
   }
 
-  static async create(env: Record<string, string>): Promise<GlissadeProcess> {
-    return new GlissadeProcess(await freePort(), env);
+  static async create(env: Record<string, string>, reach: Reach = {}): Promise<GlissadeProcess> {
+    return new GlissadeProcess(await freePort(), env, reach);
+  }
+
+  /** A request to it, whatever it listens on. */
+  fetch(path: string, init: RequestInit = {}): Promise<Response> {
+    return fetch(`${this.url}${path}`, { ...init, ...this.#reach });
+  }
+
+  /** Runs another command of the executable with the same configuration. */
+  async command(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+    const child = Bun.spawn([EXECUTABLE, ...args], { env: this.#env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+    return { code: await child.exited, out, err };
   }
 
   get pid(): number {
@@ -38,7 +65,7 @@ export class GlissadeProcess {
     void this.#collect(child.stderr);
     while (performance.now() - startedMs < READY_DEADLINE_MS) {
       if (child.exitCode !== null) throw new Error(`glissade exited with ${child.exitCode}:\n${this.#output}`);
-      const answer = await fetch(`${this.url}/health/ready`).catch(() => null);
+      const answer = await this.fetch("/health/ready").catch(() => null);
       if (answer?.ok === true) return performance.now() - startedMs;
       await Bun.sleep(20);
     }
