@@ -5,7 +5,7 @@ import { type EventChunk, membershipCode } from "./event-chunk.ts";
 import { boolArray, intArray, keyArray, packBytes, storableCount, storableInt, textArray } from "./text.ts";
 
 /** Quarantined samples kept; older ones go. */
-export const QUARANTINE_LIMIT = 1000;
+const QUARANTINE_LIMIT = 1000;
 
 /** Where the event of a state row is. */
 export interface EventPlace {
