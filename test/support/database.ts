@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { chmod, mkdtemp, rm, symlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -99,6 +100,7 @@ export async function startPostgres(): Promise<TestPostgres> {
   });
   await server.initialise();
   await server.start();
+  cleanUpAfter(directory, join(directory, "data", "postmaster.pid"));
   const url = (database: string): string =>
     `postgres://postgres:${encodeURIComponent(PASSWORD)}@127.0.0.1:${port}/${database}`;
   const admin = connectTestDatabase(url("postgres"), { maxConnections: 1 });
@@ -117,12 +119,22 @@ export async function startPostgres(): Promise<TestPostgres> {
   };
 }
 
+/**
+ * When this process has ended, however it did, ends the server named in the first line of `pidFile` and removes the
+ * directory. A shell does it: the test runner calls no exit handlers.
+ */
+function cleanUpAfter(directory: string, pidFile: string | null): void {
+  const script = `while kill -0 ${process.pid} 2>/dev/null; do sleep 1; done
+    if [ -f "$2" ]; then pid=$(head -n 1 "$2"); kill -INT "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.2; done; fi
+    rm -rf "$1"`;
+  const watcher = spawn("sh", ["-c", script, "sh", directory, pidFile ?? ""], { detached: true, stdio: "ignore" });
+  watcher.unref();
+}
+
 async function startPglite(): Promise<TestServer> {
   const dataDir = await mkdtemp(join(tmpdir(), "glissade-pglite-"));
   const embedded = await startEmbeddedDatabase({ dataDir, timers: systemTimers, logger: silent });
-  process.once("exit", () => {
-    if (existsSync(dataDir)) Bun.spawnSync({ cmd: ["rm", "-rf", dataDir] });
-  });
+  cleanUpAfter(dataDir, null);
   const admin = connectTestDatabase(embedded.connection, { maxConnections: 1 });
   return {
     name: "PGlite",
