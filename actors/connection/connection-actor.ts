@@ -486,7 +486,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   /** A newer request has taken this one's place; its client, if it still listens, may go on from where it was. */
   #supersede(command: SyncCommand, waitedMs: number): void {
     const pos = command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0 }, this.#deps.mac);
-    const lists = this.#awake?.engine.lists() ?? [];
+    const lists = (this.#awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, count, ops: [] }));
     const body = encodeMsc3575({ pos, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
     command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs });
   }

@@ -131,8 +131,8 @@ async function play(
       await request(item.fate);
     }
   }
-  // Quiet: the client asks until nothing more comes.
-  for (let round = 0; round < 6; round += 1) await request("arrives");
+  // Quiet: the client asks until nothing more comes. Every step may have left a response that was lost.
+  for (let round = 0; round < steps.length + 3; round += 1) await request("arrives");
   return { client, truth, alice, problems };
 }
 

@@ -178,7 +178,7 @@ export class ConnectionEngine {
       isFirst: this.isFirst,
       since: this.streamPos,
       upTo,
-      lists: this.lists().map((list) => ({ ...list, ops: this.#ops.get(list.key) ?? [] })),
+      lists: this.lists(),
       rooms,
       bumpTypes: [...new Set(Object.values(this.params.lists).flatMap((list) => list.bumpEventTypes))],
       dirty: this.#dirty,
@@ -211,9 +211,9 @@ export class ConnectionEngine {
     }
   }
 
-  /** The lists as they are, with nothing to say of them. */
+  /** The lists as they are, with what is still to be said of them. */
   lists(): Draft["lists"] {
-    return [...this.#lists].map(([key, list]) => ({ key, count: list.length, ops: [] }));
+    return [...this.#lists].map(([key, list]) => ({ key, count: list.length, ops: this.#ops.get(key) ?? [] }));
   }
 
   /** The response in which an extension began to speak; null when the client has nothing of it. */
@@ -298,7 +298,10 @@ export class ConnectionEngine {
     const isVisible = this.isVisible(nid);
 
     const mustReset = (bits & DIRTY.reset) !== 0 && isVisible;
-    if ((isNewlyJoined && (isVisible || isInList)) || mustReset || (isVisible && !this.synced.has(nid))) {
+    // An invite to a room the client holds, from a stay that ended meanwhile, shows what an invite shows.
+    const isNewlyInvited = standing?.membership === "invite" && standing.memberPos > this.streamPos;
+    const isNew = (isNewlyJoined && (isVisible || isInList)) || (isNewlyInvited && isVisible);
+    if (isNew || mustReset || (isVisible && !this.synced.has(nid))) {
       this.#addInitial(nid, { withTimeline: true, withState: true });
     } else if ((wasVisible || wasSubscribed || isVisible || hasLeft) && this.synced.has(nid)) {
       if ((bits & (DIRTY.event | DIRTY.standing)) !== 0) deltas.add(nid);
