@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { type Server, type Socket, connect, createServer } from "node:net";
-import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { DeviceId, RoomNid, UserId } from "#src/protocol/ids.ts";
@@ -90,6 +90,10 @@ class CuttingProxy {
   }
 }
 
+/** A loaded machine takes its time. */
+const LIMIT_MS = 60_000;
+setDefaultTimeout(LIMIT_MS);
+
 describe("storage over its life", () => {
   let connection: string;
   let db: Database;
@@ -104,7 +108,7 @@ describe("storage over its life", () => {
     connection = await (await withPostgres()).createDatabase();
     db = open();
     await migrateDatabase(db, logger);
-  });
+  }, LIMIT_MS);
   afterAll(async () => {
     await Promise.all(opened.map((database) => database.close(1000)));
   });

@@ -4,6 +4,9 @@ import type { ConnId, DeviceId, EventId, RoomId, RoomNid, UserId } from "#src/pr
 import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
 import { jsonBytes, roomMeta, stateRowOf, storedEvent, transaction, userRoom } from "#test/support/stored-samples.ts";
 
+/** A loaded machine takes its time to start a database server. */
+const SERVER_START_LIMIT_MS = 60_000;
+
 /** The stores under test, over an empty database. */
 export interface StoresUnderTest {
   ingest: IngestStore;
@@ -41,7 +44,7 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
     beforeAll(async () => {
       stores = await open();
       head = (await stores.ingest.loadHead()).head;
-    });
+    }, SERVER_START_LIMIT_MS);
     afterAll(() => stores.close());
 
     describe("ingest", () => {
