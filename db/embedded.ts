@@ -1,5 +1,15 @@
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, realpathSync, renameSync, rmSync, statSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { PGlite } from "@electric-sql/pglite";
@@ -118,10 +128,23 @@ function checkEngineVersion(directory: string): void {
   );
 }
 
+function makeDataDirectory(dataDir: string): void {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    accessSync(dataDir, constants.W_OK);
+  } catch (error) {
+    throw new SyncError(
+      "invalid_param",
+      `${dataDir} is not a directory that can be written: make it one, or choose another (SYNCV3_DATA)`,
+      { cause: error },
+    );
+  }
+}
+
 /** Starts PostgreSQL inside this host, on `dataDir`, reachable by a unix socket that only our own user may open. */
 export async function startEmbeddedDatabase(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
   const { dataDir, timers, logger } = options;
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  makeDataDirectory(dataDir);
   const socketPath = join(prepareSocketDirectory(dataDir), SOCKET_FILE);
   const unlock = await lockDirectory(join(dataDir, "lock"), socketPath, timers);
   try {

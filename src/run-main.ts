@@ -35,7 +35,9 @@ export async function runServe(config: Config, onReady: () => void = () => undef
     telemetry.log.error({ reason }, "giving up: the service manager should start glissade again");
     ended.resolve(EXIT_FAILED);
   });
+  let isStopping = false;
   const stop = (signal: string): void => {
+    isStopping = true;
     telemetry.log.info({ signal }, "shutting down");
     node.shutdown().then(
       (isClean) => ended.resolve(isClean ? 0 : EXIT_FAILED),
@@ -48,8 +50,12 @@ export async function runServe(config: Config, onReady: () => void = () => undef
     await node.start();
     onReady();
   } catch (error) {
-    telemetry.log.error({ error: error instanceof Error ? error.message : String(error) }, "glissade cannot start");
-    ended.resolve(EXIT_FAILED);
+    const fields = { error: error instanceof Error ? error.message : String(error) };
+    if (isStopping) telemetry.log.info(fields, "stopped before it was ready");
+    else {
+      telemetry.log.error(fields, "glissade cannot start");
+      ended.resolve(EXIT_FAILED);
+    }
   }
   const code = await ended.promise;
   process.off("SIGTERM", stop);

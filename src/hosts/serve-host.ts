@@ -1,4 +1,4 @@
-import { invariant } from "#src/errors.ts";
+import { invariant, SyncError } from "#src/errors.ts";
 import { exposeHost, linkPeer, type Wire, wrapPeer } from "#actors/runtime/comlink.ts";
 import type { HostApi, HostInit } from "#actors/runtime/host-api.ts";
 import { HostRuntime } from "#actors/runtime/host-runtime.ts";
@@ -6,7 +6,7 @@ import type { PeerLink } from "#actors/runtime/peer-link.ts";
 import { type HostId, hostId, type HostRole } from "#actors/runtime/placement.ts";
 import type { SupervisorMessage } from "#actors/supervisor/messages.ts";
 import { SUPERVISOR } from "#actors/addresses.ts";
-import type { HostComposition, HostEnvironment, HostRegistry } from "./compositions.ts";
+import type { HostComposition, HostEnvironment, HostRegistry, HostServices } from "./compositions.ts";
 import { probeKind } from "./probe.ts";
 
 const MAIN: HostId = "main:0";
@@ -66,10 +66,21 @@ export function serveHost(
       },
     });
     const mainLink = runtime.attach(MAIN, wrapPeer(wire));
-    const compose = await registry.roles[role]();
-    const composition = await compose(init, { ...environment, actors: runtime });
+    const composition = await composed(init, { ...environment, actors: runtime });
     runtime.addKinds({ ...composition.kinds, probe: probeKind(id) });
     running = { runtime, mainLink, environment, composition };
+  }
+
+  async function composed(init: HostInit, services: HostServices): Promise<HostComposition> {
+    try {
+      const compose = await registry.roles[role]();
+      return await compose(init, services);
+    } catch (error) {
+      // Main is told no more than an expected failure's own message: what is behind it is known only here.
+      const behind = error instanceof SyncError ? error.cause : error;
+      if (behind instanceof Error) services.logger.error({ error: String(behind) }, "host cannot start");
+      throw error;
+    }
   }
 
   const api: HostApi = {
@@ -96,6 +107,8 @@ export function serveHost(
       await composition.onDrain?.();
     },
     close: async () => {
+      // Ended during its start: there is nothing to close yet.
+      if (running === null) return;
       const { composition, environment } = alive();
       await composition.close?.();
       await environment.shutdown?.();
