@@ -7,7 +7,7 @@ import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
-import type { Cancel } from "#src/ports/basics.ts";
+import type { Cancel, Metrics } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
 import { userAddress } from "#actors/addresses.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
@@ -23,12 +23,17 @@ const CONNECTION_IDLE_MS = CONNECTION_TOUCH_MS;
 /** What the client holds is written down this long after it changed. */
 const CURSOR_FLUSH_MS = 2000;
 
+/** Labels of a request's metrics: with `pos` or without. */
+const FIRST = { initial: "1" };
+const LATER = { initial: "0" };
+
 /** Work ids of what is not a response: the stored connection being read, and deletions and saves nobody waits for. */
 const LOAD_WORK = -1;
 const BACKGROUND_WORK = -2;
 
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
+  metrics: Pick<Metrics, "observe">;
   /** Seals what a `pos` claims. */
   mac: (text: string) => string;
 }
@@ -210,7 +215,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #process(current: Current, posSeq: number, link: UserLink): void {
     const awake = this.#awake;
     if (awake === null) return;
-    const { request } = current.command;
+    const { request, pos } = current.command;
+    const setupMs = this.#context.clock.mono() - current.startedMs;
+    this.#deps.metrics.observe("sliding_sync_api_setup_duration_secs", setupMs / 1000, pos === null ? FIRST : LATER);
     const resolution = awake.log.resolve(posSeq, JSON.stringify({ ...request, txn_id: undefined }));
     switch (resolution.kind) {
       case "unknown":

@@ -54,7 +54,7 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #context: ActorContext<PollerMessage>;
   readonly #deps: PollerDeps;
   readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
-  readonly #waiters = new Waiters();
+  readonly #waiters: Waiters;
   readonly #device = new DeviceSession();
   #phase: Phase = "loading";
   #resume: Resume = "load";
@@ -85,6 +85,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#context = actorContext;
     this.#deps = deps;
     this.#who = { userId, deviceId };
+    this.#waiters = new Waiters(deps.stats);
     this.#lastUsedMs = actorContext.clock.mono();
     deps.stats.pollerStarted();
     this.#load();
@@ -124,6 +125,7 @@ export class PollerActor implements Actor<PollerMessage> {
 
   stop(reason: StopReason): void {
     if (this.#phase !== "stopped") this.#halt();
+    this.#waiters.forget();
     this.#deps.stats.pollerStopped();
     // A crashed one is back in a moment: what it alone reported stays.
     if (reason === "crashed") return;

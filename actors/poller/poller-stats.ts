@@ -12,11 +12,13 @@ export class PollerStats {
   readonly #metrics: Metrics;
   #pollers = 0;
   #requests = 0;
+  #waitingDevices = 0;
 
   constructor(metrics: Metrics) {
     this.#metrics = metrics;
     metrics.gauge("sliding_sync_poller_num_pollers", () => this.#pollers);
     metrics.gauge("sliding_sync_poller_num_outstanding_sync_v2_reqs", () => this.#requests);
+    metrics.gauge("sliding_sync_api_num_devices_pending_ensure_polling", () => this.#waitingDevices);
   }
 
   get pollers(): number {
@@ -41,6 +43,15 @@ export class PollerStats {
 
   requestEnded(): void {
     this.#requests--;
+  }
+
+  /** Requests wait for the first sync of a device. */
+  deviceWaits(): void {
+    this.#waitingDevices++;
+  }
+
+  deviceWaitsNoMore(): void {
+    this.#waitingDevices--;
   }
 
   pollFailed(cause: FailedPoll): void {

@@ -50,9 +50,22 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
     onCrash: "stop",
   };
   const toDeviceToken = toDeviceTokens(parts.epoch);
+  const connectionDeps = { directory, reader, metrics, toDeviceToken, store: parts.connections, mac: parts.mac };
+  let connectionCount = 0;
+  metrics.gauge("sliding_sync_api_num_active_conns", () => connectionCount);
   const connectionKind: ActorKind<ConnectionMessage> = {
-    factory: (context) =>
-      new ConnectionActor(context, { directory, reader, toDeviceToken, store: parts.connections, mac: parts.mac }),
+    factory: (context) => {
+      const actor = new ConnectionActor(context, connectionDeps);
+      connectionCount += 1;
+      return {
+        receive: (message) => actor.receive(message),
+        drain: () => actor.drain(),
+        stop: (reason) => {
+          connectionCount -= 1;
+          actor.stop(reason);
+        },
+      };
+    },
     mailboxLimit: CONNECTION_MAILBOX,
     onCrash: "stop",
   };
