@@ -30,7 +30,8 @@ export interface Synapse {
 
 async function run(command: string[], cwd?: string): Promise<void> {
   const child = Bun.spawn(command, { stdout: "pipe", stderr: "pipe", ...(cwd === undefined ? {} : { cwd }) });
-  if ((await child.exited) !== 0) throw new Error(`${command.join(" ")} failed: ${await new Response(child.stderr).text()}`);
+  if ((await child.exited) !== 0)
+    throw new Error(`${command.join(" ")} failed: ${await new Response(child.stderr).text()}`);
 }
 
 /** Why there can be no Synapse here; null when there can. */

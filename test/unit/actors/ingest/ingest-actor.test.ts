@@ -63,11 +63,12 @@ describe("groups", () => {
     expect(rig.queries).toEqual(["knownEvents"]);
   });
 
-  test.each([
+  const pieces: { bytes: number; groups: string[][] }[] = [
     { bytes: 100, groups: [["$1"], ["$2", "$p0", "$p1", "$p2"]] },
     { bytes: 700 * 1024, groups: [["$1"], ["$2", "$p0"], ["$p1", "$p2"]] },
     { bytes: 1500 * 1024, groups: [["$1"], ["$2", "$p0"], ["$p1"], ["$p2"]] },
-  ])(
+  ];
+  test.each(pieces)(
     "[ING-4] pieces of first syncs wait for live batches, and come as many as are small: %o",
     async ({ bytes, groups }) => {
       rig.hold();
