@@ -16,7 +16,7 @@ const TIMELINE_LIMIT = 50;
 export const WINDOW: readonly [number, number] = [0, 99];
 
 interface Extensions {
-  to_device?: { next_batch: string; events?: { content: { n?: number } }[] };
+  to_device?: { next_batch: string; events?: { content?: { n?: number } }[] };
   account_data?: { global?: { type: string; content: unknown }[] };
   e2ee?: { device_lists?: { changed?: string[] } };
 }
@@ -151,7 +151,7 @@ export class FaultyClient {
       e2ee,
     } = (response as unknown as { extensions: Extensions }).extensions;
     this.#since = toDevice?.next_batch ?? this.#since;
-    for (const { content } of toDevice?.events ?? []) this.toDevice.push(content.n ?? -1);
+    for (const { content } of toDevice?.events ?? []) if (content?.n !== undefined) this.toDevice.push(content.n);
     for (const { type, content } of data?.global ?? []) this.accountData.set(type, content);
     this.deviceChanges.push(...(e2ee?.device_lists?.changed ?? []));
   }

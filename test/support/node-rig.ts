@@ -1,5 +1,5 @@
 import { SyncError } from "#src/errors.ts";
-import type { Clock, Timers } from "#src/ports/basics.ts";
+import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import type { HostComposition, HostServices } from "#src/hosts/compositions.ts";
 import { composePollers } from "#src/hosts/poller-actors.ts";
 import { composeSyncHost } from "#src/hosts/sync-actors.ts";
@@ -11,6 +11,7 @@ import { ingestKind } from "#actors/ingest/ingest-actor.ts";
 import type { HostInit } from "#actors/runtime/host-api.ts";
 import type { Topology } from "#actors/runtime/placement.ts";
 import { FaultyClient, WINDOW } from "./faulty-clients.ts";
+import type { RigDatabase } from "./faulty-database.ts";
 import { SyncFaults } from "./faulty-homeserver.ts";
 import { HostStores, StoreFaults, type Stores } from "./faulty-stores.ts";
 import { makeFakeStores } from "./fake-stores.ts";
@@ -26,13 +27,6 @@ const POLL_DEADLINE_MS = 60_000;
 /** How long a client may lag behind before a test fails, in real time. */
 const CATCH_UP_MS = 15_000;
 const LOOK_AGAIN_MS = 5;
-
-/** What a node stands on. */
-export interface RigDatabase {
-  /** One life of a host, or main, gets its stores; `close` ends them as its death would. */
-  open: () => Promise<{ stores: Stores; close: () => Promise<void> }>;
-  epoch: string;
-}
 
 export interface NodeRigOptions {
   seed?: number;
@@ -132,33 +126,16 @@ export class NodeRig {
 
   /** Starts the node, on whatever its database holds. */
   async boot(): Promise<void> {
-    const { stores, close } = await this.#database.open();
-    this.#closeMain = close;
-    const main = new HostStores(stores, this.storeFaults);
     const logger = recordingLogger(this.lines);
+    const { composeStore } = this.#database;
     this.#nodes = await startInProcess({
       clock: this.#clock,
       timers: this.timers,
       logger,
       metrics: this.metrics,
       topology: this.#options.topology ?? {},
-      mainKinds: (host) => {
-        const gateway = createGateway({
-          devices: main.devices,
-          homeserver: this.#upstream(),
-          hashToken,
-          clock: this.#clock,
-          timers: this.timers,
-          log: logger,
-          metrics: this.metrics,
-          actors: host.runtime,
-          whenHostUp: (to, withinMs) => host.whenHostUp(to, withinMs),
-          initialTimeoutMs: POLL_DEADLINE_MS,
-        });
-        this.#gateway = gateway;
-        return { gateway: gateway.kind };
-      },
       compositions: {
+        ...(composeStore === undefined ? {} : { store: composeStore }),
         ingest: (init, services) =>
           this.#host(async (own) => ({
             kinds: {
@@ -184,6 +161,27 @@ export class NodeRig {
           ),
       },
     });
+    await this.#openGateway(logger);
+  }
+
+  async #openGateway(log: Logger): Promise<void> {
+    const { main } = this.nodes;
+    const { stores, close } = await this.#database.open();
+    this.#closeMain = close;
+    const gateway = createGateway({
+      devices: new HostStores(stores, this.storeFaults).devices,
+      homeserver: this.#upstream(),
+      hashToken,
+      clock: this.#clock,
+      timers: this.timers,
+      log,
+      metrics: this.metrics,
+      actors: main.runtime,
+      whenHostUp: (to, withinMs) => main.whenHostUp(to, withinMs),
+      initialTimeoutMs: POLL_DEADLINE_MS,
+    });
+    main.addKinds({ gateway: gateway.kind });
+    this.#gateway = gateway;
   }
 
   /** Users, each with a client that asks, and rooms that all of them are in. */
@@ -350,6 +348,7 @@ export class NodeRig {
     this.syncFaults.release();
     await Promise.all(this.clients.map((client) => client.stop()));
     await this.shutDown();
+    await this.#database.close();
     await this.homeserver.stop();
   }
 
@@ -419,5 +418,6 @@ function pick<T>(items: readonly T[], at: number): T {
 /** Stores in memory, which outlive every host. */
 function databaseInMemory(): RigDatabase {
   const stores = makeFakeStores(systemClock);
-  return { open: async () => ({ stores, close: async () => {} }), epoch: stores.db.epoch };
+  const close = async (): Promise<void> => {};
+  return { open: async () => ({ stores, close }), close, epoch: stores.db.epoch };
 }

@@ -1,0 +1,80 @@
+import { afterEach, describe, expect, setDefaultTimeout, test } from "bun:test";
+import { CuttableDatabase, embeddedDatabase } from "#test/support/faulty-database.ts";
+import { NodeRig } from "#test/support/node-rig.ts";
+
+/** The first of these starts a server. */
+setDefaultTimeout(60_000);
+const POOLS = [4, 1] as const;
+let rig: NodeRig | null = null;
+
+afterEach(async () => {
+  await rig?.stop();
+  rig = null;
+});
+
+describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections) => {
+  async function start(): Promise<{ node: NodeRig; database: CuttableDatabase }> {
+    const database = await CuttableDatabase.create(connections);
+    const node = await NodeRig.start({ database });
+    rig = node;
+    await node.populate(["alice", "bob", "carol"], 4);
+    return { node, database };
+  }
+
+  test("[FLT-50] loses and doubles nothing when its hosts are killed during traffic", async () => {
+    const { node } = await start();
+    for (const role of ["sync", "ingest", "poller", "ingest", "sync"] as const) {
+      await node.talk(6);
+      node.nodes.killHost(role);
+      await node.talk(6);
+      await node.nodes.hostUp(role);
+    }
+    await node.caughtUp();
+    expect(node.faults()).toEqual([]);
+  });
+
+  test("[FLT-51] loses and doubles nothing when the database is cut off and comes back, hosts dying meanwhile", async () => {
+    const { node, database } = await start();
+    for (const dying of [null, "sync", "ingest", "poller"] as const) {
+      await node.talk(4);
+      await database.cut();
+      if (dying !== null) node.nodes.killHost(dying);
+      await node.talk(4);
+      for (const client of node.clients) client.hangUp();
+      await node.pass(10_000);
+      await database.restore();
+      await node.talk(4);
+    }
+    await node.caughtUp(30_000);
+    expect(node.faults()).toEqual([]);
+    expect(node.crashesOf("host")).toBe(3);
+  });
+
+  test("[FLT-52] loses and doubles nothing when connections break at COMMIT", async () => {
+    const { node, database } = await start();
+    for (let outage = 0; outage < 6; outage += 1) {
+      database.nextCommit = outage % 2 === 0 ? "cut-after" : "cut-before";
+      if (outage === 3) node.nodes.killHost("ingest");
+      await node.talk(8);
+      await node.until(() => !database.isCommitPlanned);
+    }
+    await node.caughtUp(30_000);
+    expect(node.faults()).toEqual([]);
+  });
+});
+
+describe("a whole node with its database embedded", () => {
+  test("[FLT-53] loses and doubles nothing when the store host and others are killed during traffic", async () => {
+    const node = await NodeRig.start({ database: await embeddedDatabase(1) });
+    rig = node;
+    await node.populate(["alice", "bob"], 3);
+    for (const role of ["store", "ingest", "store", "sync"] as const) {
+      await node.talk(5);
+      node.nodes.killHost(role);
+      await node.talk(5);
+      await node.nodes.hostUp(role);
+    }
+    await node.caughtUp(30_000);
+    expect(node.faults()).toEqual([]);
+  });
+});
