@@ -235,8 +235,23 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         current.isUrgent = resolution.replay !== null;
         if (!this.#takeParams(awake, link, request)) return;
         this.#acknowledge(current, awake, link);
-        this.#startWork();
+        if (this.#hasNothingToSay(awake, link)) this.#parkOrAnswer(current);
+        else this.#startWork();
     }
+  }
+
+  /** True when no response would have anything in it: the usual case of a request that waits for news. */
+  #hasNothingToSay({ engine }: Awake, link: UserLink): boolean {
+    if (engine.isDirty || engine.isFirst || engine.hasUnheardExtensions) return false;
+    if (!engine.params.extensions.to_device.enabled) return true;
+    const device = link.user.device(this.#deviceId);
+    return device !== null && device.toDevicePos <= (receivedToDevice(engine, this.#deps) ?? 0);
+  }
+
+  #parkOrAnswer(current: Current): void {
+    const leftMs = current.command.timeoutMs - (this.#context.clock.mono() - current.startedMs);
+    if (current.isUrgent || leftMs <= 0) this.#startWork();
+    else this.#park(current, leftMs);
   }
 
   /** False when the connection would have to remember too much: the request is refused, and nothing of it is kept. */

@@ -12,6 +12,8 @@ import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 const MAX_TXNS = 2000;
 /** Lists of different filters and sorts whose order is kept for the next connection. */
 const MAX_ORDERS = 16;
+/** When more than this part of an order changed (one in so many), it is made anew. */
+const MADE_ANEW_FROM = 8;
 /** Bits of rooms whose place in some list may have changed. */
 const ORDERING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
 const NO_TAGS: ReadonlySet<string> = new Set();
@@ -59,7 +61,8 @@ export class LiveUser implements World {
   readonly #earlyAccountData = new Map<RoomNid | 0, AccountData>();
   #accountReadCount = 0;
   readonly #devices = new Map<DeviceId, LiveDevice>();
-  readonly #orders = new Map<string, RoomOrder<RoomNid>>();
+  /** Orders as they were when last asked for, and the rooms that changed since. */
+  readonly #orders = new Map<string, { order: RoomOrder<RoomNid>; changed: Set<RoomNid> }>();
 
   constructor(userId: UserId, snapshot: UserSnapshot, directory: RoomDirectory, reader: RoomReader) {
     this.userId = userId;
@@ -115,14 +118,20 @@ export class LiveUser implements World {
     return view;
   }
 
-  order(signature: string, make: () => RoomOrder<RoomNid>): RoomOrder<RoomNid> {
-    let order = this.#orders.get(signature);
-    if (order === undefined) {
-      order = make();
+  order(
+    signature: string,
+    make: () => RoomOrder<RoomNid>,
+    place: (order: RoomOrder<RoomNid>, nid: RoomNid) => void,
+  ): RoomOrder<RoomNid> {
+    let known = this.#orders.get(signature);
+    if (known === undefined || known.changed.size > known.order.length / MADE_ANEW_FROM) {
+      known = { order: make(), changed: new Set() };
       if (this.#orders.size >= MAX_ORDERS) this.#orders.clear();
-      this.#orders.set(signature, order);
+      this.#orders.set(signature, known);
     }
-    return order;
+    for (const nid of known.changed) place(known.order, nid);
+    known.changed.clear();
+    return known.order;
   }
 
   /** The device's transaction id of one of the user's own events. */
@@ -152,10 +161,8 @@ export class LiveUser implements World {
         changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.device);
       }
     }
-    for (const bits of dirty.values()) {
-      if ((bits & ORDERING) === 0) continue;
-      this.#orders.clear();
-      break;
+    for (const [nid, bits] of dirty) {
+      if ((bits & ORDERING) !== 0) for (const { changed } of this.#orders.values()) changed.add(nid);
     }
     changes.rooms = [...dirty];
     return changes;

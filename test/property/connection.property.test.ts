@@ -122,7 +122,7 @@ async function play(
       if (item.subscribe !== null) {
         const roomId = ROOMS[item.subscribe] ?? "!a";
         client.subscribed.add(roomId);
-        const known = (client.unconfirmed["room_subscriptions"] ?? {}) as object;
+        const known = client.unconfirmed["room_subscriptions"] ?? {};
         client.unconfirmed = {
           ...client.unconfirmed,
           room_subscriptions: { ...known, [roomId]: { timeline_limit: 3 } },

@@ -1,5 +1,6 @@
-import type { RoomNid, StreamPos } from "../ids.ts";
+import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import type { UserRoom } from "../room-meta.ts";
+import { compileRequiredState, type StateSelection } from "../required-state.ts";
 import { isListed } from "../visibility.ts";
 import type { ListOp } from "../list-ops.ts";
 import type { SyncRequest } from "../request.ts";
@@ -55,6 +56,7 @@ export class ConnectionEngine {
   /** Subscribed rooms that the user is in. */
   readonly #subscribed = new Map<RoomNid, string>();
   readonly #extensionsSince = new Map<ExtensionName, number>();
+  readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
   /** Decided by requests, not yet in a draft. */
@@ -112,6 +114,21 @@ export class ConnectionEngine {
   /** True when `collect` would find anything that could be worth an answer. */
   get isDirty(): boolean {
     return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#ops.size > 0 || this.#initial.size > 0;
+  }
+
+  /** True when an extension that is switched on has yet to say what it begins with. */
+  get hasUnheardExtensions(): boolean {
+    return EXTENSION_NAMES.some((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name));
+  }
+
+  /** A `required_state` as read for this user: rooms of one list share the very array. */
+  compile(requiredState: RoomConfig["requiredState"], userId: UserId): StateSelection {
+    let selection = this.#compiled.get(requiredState);
+    if (selection === undefined) {
+      selection = compileRequiredState(requiredState, userId);
+      this.#compiled.set(requiredState, selection);
+    }
+    return selection;
   }
 
   /** Applies a request's parameters; what follows from them is in the next draft. Returns true when sticky parameters changed. */

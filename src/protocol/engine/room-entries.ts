@@ -1,7 +1,6 @@
 import type { RoomNid } from "../ids.ts";
 import { withTransactionId } from "../overlay.ts";
-import { compileRequiredState, type StateSelection } from "../required-state.ts";
-import type { RoomConfig } from "../sticky.ts";
+import type { StateSelection } from "../required-state.ts";
 import { isListed, visibleRange } from "../visibility.ts";
 import type { Hero } from "../room-meta.ts";
 import type { StoredEvent } from "../events.ts";
@@ -54,7 +53,6 @@ export class RoomEntries {
   readonly #cuts = new Map<RoomNid, TimelineCut>();
   readonly #selections = new Map<RoomNid, StateSelection>();
   readonly #members = new Map<RoomNid, string[]>();
-  readonly #compiled = new Map<RoomConfig["requiredState"], StateSelection>();
   /** Heads as sent, for `ConnectionEngine.noteSent`. */
   readonly heads = new Map<RoomNid, RoomHead>();
 
@@ -117,7 +115,7 @@ export class RoomEntries {
     for (const room of this.#draft.rooms.values()) {
       // State is for those inside: of a room that was left, what the timeline says is the end.
       if (room.kind === "counts" || this.#world.standing(room.nid)?.membership !== "join") continue;
-      const selection = this.#compile(room.config.requiredState);
+      const selection = this.#engine.compile(room.config.requiredState, this.#world.userId);
       const members = new Set(this.#members.get(room.nid));
       if (selection.lazyMembers) {
         const sent = this.#engine.synced.get(room.nid)?.lazyMembers;
@@ -164,16 +162,6 @@ export class RoomEntries {
     const standing = this.#world.standing(nid);
     const latestPos = this.#world.meta(nid)?.latestPos ?? 0;
     return standing !== undefined && latestPos > this.#draft.since && visibleRange(standing) !== null;
-  }
-
-  /** Most rooms of a response share one list, and with it the very array. */
-  #compile(requiredState: RoomConfig["requiredState"]): StateSelection {
-    let selection = this.#compiled.get(requiredState);
-    if (selection === undefined) {
-      selection = compileRequiredState(requiredState, this.#world.userId);
-      this.#compiled.set(requiredState, selection);
-    }
-    return selection;
   }
 
   #entry(room: RoomDraft): RoomEntry | null {
@@ -303,7 +291,7 @@ export class RoomEntries {
       if (synced === undefined || roomId === undefined || typing === null) continue;
       if (!this.#engine.inScope("typing", nid, roomId)) continue;
       const config = this.#engine.configOf(nid);
-      if (!this.#compile(config.requiredState).lazyMembers) continue;
+      if (!this.#engine.compile(config.requiredState, this.#world.userId).lazyMembers) continue;
       const unknown = typing.userIds.filter((userId) => !synced.lazyMembers.has(userId));
       if (unknown.length === 0) continue;
       this.#members.set(nid, unknown);

@@ -16,6 +16,8 @@ export interface ListChange {
   shown: RoomNid[];
 }
 
+const NO_CHANGE: ListChange = { ops: [], shown: [] };
+
 /** One filtered, sorted list of a connection, in the order the client knows it. */
 export class RoomList {
   params: ListParams;
@@ -84,16 +86,16 @@ export class RoomList {
 
   /** Puts one room where it belongs now: in, out, or to another index. */
   place(world: World, nid: RoomNid): ListChange {
-    const wasIn = this.#order.has(nid);
-    const belongs = this.#belongs(world, nid);
-    if (!wasIn && !belongs) return { ops: [], shown: [] };
-    let from: number | null = null;
-    let to: number | null = null;
-    if (wasIn && belongs) ({ from, to } = this.#order.move(nid, this.#key(world, nid)));
-    else if (belongs) to = this.#order.insert(nid, this.#key(world, nid));
-    else from = this.#order.remove(nid);
-    if (this.params.slowGetAllRooms) return { ops: [], shown: wasIn || !belongs ? [] : [nid] };
+    const { from, to } = this.#placeIn(this.#order, world, nid);
+    if (from === null && to === null) return NO_CHANGE;
+    if (this.params.slowGetAllRooms) return { ops: [], shown: from === null ? [nid] : [] };
     return opsForMove({ ranges: this.params.ranges, from, to, length: this.length, at: this.#at });
+  }
+
+  #placeIn(order: RoomOrder<RoomNid>, world: World, nid: RoomNid): { from: number | null; to: number | null } {
+    if (!this.#belongs(world, nid)) return { from: order.remove(nid), to: null };
+    const key = this.#key(world, nid);
+    return order.has(nid) ? order.move(nid, key) : { from: null, to: order.insert(nid, key) };
   }
 
   readonly #at = (index: number): RoomNid => {
@@ -111,15 +113,19 @@ export class RoomList {
     const { filters, sort, bumpEventTypes } = this.params;
     const signature = JSON.stringify([filters, sort, bumpEventTypes]);
     this.#order = world
-      .order(signature, () => {
-        const entries: { id: RoomNid; key: SortKey }[] = [];
-        for (const { nid } of world.standings()) {
-          if (this.#belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
-        }
-        const order = new RoomOrder<RoomNid>();
-        order.rebuild(entries);
-        return order;
-      })
+      .order(
+        signature,
+        () => {
+          const entries: { id: RoomNid; key: SortKey }[] = [];
+          for (const { nid } of world.standings()) {
+            if (this.#belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
+          }
+          const order = new RoomOrder<RoomNid>();
+          order.rebuild(entries);
+          return order;
+        },
+        (order, nid) => void this.#placeIn(order, world, nid),
+      )
       .fork();
   }
 

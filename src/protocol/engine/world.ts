@@ -15,8 +15,12 @@ export interface World {
   nidOf(roomId: string): RoomNid | undefined;
   isDirect(roomId: string): boolean;
   tags(nid: RoomNid): ReadonlySet<string>;
-  /** The user's rooms under one filter and sort as they are now: made once, and again only after a change. */
-  order(signature: string, make: () => RoomOrder<RoomNid>): RoomOrder<RoomNid>;
+  /** The user's rooms under one filter and sort as they are now: made once, then `placed` room by room as they change. */
+  order(
+    signature: string,
+    make: () => RoomOrder<RoomNid>,
+    place: (order: RoomOrder<RoomNid>, nid: RoomNid) => void,
+  ): RoomOrder<RoomNid>;
   /** Stripped state of an invite, read once; null for rooms that are not invites. */
   invite(nid: RoomNid): InviteView | null;
 }
