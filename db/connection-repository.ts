@@ -84,11 +84,20 @@ class ConnectionRepository implements ConnectionStore {
     );
   }
 
-  async expire(beforeMs: number): Promise<number> {
+  async expire(beforeMs: number, perDevice: number): Promise<number> {
     const rows = await this.#db.query<{ n: number }>(
-      `with gone as (delete from glissade.connections where last_used_ms < $1::int8 returning 1)
+      `with ranked as (
+         select user_id, device_id, conn_id,
+           row_number() over (partition by user_id, device_id order by last_used_ms desc, conn_id) as place
+         from glissade.connections
+       ), gone as (
+         delete from glissade.connections c using ranked r
+         where (c.user_id, c.device_id, c.conn_id) = (r.user_id, r.device_id, r.conn_id)
+           and (c.last_used_ms < $1::int8 or r.place > $2::int4)
+         returning 1
+       )
        select count(*)::int4 as n from gone`,
-      [beforeMs],
+      [beforeMs, perDevice],
     );
     return rows[0]?.n ?? 0;
   }

@@ -110,6 +110,15 @@ class DeviceRepository implements DeviceStore {
       [keyText(userId), keyText(filterHash), storableText(filterId)],
     );
   }
+
+  async expireTxns(beforeMs: number): Promise<number> {
+    const rows = await this.#db.query<{ n: number }>(
+      `with gone as (delete from glissade.txns where seen_ms < $1::int8 returning 1)
+       select count(*)::int4 as n from gone`,
+      [beforeMs],
+    );
+    return rows[0]?.n ?? 0;
+  }
 }
 
 const ownerOf = (row: {

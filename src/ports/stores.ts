@@ -125,8 +125,8 @@ export interface ConnectionStore {
   /** Upserts; concurrent calls are grouped into one statement. Resolves when durable against our own crash. */
   save(connection: StoredConnection): Promise<void>;
   delete(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<void>;
-  /** Removes connections not used since `beforeMs`; returns how many. */
-  expire(beforeMs: number): Promise<number>;
+  /** Removes connections not used since `beforeMs`, and of each device all but the `perDevice` used last; how many went. */
+  expire(beforeMs: number, perDevice: number): Promise<number>;
 }
 
 // ---------------------------------------------------------------- devices and tokens
@@ -162,4 +162,6 @@ export interface DeviceStore {
   /** Uploaded filter id for a user and filter body hash. */
   findFilter(userId: UserId, filterHash: string): Promise<string | null>;
   saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void>;
+  /** Forgets transaction ids seen before `beforeMs`; how many went. */
+  expireTxns(beforeMs: number): Promise<number>;
 }

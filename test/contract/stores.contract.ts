@@ -590,12 +590,22 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
       });
 
       test("[STO-62] connections that nobody uses expire", async () => {
-        await stores.connections.expire(Number.MAX_SAFE_INTEGER);
+        await stores.connections.expire(Number.MAX_SAFE_INTEGER, 1);
         await stores.connections.save(connection("old", { lastUsedMs: 10 }));
         await stores.connections.save(connection("new", { lastUsedMs: 20 }));
-        expect(await stores.connections.expire(20)).toBe(1);
+        expect(await stores.connections.expire(20, 10)).toBe(1);
         expect(await stores.connections.load(ALICE, PHONE, "old" as ConnId)).toBeNull();
         expect(await stores.connections.load(ALICE, PHONE, "new" as ConnId)).not.toBeNull();
+      });
+
+      test("[STO-63] a device keeps the connections it used last", async () => {
+        await stores.connections.expire(Number.MAX_SAFE_INTEGER, 1);
+        for (const [index, name] of ["first", "second", "third"].entries()) {
+          await stores.connections.save(connection(name, { lastUsedMs: 10 + index }));
+        }
+        expect(await stores.connections.expire(0, 2)).toBe(1);
+        expect(await stores.connections.load(ALICE, PHONE, "first" as ConnId)).toBeNull();
+        expect(await stores.connections.load(ALICE, PHONE, "third" as ConnId)).not.toBeNull();
       });
     });
   });

@@ -322,11 +322,21 @@ class FakeConnectionStore implements ConnectionStore {
     this.#db.connections.delete(keyOf(...key));
   }
 
-  async expire(beforeMs: number): Promise<number> {
+  async expire(beforeMs: number, perDevice: number): Promise<number> {
     await this.#db.reach();
-    const old = [...this.#db.connections].filter(([, { lastUsedMs }]) => lastUsedMs < beforeMs);
-    for (const [key] of old) this.#db.connections.delete(key);
-    return old.length;
+    const kept = new Map<string, number>();
+    const newestFirst = [...this.#db.connections].sort(
+      ([, a], [, b]) => b.lastUsedMs - a.lastUsedMs || (a.connId < b.connId ? -1 : 1),
+    );
+    let gone = 0;
+    for (const [key, { userId, deviceId, lastUsedMs }] of newestFirst) {
+      const place = (kept.get(keyOf(userId, deviceId)) ?? 0) + 1;
+      kept.set(keyOf(userId, deviceId), place);
+      if (lastUsedMs >= beforeMs && place <= perDevice) continue;
+      this.#db.connections.delete(key);
+      gone += 1;
+    }
+    return gone;
   }
 }
 
@@ -401,6 +411,13 @@ class FakeDeviceStore implements DeviceStore {
   async saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void> {
     await this.#db.reach();
     this.#db.filters.set(keyOf(userId, filterHash), filterId);
+  }
+
+  async expireTxns(beforeMs: number): Promise<number> {
+    await this.#db.reach();
+    const old = [...this.#db.txns].filter(([, { nowMs }]) => nowMs < beforeMs);
+    for (const [key] of old) this.#db.txns.delete(key);
+    return old.length;
   }
 }
 

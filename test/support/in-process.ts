@@ -8,7 +8,7 @@ import { type HostId, hostId, type HostRole, type Topology } from "#actors/runti
 import type { HostSpawner } from "#actors/runtime/host-handle.ts";
 
 /** Says nothing. */
-const silentLogger: Logger = {
+export const silentLogger: Logger = {
   trace() {},
   debug() {},
   info() {},

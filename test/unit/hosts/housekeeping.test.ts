@@ -1,0 +1,53 @@
+import { describe, expect, test } from "bun:test";
+import { keepHouse } from "#src/hosts/housekeeping.ts";
+import { silentLogger } from "#test/support/in-process.ts";
+import { settlePromises, VirtualTime } from "#test/support/virtual-time.ts";
+
+const HOUR_MS = 3_600_000;
+
+describe("keepHouse", () => {
+  test("[HK-1] removes abandoned connections and old transaction ids every hour, also after a failure", async () => {
+    const time = new VirtualTime();
+    const calls: string[] = [];
+    const counted: (number | undefined)[] = [];
+    let isDown = false;
+    const end = keepHouse(
+      {
+        connections: {
+          expire: async (beforeMs, perDevice) => {
+            if (isDown) throw new Error("away");
+            calls.push(`connections ${(time.now() - beforeMs) / HOUR_MS} ${perDevice}`);
+            return 3;
+          },
+        },
+        devices: {
+          expireTxns: async (beforeMs) => {
+            calls.push(`txns ${(time.now() - beforeMs) / HOUR_MS}`);
+            return 0;
+          },
+        },
+      },
+      {
+        clock: time,
+        timers: time,
+        logger: silentLogger,
+        metrics: { count: (_name, by) => void counted.push(by), observe: () => undefined, gauge: () => undefined },
+      },
+    );
+    const hour = async (): Promise<void> => {
+      await time.advance(HOUR_MS);
+      await settlePromises();
+    };
+    await hour();
+    expect(calls).toEqual(["connections 168 20", "txns 1"]);
+    expect(counted).toEqual([3]);
+    isDown = true;
+    await hour();
+    isDown = false;
+    await hour();
+    expect(calls).toHaveLength(4);
+    end();
+    await hour();
+    expect(calls).toHaveLength(4);
+  });
+});
