@@ -81,12 +81,7 @@ export async function openStorage(
   }
 }
 
-function storageOf(
-  database: Database,
-  epoch: string,
-  keys: ReturnType<typeof deriveKeys>,
-  deps: StorageDeps,
-): Storage {
+function storageOf(database: Database, epoch: string, keys: ReturnType<typeof deriveKeys>, deps: StorageDeps): Storage {
   return {
     ingest: createIngestStore(database, { makeWriterId: randomUUID }),
     rooms: createRoomReader(database, deps),

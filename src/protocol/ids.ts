@@ -23,6 +23,3 @@ function identifier(value: unknown, sigil: string): string | null {
 
 export const parseUserId = (value: unknown): UserId | null => identifier(value, "@") as UserId | null;
 export const parseRoomId = (value: unknown): RoomId | null => identifier(value, "!") as RoomId | null;
-/** Event ids are not held to the `$` sigil: homeservers and test rigs use any non-empty string. */
-export const parseEventId = (value: unknown): EventId | null =>
-  typeof value === "string" && value.length > 0 && value.length <= 255 ? (value as EventId) : null;

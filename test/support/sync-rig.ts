@@ -49,8 +49,7 @@ export class SyncRig {
     this.nodes = nodes;
   }
 
-  static async start(): Promise<SyncRig> {
-    const stores = makeFakeStores();
+  static async start(stores: FakeStores = makeFakeStores()): Promise<SyncRig> {
     const mac = (text: string): string =>
       new Bun.CryptoHasher("sha256", "a key for tests").update(text).digest("base64url").slice(0, 22);
     const nodes = await startInProcess({
@@ -223,7 +222,7 @@ export class SyncRig {
 }
 
 /** The one device of each user. */
-export const DEVICE = "DEV" as DeviceId;
+const DEVICE = "DEV" as DeviceId;
 
 interface EventOptions {
   id?: string;
