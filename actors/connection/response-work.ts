@@ -60,6 +60,7 @@ export class ResponseWork {
     this.#entries = new RoomEntries(user, engine, draft, this.#data);
     this.#receivedPos = receivedToDevice(engine, deps);
     this.#steps = [
+      () => this.#readAhead(),
       () => this.#timelines(),
       () => this.#deps.directory.ensureState(this.#entries.stateNeeds()),
       () => this.#deps.directory.ensureReceipts(extensionNeeds(this.#user, this.#engine, this.#draft).receipts),
@@ -94,6 +95,20 @@ export class ResponseWork {
     const hasData =
       rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
     return { draft: this.#draft, entries: this.#entries, rooms, extensions, hasData };
+  }
+
+  /** Everything that is known to be needed is read at once; the steps behind it find it in memory. */
+  #readAhead(): Promise<void> | null {
+    const { directory } = this.#deps;
+    const needs = extensionNeeds(this.#user, this.#engine, this.#draft);
+    const waits = [
+      directory.ensureTimelines(this.#entries.timelineNeeds(), this.#draft.upTo),
+      directory.ensureState(this.#entries.earlyStateNeeds()),
+      directory.ensureReceipts(needs.receipts),
+      this.#user.ensureAccountData(needs.accountData),
+      this.#needsDevice() ? this.#user.ensureDevice(this.#deviceId) : null,
+    ].filter((wait) => wait !== null);
+    return waits.length === 0 ? null : allOf(waits);
   }
 
   /** A delta that proves too long becomes an initial entry, which may need more: then this step comes again. */
@@ -134,6 +149,10 @@ export class ResponseWork {
     const toDeviceSince = this.#deps.toDeviceToken.make(this.#receivedPos ?? 0);
     return { ...device, toDeviceSince, toDevice: this.#toDevice };
   }
+}
+
+async function allOf(waits: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(waits);
 }
 
 /**

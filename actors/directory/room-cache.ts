@@ -101,6 +101,10 @@ export class RoomCache {
     return this.#isStateWhole || selection.entries.every(([type, key]) => this.#hasEntry(type, key));
   }
 
+  get hasMembers(): boolean {
+    return this.#hasEntry("m.room.member", "*");
+  }
+
   hasMember(userId: string): boolean {
     return this.#hasEntry("m.room.member", userId);
   }

@@ -210,11 +210,12 @@ export class RoomDirectory {
   /** Brings selected state and members into memory; null when they are there already. */
   ensureState(needs: readonly StateNeed[]): Promise<void> | null {
     const queries: { nid: RoomNid; entries: (readonly [string, string])[] }[] = [];
-    for (const { nid, selection, members } of needs) {
+    for (const { nid, selection, members, allMembers } of needs) {
       const room = this.#use(nid);
       if (room === undefined) continue;
       const entries: (readonly [string, string])[] = [];
       if (selection !== null && !room.hasState(selection)) entries.push(...selection.entries);
+      if (allMembers === true && !room.hasMembers) entries.push(["m.room.member", "*"]);
       for (const member of members) if (!room.hasMember(member)) entries.push(["m.room.member", member]);
       if (entries.length > 0) queries.push({ nid, entries });
     }

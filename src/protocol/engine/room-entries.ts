@@ -39,7 +39,12 @@ export interface StateNeed {
   nid: RoomNid;
   selection: StateSelection | null;
   members: readonly string[];
+  /** Every member of the room is wanted in memory. */
+  allMembers?: boolean;
 }
+
+/** Up to so many members are read together with the timeline instead of after it. */
+const SMALL_ROOM_MEMBERS = 50;
 
 /** Members remembered as sent, of one room; after more they are sent again. */
 const MAX_LAZY_MEMBERS = 1000;
@@ -106,6 +111,22 @@ export class RoomEntries {
       }
     }
     return grew;
+  }
+
+  /**
+   * State that will be asked for whatever the timelines hold, so that both are read at once. Of small rooms all members
+   * come along: who spoke is not known yet, and is among them.
+   */
+  earlyStateNeeds(): StateNeed[] {
+    const needs: StateNeed[] = [];
+    for (const room of this.#draft.rooms.values()) {
+      if (room.kind !== "initial" || !room.withState || this.#world.standing(room.nid)?.membership !== "join") continue;
+      const selection = this.#engine.compile(room.config.requiredState, this.#world.userId);
+      const memberCount = this.#world.meta(room.nid)?.joinedCount ?? 0;
+      const allMembers = selection.lazyMembers && memberCount <= SMALL_ROOM_MEMBERS;
+      needs.push({ nid: room.nid, selection, members: [], allMembers });
+    }
+    return needs;
   }
 
   /** Which state has to be in memory; to be asked after `cutTimelines`. */

@@ -8,7 +8,7 @@ import type { World } from "./world.ts";
 /** No more events than this are sent of one room at once (spec 4.5). */
 export const MAX_TIMELINE_LIMIT = 50;
 /** A client that missed more events of a room than this gets the room anew, with a gap it can page into. */
-const MAX_DELTA_EVENTS = 100;
+export const MAX_DELTA_EVENTS = 100;
 
 /** A part of a room's timeline as one viewer gets it. */
 export interface TimelineCut {
