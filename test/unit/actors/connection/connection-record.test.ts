@@ -1,0 +1,28 @@
+import { describe, expect, test } from "bun:test";
+import { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
+import { CONNECTION_TOUCH_MS, ConnectionRecord } from "#actors/connection/connection-record.ts";
+import { ParamsHistory } from "#actors/connection/stored-params.ts";
+
+describe("ConnectionRecord", () => {
+  const record = () => new ConnectionRecord("@a:hs" as UserId, "D" as DeviceId, "" as ConnId);
+  const awake = { incarnation: "i", engine: new ConnectionEngine(1, 5), params: new ParamsHistory() };
+
+  test("[CON-70] what is stored is not stored again, but for the sign that the connection is in use", () => {
+    const rows = record();
+    expect(rows.next(awake, 1000)).toMatchObject({ incarnation: "i", lastUsedMs: 1000 });
+    expect(rows.next(awake, 2000)).toBeNull();
+    expect(rows.next(awake, 1000 + CONNECTION_TOUCH_MS)).toMatchObject({ lastUsedMs: 1000 + CONNECTION_TOUCH_MS });
+    rows.forget();
+    expect(rows.next(awake, 1001 + CONNECTION_TOUCH_MS)).not.toBeNull();
+  });
+
+  test("[CON-71] a room given up since makes what is stored prove nothing", () => {
+    const rows = record();
+    const engine = new ConnectionEngine(1, 5);
+    rows.next({ ...awake, engine }, 0);
+    expect(rows.isOutdated(engine)).toBe(false);
+    engine.generation += 1;
+    expect(rows.isOutdated(engine)).toBe(true);
+  });
+});

@@ -1,0 +1,116 @@
+import { describe, expect, test } from "bun:test";
+import type { StoredEvent } from "#src/protocol/events.ts";
+import { compileRequiredState } from "#src/protocol/required-state.ts";
+import type { RoomUpdate } from "#src/protocol/update.ts";
+import { RoomCache } from "#actors/directory/room-cache.ts";
+import { roomMeta, storedEvent } from "#test/support/stored-samples.ts";
+
+const META = roomMeta(1);
+const keep = (event: StoredEvent): StoredEvent => event;
+const update = (parts: Partial<RoomUpdate>): RoomUpdate => ({
+  nid: META.nid,
+  roomId: META.roomId,
+  meta: META,
+  timeline: [],
+  state: [],
+  isReset: false,
+  receipts: [],
+  typing: null,
+  ...parts,
+});
+const name = (pos: number): StoredEvent => storedEvent(1, pos, { type: "m.room.name", stateKey: "" });
+const NAMES = compileRequiredState([["m.room.name", ""]], "@me:hs");
+const receipt = (pos: number) => ({
+  nid: META.nid,
+  userId: "@a:hs",
+  eventId: `$${pos}`,
+  threadId: "",
+  isPrivate: false,
+  ts: pos,
+  pos,
+});
+const chunk = (events: StoredEvent[], hasMore = true) => ({ nid: META.nid, events, hasMore });
+const positions = (room: RoomCache): number[] => room.tail.events.map(({ pos }) => pos);
+const names = (room: RoomCache): number[] => room.state(NAMES).map(({ pos }) => pos);
+
+describe("RoomCache", () => {
+  test("[DIR-10] a timeline read while events arrive has all of them, once", () => {
+    const room = new RoomCache(META, 10);
+    const read = room.beginRead(10);
+    room.apply(update({ timeline: [storedEvent(1, 11), storedEvent(1, 12)] }), keep);
+    // Storage was read in between: it had the first of them.
+    room.setTimeline(read, chunk([storedEvent(1, 4), storedEvent(1, 9), storedEvent(1, 11)]));
+    room.endRead();
+    expect(positions(room)).toEqual([4, 9, 11, 12]);
+    expect(room.covers(4)).toBe(true);
+    expect(room.covers(2)).toBe(false);
+  });
+
+  test("[DIR-11] events that are read before their commit arrives still change the state", () => {
+    const room = new RoomCache(META, 10);
+    const stateRead = room.beginRead(10);
+    room.setState(stateRead, NAMES.entries, [name(5)]);
+    room.endRead();
+    const read = room.beginRead(10);
+    room.setTimeline(read, chunk([name(5), name(11)]));
+    room.endRead();
+    room.apply(update({ timeline: [name(11)] }), keep);
+    expect(positions(room)).toEqual([5, 11]);
+    expect(names(room)).toEqual([11]);
+  });
+
+  test("[DIR-12] a read that a drop, a trim or a gap overtook is void", () => {
+    const dropped = new RoomCache(META, 10);
+    const first = dropped.beginRead(10);
+    dropped.apply(update({ timeline: [storedEvent(1, 11)] }), keep);
+    dropped.drop(11);
+    dropped.setTimeline(first, chunk([storedEvent(1, 9)]));
+    dropped.setState(first, NAMES.entries, [name(5)]);
+    dropped.setReceipts(first, [receipt(5)]);
+    dropped.endRead();
+    expect([positions(dropped), names(dropped), dropped.hasReceipts]).toEqual([[], [], false]);
+    expect(dropped.hasState(NAMES)).toBe(false);
+
+    const trimmed = new RoomCache(META, 10);
+    const second = trimmed.beginRead(10);
+    for (let pos = 11; pos <= 170; pos += 1) trimmed.apply(update({ timeline: [storedEvent(1, pos)] }), keep);
+    trimmed.setTimeline(second, chunk([storedEvent(1, 9)]));
+    trimmed.endRead();
+    expect(positions(trimmed)).not.toContain(9);
+
+    const gappy = new RoomCache(META, 10);
+    const third = gappy.beginRead(10);
+    gappy.apply(update({ timeline: [storedEvent(1, 11, { gapBefore: true })] }), keep);
+    gappy.setTimeline(third, chunk([storedEvent(1, 9)]));
+    gappy.endRead();
+    expect(positions(gappy)).toEqual([11]);
+  });
+
+  test("[DIR-13] receipts that arrive while they are read are kept, the newest of each", () => {
+    const room = new RoomCache(META, 10);
+    const read = room.beginRead(10);
+    room.apply(update({ receipts: [receipt(11)] }), keep);
+    room.setReceipts(read, [receipt(5), { ...receipt(6), userId: "@b:hs" }]);
+    room.endRead();
+    expect(room.receipts(() => true).map(({ pos }) => pos)).toEqual([11, 6]);
+  });
+
+  test("[DIR-14] after a reset no state is believed, for a timeline may have been overruled", () => {
+    const room = new RoomCache(META, 10);
+    const read = room.beginRead(10);
+    room.setState(read, NAMES.entries, [name(5)]);
+    room.endRead();
+    const late = room.beginRead(10);
+    room.apply(update({ timeline: [name(11)], isReset: true }), keep);
+    room.setState(late, NAMES.entries, [name(5)]);
+    room.endRead();
+    expect(room.hasState(NAMES)).toBe(false);
+  });
+
+  test("[DIR-15] a timeline is there when enough of it is from before the position", () => {
+    const room = new RoomCache(META, 10);
+    room.apply(update({ timeline: [storedEvent(1, 11), storedEvent(1, 12)] }), keep);
+    expect([room.hasTimeline(2, 12), room.hasTimeline(2, 11), room.hasTimeline(1, 11)]).toEqual([true, false, true]);
+    expect(room.countAfter(11)).toBe(1);
+  });
+});
