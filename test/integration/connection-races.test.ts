@@ -263,4 +263,25 @@ describe("a connection", () => {
     const bodies = client.rooms.get("!b")?.timeline.map(({ content }) => (content as { body: string }).body);
     expect(bodies).toEqual(["first of !b", "one", "two"]);
   });
+
+  test("[CON-45] who is kicked while the room is read is shown it as it was, without state", async () => {
+    await makeRoom("!a");
+    const client = new NaiveClient();
+    const { reached, release } = held.hold("loadTimelines");
+    const first = rig.sync(alice, { lists: { all: LIST } });
+    await reached;
+    const kick = rig.member(alice, "leave", bob);
+    await rig.poll(bob, [rig.join("!a", { timeline: [kick, rename("secret"), say("secret")] })]);
+    release();
+    const given = await first;
+    client.apply(given);
+    expect(given.rooms["!a"]).toMatchObject({ initial: true, name: "old name", joined_count: 2 });
+    expect(given.rooms["!a"]?.required_state).toBeUndefined();
+    const second = await rig.sync(alice, {}, { pos: given.pos });
+    client.apply(second);
+    expect(second.rooms["!a"]?.timeline?.map(({ event_id: id }) => id)).toEqual([kick.id]);
+    expect(JSON.stringify([given, second])).not.toContain("secret");
+    expect(client.lists.get("all")?.count).toBe(0);
+    expect(client.problems).toEqual([]);
+  });
 });

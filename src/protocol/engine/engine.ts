@@ -174,8 +174,9 @@ export class ConnectionEngine {
     for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, deltas, counts);
     const rooms = new Map<RoomNid, RoomDraft>();
     for (const [nid, parts] of this.#initial) {
-      // Left since it came into view: there is nothing more to be shown of it than its end.
+      // Left since it came into view, which may be told only later: it goes at once, for nothing of it can be shown.
       if (!isListedNow(world, nid)) {
+        for (const [key, list] of this.#lists) this.#addChange(key, list.place(world, nid));
         if (this.synced.has(nid)) deltas.add(nid);
         continue;
       }

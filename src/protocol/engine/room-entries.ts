@@ -57,6 +57,8 @@ export class RoomEntries {
   readonly #data: RoomData;
   readonly #cuts = new Map<RoomNid, TimelineCut>();
   readonly #selections = new Map<RoomNid, StateSelection>();
+  /** Whole rooms as they were when they were decided on. */
+  readonly #drafted = new Map<RoomNid, RoomHead>();
   readonly #members = new Map<RoomNid, string[]>();
   /** Heads as sent, for `ConnectionEngine.noteSent`. */
   readonly heads = new Map<RoomNid, RoomHead>();
@@ -66,6 +68,10 @@ export class RoomEntries {
     this.#engine = engine;
     this.#draft = draft;
     this.#data = data;
+    for (const { nid, kind } of draft.rooms.values()) {
+      const head = kind === "initial" ? roomHead(world, nid) : null;
+      if (head !== null) this.#drafted.set(nid, head);
+    }
   }
 
   /** Which timelines have to be in memory: the newest `limit` events, or everything after `since`. */
@@ -192,7 +198,7 @@ export class RoomEntries {
     const base = {
       nid: room.nid,
       roomId,
-      isInitial: room.kind === "initial",
+      isInitial: false,
       isDm: false,
       requiredState: [],
       timeline: [],
@@ -204,12 +210,24 @@ export class RoomEntries {
     };
     if (room.kind === "counts") return base;
     if (!isListed(standing)) return this.#departure(room, base);
-    const head = roomHead(this.#world, room.nid);
+    const head = this.#drafted.get(room.nid) ?? roomHead(this.#world, room.nid);
     if (head === null) return null;
     if (room.kind === "delta") return this.#delta(room, base, head);
+    const whole = this.#whole(room, base, head);
+    if (standing.membership === "invite") {
+      if (standing.stripped !== null) whole.inviteState = standing.stripped;
+      return whole;
+    }
+    this.#addTimeline(room, whole);
+    whole.requiredState = this.#requiredState(room.nid);
+    return whole;
+  }
+
+  #whole(room: RoomDraft, base: RoomEntry, head: RoomHead): RoomEntry {
     this.heads.set(room.nid, head);
     const whole: RoomEntry = {
       ...base,
+      isInitial: true,
       name: head.name,
       avatar: head.avatar,
       joinedCount: head.joinedCount,
@@ -218,26 +236,30 @@ export class RoomEntries {
       timestamp: recencyTs(this.#world, room.nid, this.#draft.bumpTypes),
     };
     if (head.heroes !== null && room.config.includeHeroes) whole.heroes = head.heroes;
-    if (standing.membership === "invite") {
-      if (standing.stripped !== null) whole.inviteState = standing.stripped;
-      return whole;
-    }
-    const cut = this.#cuts.get(room.nid);
-    if (cut !== undefined) {
-      whole.timeline = this.#bytes(cut.events);
-      whole.prevBatch = cut.prevBatch;
-      if (room.config.timelineLimit > 0) whole.isLimited = cut.isLimited;
-      if (!this.#draft.isFirst) whole.numLive = cut.events.filter((event) => event.pos > this.#draft.since).length;
-    }
-    whole.requiredState = this.#requiredState(room.nid);
     return whole;
+  }
+
+  #addTimeline(room: RoomDraft, whole: RoomEntry): void {
+    const cut = this.#cuts.get(room.nid);
+    if (cut === undefined) return;
+    whole.timeline = this.#bytes(cut.events);
+    whole.prevBatch = cut.prevBatch;
+    if (room.config.timelineLimit > 0) whole.isLimited = cut.isLimited;
+    if (!this.#draft.isFirst) whole.numLive = cut.events.filter((event) => event.pos > this.#draft.since).length;
   }
 
   /** The end of a stay: its last events, and nothing of what the room has become since. */
   #departure(room: RoomDraft, base: RoomEntry): RoomEntry | null {
+    const head = this.#drafted.get(room.nid);
+    if (head !== undefined) {
+      // It was left while the response was read together: as it was before, but for state, which is of now.
+      const whole = this.#whole(room, base, head);
+      this.#addTimeline(room, whole);
+      return whole;
+    }
     const events = this.#cuts.get(room.nid)?.events ?? [];
     const hasCounts = ((this.#draft.dirty.get(room.nid) ?? 0) & DIRTY.counts) !== 0;
-    if (room.kind === "initial" || (events.length === 0 && !hasCounts)) return null;
+    if (events.length === 0 && !hasCounts) return null;
     const timestamp = events.at(-1)?.ts ?? 0;
     return { ...base, timeline: this.#bytes(events), numLive: events.length, timestamp };
   }

@@ -78,6 +78,25 @@ describe("ConnectionEngine", () => {
     expect(played.ask({ lists: { all: { ranges: [[0, 1]] } } }).next()).toEqual([]);
   });
 
+  test("[CON-72] nor is one that was left without the connection being told yet: it leaves the list at once", () => {
+    const played = new Played(3).ask({ lists: { all: { ranges: [[0, 0]] } } });
+    played.next();
+    played.world.set(2, { membership: "ban", leftPos: 11 });
+    played.ask({ lists: { all: { ranges: [[0, 1]] } } });
+    const draft = played.engine.collect(played.world, played.pos);
+    expect([...draft.rooms.keys()].map(Number)).toEqual([1]);
+    expect(draft.lists).toMatchObject([
+      {
+        count: 2,
+        ops: [
+          { op: "SYNC", range: [1, 1], rooms: [2] },
+          { op: "DELETE", index: 1 },
+          { op: "INSERT", index: 1, room: 1 },
+        ],
+      },
+    ]);
+  });
+
   test("[CON-64] old rooms follow the chain, never in circles, and a room in view keeps what was asked for it", () => {
     const played = new Played(0);
     const id = (nid: number) => `!room${nid}:example.org`;
