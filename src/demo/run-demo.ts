@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { readFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -60,7 +60,10 @@ export async function runDemo(args: readonly string[], deps: DemoDeps = systemDe
     { newcomer, roomCount: options.rooms, speed: options.speed },
   );
   residents.settle();
-  const dataDir = await mkdtemp(join(tmpdir(), "glissade-demo-"));
+  // Where a container has its only writable place, if it is named; gone at the end all the same.
+  const parent = deps.env["SYNCV3_DATA"] ?? tmpdir();
+  await mkdir(parent, { recursive: true });
+  const dataDir = await mkdtemp(join(parent, "glissade-demo-"));
   try {
     const config = demoConfig(deps, homeserver.url, dataDir);
     if (typeof config === "string") {
