@@ -18,14 +18,15 @@ const SELECT = `
   where user_id = $1::text and device_id = $2::text and conn_id = $3::text`;
 
 /**
- * Not waiting for the disk is enough here: what our own crash leaves behind is complete, and after a crash of the machine
- * a client that is unknown starts over. The setting ends with the statement.
+ * Not waiting for the disk is enough where the database is a process of its own: what our own crash leaves behind is
+ * complete, and after a crash of the machine a client that is unknown starts over. An embedded database dies with us, and
+ * what it had not written dies with it. The setting ends with the statement.
  */
-const UPSERT = `
+const upsert = (synchronousCommit: "on" | "off"): string => `
   insert into glissade.connections as c (user_id, device_id, conn_id, incarnation, params, cursors, last_used_ms)
-  select n.* from (select set_config('synchronous_commit', 'off', true)) setting (value),
+  select n.* from (select set_config('synchronous_commit', '${synchronousCommit}', true)) setting (value),
     unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[]) n
-  where setting.value = 'off'
+  where setting.value = '${synchronousCommit}'
   on conflict (user_id, device_id, conn_id) do update set
     incarnation = excluded.incarnation, params = excluded.params, cursors = excluded.cursors,
     last_used_ms = excluded.last_used_ms`;
@@ -38,12 +39,14 @@ interface Waiting {
 /** Sliding sync connections over PostgreSQL or PGlite. */
 class ConnectionRepository implements ConnectionStore {
   readonly #db: Database;
+  readonly #upsert: string;
   /** By key: a later save of a connection replaces one that still waits. */
   #waiting = new Map<string, Waiting>();
   #isSaving = false;
 
-  constructor(db: Database) {
+  constructor(db: Database, isEmbedded: boolean) {
     this.#db = db;
+    this.#upsert = upsert(isEmbedded ? "on" : "off");
   }
 
   async load(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<StoredConnection | null> {
@@ -112,7 +115,7 @@ class ConnectionRepository implements ConnectionStore {
       }
       const all = group.flatMap(({ settle }) => settle);
       try {
-        await this.#db.query(UPSERT, upsertParams(group.map(({ connection }) => connection)));
+        await this.#db.query(this.#upsert, upsertParams(group.map(({ connection }) => connection)));
         for (const { resolve } of all) resolve();
       } catch (error) {
         for (const { reject } of all) reject(error);
@@ -135,6 +138,6 @@ function upsertParams(connections: readonly StoredConnection[]): Param[] {
 }
 
 /** Saves are grouped: one store for a host, not one for each caller. */
-export function createConnectionStore(db: Database): ConnectionStore {
-  return new ConnectionRepository(db);
+export function createConnectionStore(db: Database, isEmbedded = false): ConnectionStore {
+  return new ConnectionRepository(db, isEmbedded);
 }

@@ -1,10 +1,10 @@
 import { readFileSync } from "node:fs";
-import { type Socket, connect } from "node:net";
 import postgres from "postgres";
 import { SyncError } from "#src/errors.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import { type ConnectionSettings, parseConnectionString } from "./connection-string.ts";
 import { driverCode, translateDriverError } from "./driver-error.ts";
+import { type SocketMaker, socketMaker } from "./driver-socket.ts";
 
 /** How a host uses the database. */
 export interface DatabaseOptions {
@@ -77,37 +77,6 @@ function addressOptions({ hosts }: ConnectionSettings): { path?: string; host?: 
   return {
     host: hosts.map(({ host }) => host) as unknown as string,
     port: hosts.map(({ port }) => port ?? DEFAULT_PORT) as unknown as number,
-  };
-}
-
-/** What the driver hands to `socket`: its options, complete. */
-interface SocketOptions {
-  path: string | false;
-  host: readonly string[];
-  port: readonly number[];
-}
-
-/**
- * Makes the driver's sockets, each to the next host in turn. A server, or a proxy before it, that hangs up without a word
- * is made an error of: the driver would try again at once, and again, without ever telling anybody.
- */
-function socketMaker(): (options: SocketOptions) => Socket {
-  let attempt = 0;
-  return ({ path, host, port }) => {
-    const index = attempt++ % host.length;
-    const socket =
-      path === false ? connect({ host: host[index] ?? "localhost", port: port[index] ?? DEFAULT_PORT }) : connect(path);
-    // The driver looks here for the name that a certificate must have.
-    Object.assign(socket, { host: host[index] });
-    let hasFailed = false;
-    socket.once("error", () => {
-      hasFailed = true;
-    });
-    socket.once("close", () => {
-      if (hasFailed || socket.bytesRead > 0 || socket.listenerCount("error") === 0) return;
-      socket.emit("error", Object.assign(new Error("the server hung up at once"), { code: "ECONNRESET" }));
-    });
-    return socket;
   };
 }
 
@@ -219,8 +188,9 @@ export class Database {
       // Our statements look rows up by key, whatever the parameters: planning them anew each time is wasted.
       plan_cache_mode: "force_generic_plan",
     };
-    const options: postgres.Options<DriverTypes> & { socket: (options: SocketOptions) => Socket } = {
-      socket: socketMaker(),
+    const timeoutMs = connectTimeoutMs ?? CONNECT_TIMEOUT_MS;
+    const options: postgres.Options<DriverTypes> & { socket: SocketMaker } = {
+      socket: socketMaker(this.#deps.timers, timeoutMs),
       ...addressOptions(this.#settings),
       ...(user === null ? {} : { user }),
       ...(password === null ? {} : { password }),
@@ -235,7 +205,7 @@ export class Database {
       ssl: tlsOptions(this.#settings),
       max: maxConnections,
       idle_timeout: idleTimeoutMs === 0 ? undefined : idleTimeoutMs / 1000,
-      connect_timeout: (connectTimeoutMs ?? CONNECT_TIMEOUT_MS) / 1000,
+      connect_timeout: timeoutMs / 1000,
       backoff: (retries: number) => Math.min(MAX_RECONNECT_DELAY_SECS, 2 ** retries / 50),
       prepare,
       // No statement of ours has arrays as rows; asking for their types would cost every connection a round trip.

@@ -8,7 +8,8 @@ const UNAVAILABLE_CODES = new Set([
   "40P01", // deadlock
   "55P03", // lock not available
 ]);
-const SQLSTATE = /^[0-9A-Z]{5}$/;
+/** Every one of them has a digit; `EPIPE` and its like have five letters too. */
+const SQLSTATE = /^(?=.*\d)[0-9A-Z]{5}$/;
 /** Messages of these classes quote the data (22 data exception, 23 integrity constraint violation). */
 const QUOTING_CLASSES = new Set(["22", "23"]);
 

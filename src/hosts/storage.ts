@@ -74,18 +74,25 @@ export async function openStorage(
     const epoch = await patiently(deps, () => loadEpoch(database));
     const keys = deriveKeys(options.secret ?? loadOrCreateSecret(options.dataDir), epoch);
     await claimSecret(database, keys);
-    return storageOf(database, epoch, keys, deps);
+    return {
+      ...storageOf(database, epoch, keys, deps),
+      connections: createConnectionStore(database, options.database === null),
+    };
   } catch (error) {
     await database.close(CLOSE_DEADLINE_MS);
     throw error;
   }
 }
 
-function storageOf(database: Database, epoch: string, keys: ReturnType<typeof deriveKeys>, deps: StorageDeps): Storage {
+function storageOf(
+  database: Database,
+  epoch: string,
+  keys: ReturnType<typeof deriveKeys>,
+  deps: StorageDeps,
+): Omit<Storage, "connections"> {
   return {
     ingest: createIngestStore(database, { makeWriterId: randomUUID }),
     rooms: createRoomReader(database, deps),
-    connections: createConnectionStore(database),
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
     mac: keys.mac,
     epoch,

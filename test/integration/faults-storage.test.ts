@@ -64,6 +64,21 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
 });
 
 describe("a whole node with its database embedded", () => {
+  test("[FLT-54] learns at once that the store host is dead, and that it is back", async () => {
+    const node = await NodeRig.start({ database: await embeddedDatabase(1) });
+    rig = node;
+    await node.populate(["alice"], 1);
+    node.nodes.killHost("store");
+    const startedMs = performance.now();
+    await node.talk(3);
+    await node.until(() => node.metrics.of("ingest_failures_total", { code: "storage_unavailable" }) > 0);
+    await node.nodes.hostUp("store");
+    await node.caughtUp();
+    // Not by waiting until a call that hangs is given up.
+    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    expect(node.faults()).toEqual([]);
+  });
+
   test("[FLT-53] loses and doubles nothing when the store host and others are killed during traffic", async () => {
     const node = await NodeRig.start({ database: await embeddedDatabase(1) });
     rig = node;

@@ -5,8 +5,6 @@ import { join } from "node:path";
 import type { IngestStore } from "#src/ports/stores.ts";
 import type { ComposeHost } from "#src/hosts/compositions.ts";
 import { openStorage } from "#src/hosts/storage.ts";
-import { systemTimers } from "#src/system.ts";
-import { startEmbeddedDatabase } from "#db/embedded.ts";
 import { databaseDeps, withPostgres } from "./database.ts";
 import type { Stores } from "./faulty-stores.ts";
 import { freePort } from "./ports.ts";
@@ -40,15 +38,25 @@ async function openStores(
   return { stores: { ingest, rooms, connections: kept, devices }, close: () => storage.close() };
 }
 
-/** PGlite in the store host of the node, in a directory of its own. */
+/** PGlite in a directory of its own. Its host is a process: a death takes it as it stands, as a Worker's would. */
 export async function embeddedDatabase(connections: number): Promise<RigDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), "glissade-faults-"));
   let lives = 0;
   return {
     epoch: EPOCH,
     composeStore: async () => {
-      const embedded = await startEmbeddedDatabase({ dataDir, timers: systemTimers, logger: databaseDeps.logger });
-      return { kinds: {}, close: () => embedded.close() };
+      const cmd = [process.execPath, join(import.meta.dir, "faulty-store.ts"), dataDir];
+      const child = Bun.spawn({ cmd, stdio: ["ignore", "pipe", "inherit"] });
+      // It says one line, once it can be used.
+      const { done } = await child.stdout.getReader().read();
+      if (done) throw new Error("the embedded database did not start");
+      return {
+        kinds: {},
+        close: async () => {
+          child.kill("SIGKILL");
+          await child.exited;
+        },
+      };
     },
     open: () => openStores(null, dataDir, connections, ++lives === 1),
     close: () => rm(dataDir, { recursive: true, force: true }),

@@ -9,6 +9,7 @@ describe("translateDriverError", () => {
   for (const code of [
     "ECONNREFUSED",
     "CONNECTION_CLOSED",
+    "EPIPE",
     "CONNECT_TIMEOUT",
     "08006",
     "57P01",
