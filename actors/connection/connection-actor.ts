@@ -123,6 +123,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#link?.consumed(message.pos);
         for (const [nid, bits] of message.rooms) this.#awake?.engine.markDirty(nid, bits);
         if (message.bits !== 0) this.#awake?.engine.markUserDirty(message.bits);
+        message.barrier.leave();
         if (this.#current?.phase === "parked") this.#wake(this.#current);
         return;
       case "stored-loaded":

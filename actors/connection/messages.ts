@@ -3,6 +3,7 @@ import type { ConnId, DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol
 import type { SyncRequest } from "#src/protocol/request.ts";
 import type { SyncAnswer } from "#src/ports/gateway.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
+import type { Barrier } from "#actors/directory/barrier.ts";
 import type { Asked } from "#actors/runtime/actor.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 
@@ -39,6 +40,7 @@ export type ConnectionFeed =
       pos: StreamPos;
       rooms: readonly (readonly [nid: RoomNid, bits: number])[];
       bits: number;
+      barrier: Barrier;
     };
 
 export type ConnectionEvent =

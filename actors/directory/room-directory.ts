@@ -5,6 +5,7 @@ import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";
 import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
+import type { Barrier } from "./barrier.ts";
 import { RoomCache, type RoomRead } from "./room-cache.ts";
 
 /** Timelines are read at least this deep: the next client asks for no fewer. */
@@ -16,7 +17,7 @@ const PINNED_UPDATE_BYTES = 64 * 1024;
 export interface DirectoryUser {
   readonly userId: UserId;
   /** Called within the turn that applies a commit: rooms the user is in, and what concerns the user alone. */
-  feed(toPos: StreamPos, rooms: readonly RoomUpdate[], user: UserUpdate | null): void;
+  feed(toPos: StreamPos, rooms: readonly RoomUpdate[], user: UserUpdate | null, barrier: Barrier): void;
 }
 
 /** A read of a user from storage, under way. */
@@ -148,7 +149,7 @@ export class RoomDirectory {
   }
 
   /** Applies one commit and feeds the users it concerns. Throws when one before it never arrived: all in memory is of the past. */
-  apply(batch: UpdateBatch, sizeBytes: number): void {
+  apply(batch: UpdateBatch, sizeBytes: number, barrier: Barrier): void {
     invariant(!this.#isPrimed || batch.fromPos <= this.#head, "every commit reaches the directory");
     // After one that arrived all others do, whether or not the host could read where the stream stood before.
     this.#isPrimed = true;
@@ -176,7 +177,7 @@ export class RoomDirectory {
     for (const [user, { user: own }] of fed) {
       for (const { nid, membership } of own?.rooms ?? []) if (membership !== "join") this.#leave(nid, user);
     }
-    for (const [user, feed] of fed) user.feed(batch.toPos, feed.rooms, feed.user);
+    for (const [user, feed] of fed) user.feed(batch.toPos, feed.rooms, feed.user, barrier);
     this.#advance(Math.max(this.#head, batch.toPos));
     this.#enforceBudget();
   }

@@ -2,6 +2,7 @@ import type { SyncError } from "#src/errors.ts";
 import type { DeviceId, StreamPos } from "#src/protocol/ids.ts";
 import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
 import type { UserSnapshot } from "#src/ports/stores.ts";
+import type { Barrier } from "#actors/directory/barrier.ts";
 import type { Address } from "#actors/runtime/actor.ts";
 
 /** From connections of the same host. */
@@ -15,6 +16,7 @@ export type UserFeed = {
   toPos: StreamPos;
   rooms: readonly RoomUpdate[];
   user: UserUpdate | null;
+  barrier: Barrier;
 };
 
 /** `loadId`: what comes of a reading that was given up on is of the past. */

@@ -4,6 +4,7 @@ import type { Cancel } from "#src/ports/basics.ts";
 import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import { pollerAddress } from "#actors/addresses.ts";
 import type { ConnectionFeed } from "#actors/connection/messages.ts";
+import type { Barrier } from "#actors/directory/barrier.ts";
 import type { DirectoryUser, RoomDirectory, UserLoad } from "#actors/directory/room-directory.ts";
 import type { PollingEnsured } from "#actors/poller/messages.ts";
 import type { Actor, ActorContext, Address } from "#actors/runtime/actor.ts";
@@ -95,6 +96,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
         return;
       case "feed":
         this.#feed(message);
+        message.barrier.leave();
         return;
       case "idle-check":
         if (this.#connections.size === 0 && this.#loading === null) this.#context.stopSelf();
@@ -111,9 +113,10 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
   }
 
   /** Called by the directory within its own turn; the work is done in ours. */
-  feed(toPos: UserFeed["toPos"], rooms: UserFeed["rooms"], user: UserFeed["user"]): void {
+  feed(toPos: UserFeed["toPos"], rooms: UserFeed["rooms"], user: UserFeed["user"], barrier: Barrier): void {
+    barrier.enter();
     this.#progress?.sent();
-    this.#context.tell(this.#context.self, { type: "feed", toPos, rooms, user } satisfies UserFeed);
+    this.#context.tell(this.#context.self, { type: "feed", toPos, rooms, user, barrier } satisfies UserFeed);
   }
 
   #ensurePolling(deviceId: DeviceId): void {
@@ -225,7 +228,9 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
       const bits = changes.bits | (changes.devices.get(deviceId) ?? 0);
       if (changes.rooms.length === 0 && bits === 0) continue;
       link.sent();
-      this.#tell(address, { type: "updates-applied", pos: feed.toPos, rooms: changes.rooms, bits });
+      const { toPos: pos, barrier } = feed;
+      barrier.enter();
+      this.#tell(address, { type: "updates-applied", pos, rooms: changes.rooms, bits, barrier });
     }
     this.#progress?.applied(feed.toPos);
   }

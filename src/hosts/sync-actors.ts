@@ -5,7 +5,7 @@ import type { ConnectionStore, RoomReader } from "#src/ports/stores.ts";
 import { ConnectionActor } from "#actors/connection/connection-actor.ts";
 import type { ConnectionMessage } from "#actors/connection/messages.ts";
 import { DirectoryActor } from "#actors/directory/directory-actor.ts";
-import type { DirectoryMessage } from "#actors/directory/messages.ts";
+import type { DirectoryEvent, DirectoryMessage } from "#actors/directory/messages.ts";
 import { RoomDirectory } from "#actors/directory/room-directory.ts";
 import type { ActorKind, KindTable } from "#actors/runtime/actor.ts";
 import type { UserMessage } from "#actors/user/messages.ts";
@@ -37,8 +37,8 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
   const { reader, metrics } = parts;
   const directory = new RoomDirectory(reader, parts.cacheBytes);
   metrics.gauge("sync_rooms_in_memory", () => directory.roomCount);
-  const directoryKind: ActorKind<DirectoryMessage> = {
-    factory: () => new DirectoryActor(directory),
+  const directoryKind: ActorKind<DirectoryMessage | DirectoryEvent> = {
+    factory: (context) => new DirectoryActor(context, directory),
     mailboxLimit: "unbounded",
     // Half an update cannot be taken back: the host goes, and its users are read anew from storage.
     onCrash: "stop",

@@ -155,6 +155,36 @@ describe("connection", () => {
     expect(JSON.stringify(second)).not.toContain("secret");
   });
 
+  test("[CON-10] two rooms that leave a list at once are told as windows made anew, which every client reads alike", async () => {
+    await makeRooms(["a", "b", "c", "d"]);
+    const client = new NaiveClient();
+    client.apply(await rig.sync(alice, { lists: { all: { ...LIST, ranges: [[0, 9]] } } }));
+    for (const roomId of ["!b", "!d"]) {
+      await rig.poll(alice, [
+        {
+          kind: "leave",
+          roomId: roomId as never,
+          state: [],
+          isStateAfter: false,
+          timeline: [rig.member(alice, "leave")],
+          limited: false,
+          prevBatch: null,
+          accountData: [],
+        },
+      ]);
+    }
+    const response = await rig.sync(alice, {}, { pos: client.pos });
+    expect(response.lists["all"]).toEqual({
+      count: 2,
+      ops: [
+        { op: "INVALIDATE", range: [0, 9] },
+        { op: "SYNC", range: [0, 1], room_ids: ["!c", "!a"] },
+      ],
+    });
+    client.apply(response);
+    expect(client.window("all", [[0, 9]])).toEqual(["!c", "!a"]);
+  });
+
   test("[CON-9] unread counts, tags, typing, receipts and account data come live", async () => {
     await makeRooms(["a"]);
     const extensions = { account_data: { enabled: true }, receipts: { enabled: true }, typing: { enabled: true } };

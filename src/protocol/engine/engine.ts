@@ -348,7 +348,12 @@ export class ConnectionEngine {
 
   #addOps(key: string, ops: readonly ListOp<RoomNid>[]): void {
     if (ops.length === 0) return;
-    this.#ops.set(key, [...(this.#ops.get(key) ?? []), ...ops]);
+    const pending = this.#ops.get(key) ?? [];
+    const list = this.#lists.get(key);
+    // A DELETE without its INSERT makes the list shorter. matrix-js-sdk closes such a gap only at the end of a response, and
+    // would take the indices of what follows for those before: instead of more operations it gets the windows as they are.
+    const isShortened = pending.at(-1)?.op === "DELETE" && list !== undefined;
+    this.#ops.set(key, isShortened ? list.windowsAnew() : [...pending, ...ops]);
   }
 
   #addInitial(nid: RoomNid, parts: Parts): void {

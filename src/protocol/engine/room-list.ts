@@ -72,6 +72,11 @@ export class RoomList {
   /** After a restart it is not known what the client holds: its windows are cleared and filled anew. */
   restate(world: World): ListOp<RoomNid>[] {
     this.#fill(world);
+    return this.windowsAnew();
+  }
+
+  /** Clears and fills the windows, whatever the client holds in them. */
+  windowsAnew(): ListOp<RoomNid>[] {
     const ranges = this.params.slowGetAllRooms ? wholeRange(this.length) : this.params.ranges;
     return [
       ...ranges.map((range): ListOp<RoomNid> => ({ op: "INVALIDATE", range })),

@@ -3,9 +3,13 @@ import type { UpdateBatch } from "#src/protocol/update.ts";
 import type { Membership } from "#src/protocol/events.ts";
 import type { RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
+import { Barrier } from "#actors/directory/barrier.ts";
 import { type DirectoryUser, RoomDirectory } from "#actors/directory/room-directory.ts";
 import { roomMeta, storedEvent, userRoom } from "#test/support/stored-samples.ts";
 import { makeFakeStores } from "#test/support/fake-stores.ts";
+
+/** Nobody waits. */
+const open = (): Barrier => new Barrier(() => undefined);
 
 const CACHE_BYTES = 1024;
 
@@ -32,22 +36,22 @@ describe("RoomDirectory", () => {
       [10, 12],
       [12, 12],
     ] as const)
-      directory.apply(commit(from, to), 0);
+      directory.apply(commit(from, to), 0, open());
     expect(directory.head).toBe(12);
   });
 
   test("[DIR-2] crashes when a commit never arrived, also when that is told by an empty one", () => {
-    expect(() => primedAt(10).apply(commit(11, 12), 0)).toThrow("every commit reaches the directory");
-    expect(() => primedAt(10).apply(commit(11, 11), 0)).toThrow("every commit reaches the directory");
+    expect(() => primedAt(10).apply(commit(11, 12), 0, open())).toThrow("every commit reaches the directory");
+    expect(() => primedAt(10).apply(commit(11, 11), 0, open())).toThrow("every commit reaches the directory");
   });
 
   test("[DIR-3] takes any commit before it knows where the stream stands, and none with a gap after it", () => {
     const directory = new RoomDirectory(makeFakeStores().rooms, CACHE_BYTES);
-    directory.apply(commit(11, 12), 0);
+    directory.apply(commit(11, 12), 0, open());
     directory.prime(11);
-    directory.apply(commit(12, 13), 0);
+    directory.apply(commit(12, 13), 0, open());
     expect(directory.head).toBe(13);
-    expect(() => directory.apply(commit(14, 15), 0)).toThrow("every commit reaches the directory");
+    expect(() => directory.apply(commit(14, 15), 0, open())).toThrow("every commit reaches the directory");
   });
 
   describe("users and rooms", () => {
@@ -89,10 +93,10 @@ describe("RoomDirectory", () => {
       const directory = primedAt(10);
       const alice = activeUser("@alice:hs");
       directory.addUser(alice, 10, [{ nid: ROOM.nid, isJoined: true, meta: ROOM }]);
-      directory.apply(commitOf(11, [standing("@alice:hs", "leave", 11)]), 0);
-      directory.apply(commitOf(12, []), 0);
-      directory.apply(commitOf(13, [standing("@alice:hs", "join", 13)]), 0);
-      directory.apply(commitOf(14, []), 0);
+      directory.apply(commitOf(11, [standing("@alice:hs", "leave", 11)]), 0, open());
+      directory.apply(commitOf(12, []), 0, open());
+      directory.apply(commitOf(13, [standing("@alice:hs", "join", 13)]), 0, open());
+      directory.apply(commitOf(14, []), 0, open());
       expect(alice.heard).toEqual([11, 13, 14]);
     });
 
@@ -111,9 +115,9 @@ describe("RoomDirectory", () => {
     test("[DIR-6] commits are remembered for reads under way, and for no longer", () => {
       const directory = primedAt(10);
       const first = directory.beginLoad();
-      directory.apply(commitOf(11, [standing("@alice:hs", "join", 11)]), 0);
+      directory.apply(commitOf(11, [standing("@alice:hs", "join", 11)]), 0, open());
       const second = directory.beginLoad();
-      directory.apply(commitOf(12, []), 0);
+      directory.apply(commitOf(12, []), 0, open());
       directory.endLoad(first);
       const alice = activeUser("@alice:hs");
       expect(directory.addUser(alice, 11, []).map(({ toPos }) => toPos)).toEqual([12]);
@@ -128,7 +132,7 @@ describe("RoomDirectory", () => {
       directory.addUser(before, 10, rooms);
       directory.addUser(after, 10, rooms);
       directory.removeUser(before);
-      directory.apply(commitOf(11, []), 0);
+      directory.apply(commitOf(11, []), 0, open());
       expect([before.heard, after.heard]).toEqual([[], [11]]);
     });
 
@@ -140,7 +144,7 @@ describe("RoomDirectory", () => {
       for (const nid of nids) {
         const timeline = [storedEvent(nid, 10 + nid)];
         const news = { ...room(0), nid: nid as RoomNid, roomId: roomMeta(nid).roomId, meta: roomMeta(nid), timeline };
-        directory.apply(commitOf(10 + nid, [], [news]), 0);
+        directory.apply(commitOf(10 + nid, [], [news]), 0, open());
       }
       const kept = nids.filter((nid) => (directory.room(nid as RoomNid)?.tail.events.length ?? 0) > 0);
       // Of about 500 bytes each, the newest two fit.
