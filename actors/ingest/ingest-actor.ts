@@ -13,7 +13,7 @@ import { announceHead, fanOut } from "./fan-out.ts";
 import { IngestMemory } from "./ingest-memory.ts";
 import { type Group, narrow, newGroup, recover, traceparentsOf } from "./group.ts";
 import { inStep, inTraceOfPolls, startStep } from "./ingest-tracing.ts";
-import type { BatchApplied, IngestMessage } from "./messages.ts";
+import type { BatchApplied, IngestMessage, PollerSettled } from "./messages.ts";
 import { noteStored, PollerBook, withoutRepeated } from "./poller-book.ts";
 import { countEvents, type Work } from "./work.ts";
 import { WorkQueue } from "./work-queue.ts";
@@ -54,6 +54,8 @@ class IngestActor implements Actor<IngestMessage> {
   #isFlushDue = false;
   #isFlushPlanned = false;
   #drained: (() => void)[] = [];
+  /** Pollers that start and wait for what an earlier life of theirs brought. */
+  #settling: { poller: string; reply: Reply<PollerSettled> }[] = [];
 
   constructor(context: ActorContext<IngestMessage>, deps: IngestDeps) {
     this.#context = context;
@@ -67,6 +69,9 @@ class IngestActor implements Actor<IngestMessage> {
     switch (message.type) {
       case "store-batch":
         return this.#enqueue(message.packed, message.reply);
+      case "settle-poller":
+        this.#settling.push({ poller: pollerKey(message.userId, message.deviceId), reply: message.reply });
+        return this.#settle();
       case "poller-stopped": {
         const poller = pollerKey(message.userId, message.deviceId);
         this.#memory?.releaseTyping(poller);
@@ -133,8 +138,21 @@ class IngestActor implements Actor<IngestMessage> {
     this.#pump();
   }
 
+  /** Answers starting pollers of which nothing is on its way to the database. */
+  #settle(): void {
+    // Before the head is read, a commit of the life before may still be on its way.
+    if (this.#memory === null) return;
+    const isOpen = (poller: string): boolean =>
+      this.#queue.has(poller) || this.#current?.works.some((work) => work.poller === poller) === true;
+    const [open, settled] = [new Set<string>(), this.#settling];
+    for (const { poller } of settled) if (isOpen(poller)) open.add(poller);
+    this.#settling = settled.filter(({ poller }) => open.has(poller));
+    for (const { poller, reply } of settled) if (!open.has(poller)) reply.resolve({ ok: true });
+  }
+
   /** Starts the next group when nothing is in its way. */
   #pump(): void {
+    if (this.#settling.length > 0) this.#settle();
     const memory = this.#memory;
     if (memory === null || this.#current !== null || this.#unapplied.length >= UNAPPLIED_LIMIT) return;
     const works = this.#queue.takeGroup();

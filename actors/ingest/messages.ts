@@ -9,9 +9,19 @@ export interface BatchApplied {
   pos: StreamPos;
 }
 
+/** Everything this poller ever brought is stored, or gone. */
+export interface PollerSettled {
+  ok: true;
+}
+
 export type IngestCommand =
   /** One `PollBatch` (`packPollBatch`), its bytes transferred. Answered after storage and fan-out. */
   | Asked<{ type: "store-batch"; packed: Packed }, BatchApplied>
+  /**
+   * A poller starts: answered when nothing of an earlier life of it waits any more. Only then is the stored `since` the last
+   * one, and what was polled with it not polled again.
+   */
+  | Asked<{ type: "settle-poller"; userId: string; deviceId: string }, PollerSettled>
   /** The poller of this device ended or parked: what it alone reported (typing) is released. */
   | { type: "poller-stopped"; userId: string; deviceId: string };
 

@@ -37,6 +37,10 @@ export class WorkQueue {
     return work ?? null;
   }
 
+  has(poller: string): boolean {
+    return [this.#alone, this.#live, this.#bulk].some((works) => works.some((work) => work.poller === poller));
+  }
+
   takeAll(): Work[] {
     const all = [...this.#alone, ...this.#live, ...this.#bulk];
     this.#alone = [];

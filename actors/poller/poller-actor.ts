@@ -9,7 +9,7 @@ import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
-import type { BatchApplied, IngestCommand } from "#actors/ingest/messages.ts";
+import type { BatchApplied, IngestCommand, PollerSettled } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import type { RetryCause } from "./decide.ts";
 import {
@@ -39,6 +39,7 @@ const STORE_DEADLINE_MS = 60_000;
 const QUIET_SINCE_MS = 5 * 60_000;
 
 type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
+type SettlePoller = Omit<Extract<IngestCommand, { type: "settle-poller" }>, "reply">;
 
 /**
  * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again.
@@ -103,7 +104,7 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "token-changed":
         this.#used();
-        this.#pipeDevice();
+        this.#pipeDevice(Promise.resolve());
         return;
       case "poll-now":
         this.#used();
@@ -189,13 +190,17 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #load(): void {
     this.#phase = "loading";
-    this.#pipeDevice();
+    // What an earlier life sent to ingest may still be on its way: its `since` is read behind it.
+    const settle: SettlePoller = { type: "settle-poller", ...this.#who };
+    this.#pipeDevice(this.#context.ask<PollerSettled>(INGEST, settle, { deadlineMs: STORE_DEADLINE_MS }));
   }
 
-  #pipeDevice(): void {
+  #pipeDevice(until: Promise<unknown>): void {
     const loadId = ++this.#loadId;
+    const load = (): Promise<DeviceRecord | null> =>
+      loadDevice(this.#deps, this.#who.userId, this.#who.deviceId, this.#device.deadTokenHash);
     this.#context.pipe(
-      loadDevice(this.#deps, this.#who.userId, this.#who.deviceId, this.#device.deadTokenHash),
+      until.then(load),
       (device) => ({ type: "device-loaded", loadId, device }),
       (error) => ({ type: "load-failed", loadId, error }),
     );

@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { connect, createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import type { IngestStore } from "#src/ports/stores.ts";
 import type { ComposeHost } from "#src/hosts/compositions.ts";
 import { openStorage } from "#src/hosts/storage.ts";
@@ -45,7 +46,7 @@ export async function embeddedDatabase(connections: number): Promise<RigDatabase
   return {
     epoch: EPOCH,
     composeStore: async () => {
-      const cmd = [process.execPath, join(import.meta.dir, "faulty-store.ts"), dataDir];
+      const cmd = [process.execPath, fileURLToPath(import.meta.resolve("./faulty-store.ts")), dataDir];
       const child = Bun.spawn({ cmd, stdio: ["ignore", "pipe", "inherit"] });
       // It says one line, once it can be used.
       const { done } = await child.stdout.getReader().read();

@@ -13,11 +13,12 @@ import type { Topology } from "#actors/runtime/placement.ts";
 import { FaultyClient, WINDOW } from "./faulty-clients.ts";
 import type { RigDatabase } from "./faulty-database.ts";
 import { SyncFaults } from "./faulty-homeserver.ts";
+import { FaultyMetrics } from "./faulty-metrics.ts";
 import { HostStores, StoreFaults, type Stores } from "./faulty-stores.ts";
 import { makeFakeStores } from "./fake-stores.ts";
 import { createTestHomeserver, type Session, type TestHomeserver } from "./homeserver.ts";
 import { type InProcess, startInProcess } from "./in-process.ts";
-import { type LoggedLine, recordingLogger, RecordingMetrics } from "./recording.ts";
+import { type LoggedLine, recordingLogger } from "./recording.ts";
 
 /** The time of actors and of the homeserver runs this much faster. */
 const HASTE = 20;
@@ -35,33 +36,6 @@ export interface NodeRigOptions {
   database?: RigDatabase;
   haste?: number;
   pollDeadlineMs?: number;
-}
-
-/** Metrics that can throw: the one port every actor calls in the middle of its turns. */
-export class FaultyMetrics extends RecordingMetrics {
-  readonly #crashes: string[] = [];
-
-  /** The next time this is counted or observed, the turn it happens in crashes. */
-  crashAt(name: string): void {
-    this.#crashes.push(name);
-  }
-
-  override count(name: string, by = 1, labels: Record<string, string> = {}): void {
-    this.#maybeCrash(name);
-    super.count(name, by, labels);
-  }
-
-  override observe(name: string, value: number, labels: Record<string, string> = {}): void {
-    this.#maybeCrash(name);
-    super.observe(name, value, labels);
-  }
-
-  #maybeCrash(name: string): void {
-    const index = this.#crashes.indexOf(name);
-    if (index === -1) return;
-    this.#crashes.splice(index, 1);
-    throw new Error(`made up: a bug at ${name}`);
-  }
 }
 
 /** Traffic so far, as the test made it. */
@@ -117,6 +91,10 @@ export class NodeRig {
     const rig = new NodeRig(options);
     await rig.boot();
     return rig;
+  }
+
+  get isUp(): boolean {
+    return this.#nodes !== null;
   }
 
   get nodes(): InProcess {

@@ -341,6 +341,137 @@ describe("failures", () => {
     expect(isDrained).toBe(true);
   });
 
+  test("[ING-23] a starting poller is answered when nothing of its earlier life is on its way", async () => {
+    const settled: string[] = [];
+    const starts = (userId: string): void => {
+      const reply = { resolve: () => settled.push(userId), reject: () => settled.push("rejected") };
+      rig.tell({ type: "settle-poller", userId, deviceId: chunk(ALICE, "", "").deviceId, reply });
+    };
+    await rig.store(chunk(ALICE, "s1", "$1"));
+    rig.hold();
+    rig.send(chunk(ALICE, "s2", "$2"));
+    await rig.settle();
+    starts(ALICE);
+    starts("@nobody:hs");
+    await rig.settle();
+    expect(settled).toEqual(["@nobody:hs"]);
+    await rig.release();
+    expect(settled).toEqual(["@nobody:hs", ALICE]);
+    expect([...rig.stores.db.devices.values()].map(({ since }) => since)).toContain("s2");
+  });
+
+  test("[ING-24] a to-device message that is refused for a while is not lost", async () => {
+    rig.isPoison = (tx) => tx.toDevice.length > 0;
+    await rig.store(pollBatch(ALICE, { since: "s1", toDevice: toDevice(1) }));
+    await rig.time.advance(100);
+    rig.isPoison = () => false;
+    await rig.time.advance(10_000);
+    expect(storedToDevice()).toEqual([1]);
+    expect(rig.stores.db.quarantine).toEqual([]);
+  });
+
+  test("[ING-25] a batch that an earlier incarnation committed and could not answer stores no to-device message twice", async () => {
+    const batch = () => pollBatch(ALICE, { since: "s1", toDevice: toDevice(1) });
+    rig.isPrompt = false;
+    const first = rig.send(batch());
+    await rig.settle();
+    await rig.restart();
+    expect(first.outcome).toBe("waiting");
+    rig.isPrompt = true;
+    const [again] = await rig.store(batch());
+    expect(again?.outcome).toBe("applied");
+    expect(storedToDevice()).toEqual([1]);
+    await rig.store(pollBatch(ALICE, { since: "s2", toDevice: toDevice(1) }));
+    expect(storedToDevice()).toEqual([1, 1]);
+  });
+
+  test("[ING-18] a token that cannot be stored does not stop its poller, nor others", async () => {
+    rig.isPoison = (tx) => tx.sinces.some(({ since }) => since === "bad");
+    await rig.store(pollBatch(ALICE, { since: "bad" }));
+    const [own, other] = await rig.store(chunk(ALICE, "bad", "$1"), chunk(BOB, "s1", "$2"));
+    expect([own?.outcome, other?.outcome]).toEqual(["applied", "applied"]);
+    expect(storedEvents()).toEqual(expect.arrayContaining(["$1", "$2"]));
+    await rig.time.advance(10_000);
+    expect(sinceOf(BOB)).toBe("s1");
+  });
+
+  test("[ING-19] nothing is given up while the database refuses even to note it", async () => {
+    rig.isPoison = () => true;
+    const [sent] = await rig.store(pollBatch(ALICE, { since: "s1", toDevice: toDevice(1) }));
+    await rig.time.advance(60_000);
+    expect(sent?.outcome).toBe("waiting");
+    expect(rig.stores.db.quarantine).toEqual([]);
+    rig.isPoison = () => false;
+    await rig.time.advance(10_000);
+    expect(sent?.outcome).toBe("applied");
+    expect(storedToDevice()).toEqual([1]);
+    expect(rig.stores.db.quarantine).toEqual([]);
+  });
+
+  test("[ING-20] an actor that starts while the database is away stores what came meanwhile", async () => {
+    rig.stores.db.isDown = true;
+    await rig.restart();
+    const sent = rig.send(chunk(ALICE, "s1", "$1"));
+    await rig.time.advance(3_000);
+    expect(sent.outcome).toBe("waiting");
+    rig.stores.db.isDown = false;
+    await rig.time.advance(10_000);
+    expect(sent.outcome).toBe("applied");
+  });
+
+  test("[ING-21] draining ends even when the database does not come back", async () => {
+    rig.stores.db.isDown = true;
+    rig.fates = Array.from({ length: 100 }, () => "down");
+    rig.send(chunk(ALICE, "s1", "$1"));
+    let isDrained = false;
+    void rig.drain().then(() => (isDrained = true));
+    await rig.time.advance(7_000);
+    expect(isDrained).toBe(false);
+    await rig.time.advance(2_000);
+    expect(isDrained).toBe(true);
+  });
+
+  test("[ING-23] a starting poller is answered when nothing of its earlier life is on its way", async () => {
+    const settled: string[] = [];
+    const ask = (userId: string): void =>
+      rig.tell({
+        type: "settle-poller",
+        userId,
+        deviceId: "D",
+        reply: { resolve: () => settled.push(userId), reject: (error) => settled.push(error.code) },
+      });
+    await rig.store(chunk(ALICE, "s1", "$1"));
+    rig.hold();
+    const { deviceId } = chunk(ALICE, "s2", "$2");
+    rig.send(chunk(ALICE, "s2", "$2"));
+    await rig.settle();
+    rig.tell({
+      type: "settle-poller",
+      userId: ALICE,
+      deviceId,
+      reply: { resolve: () => settled.push(ALICE), reject: (error) => settled.push(error.code) },
+    });
+    ask("@nobody:hs");
+    await rig.settle();
+    expect(settled).toEqual(["@nobody:hs"]);
+    await rig.release();
+    expect(settled).toEqual(["@nobody:hs", ALICE]);
+    expect([...rig.stores.db.devices.values()].map(({ since }) => since)).toContain("s2");
+  });
+
+  test("[ING-24] before the head is read no poller is told that it may start: a commit may be on its way", async () => {
+    rig.stores.db.isDown = true;
+    await rig.restart();
+    const settled: string[] = [];
+    const reply = { resolve: () => settled.push("ok"), reject: () => settled.push("rejected") };
+    rig.tell({ type: "settle-poller", userId: ALICE, deviceId: "D", reply });
+    await rig.time.advance(20_000);
+    expect(settled).toEqual([]);
+    rig.stores.db.isDown = false;
+    await rig.time.advance(20_000);
+    expect(settled).toEqual(["ok"]);
+  });
+
   test("[ING-22] who still waits when the actor stops is told", async () => {
     rig.hold();
     const sent = [rig.send(chunk(ALICE, "s1", "$1")), rig.send(chunk(BOB, "s1", "$2"))];

@@ -40,6 +40,9 @@ export class PollerHarness {
   readonly openAsks: StoreAsk[] = [];
   /** When false, batches wait in `openAsks` for the test. */
   isIngestQuick = true;
+  /** How often ingest was asked whether it is through with earlier lives, and its answer. */
+  settles = 0;
+  settled: Promise<unknown> = Promise.resolve({ ok: true });
   slots = new FirstSyncSlots(2);
   config: PollerConfig = { idleMs: null, firstPollDeadlineMs: 1_800_000, pollDeadlineMs: 300_000 };
   hasStopped = false;
@@ -152,6 +155,10 @@ export class PollerHarness {
   }
 
   #ask(to: Address, message: AnyMessage): Promise<unknown> {
+    if (to.kind === "ingest" && message.type === "settle-poller") {
+      this.settles++;
+      return this.settled;
+    }
     if (to.kind !== "ingest" || message.type !== "store-batch") throw new Error(`unexpected ask ${message.type}`);
     const packed = structuredClone(message["packed"]) as Packed;
     const batch = unpackPollBatch(packed);

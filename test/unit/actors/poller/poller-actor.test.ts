@@ -38,6 +38,19 @@ describe("PollerActor: the loop", () => {
     expect(harness.stored.map((batch) => batch.since)).toEqual(["s2"]);
   });
 
+  test("[POL-8] reads its since behind what an earlier life sent to ingest", async () => {
+    const harness = new PollerHarness();
+    const settled = Promise.withResolvers<unknown>();
+    harness.settled = settled.promise;
+    await harness.login("s1");
+    await harness.start();
+    expect(harness.homeserver.waitingCount).toBe(0);
+    harness.storedSince = "s2";
+    settled.resolve({ ok: true });
+    await settlePromises();
+    expect(harness.homeserver.nextSync().params.since).toBe("s2");
+  });
+
   test("[POL-7] a deadline shorter than a long poll is stretched", async () => {
     const harness = new PollerHarness();
     harness.config = { ...harness.config, pollDeadlineMs: 5000 };
