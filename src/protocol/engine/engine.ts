@@ -326,8 +326,15 @@ export class ConnectionEngine {
       if ((bits & DIRTY.counts) !== 0) counts.add(nid);
     } else {
       if ((bits & DIRTY.counts) !== 0 && isInList) counts.add(nid);
-      if ((bits & CONTENT) !== 0 && this.synced.delete(nid)) this.generation += 1;
+      if ((bits & CONTENT) !== 0) this.#giveUp(nid);
     }
+    // What a reset changed is in no timeline: out of view it is not told.
+    if ((bits & DIRTY.reset) !== 0 && !isVisible) this.#giveUp(nid);
+  }
+
+  /** From here on the room is not kept up to date: should it be shown again, it is sent whole. */
+  #giveUp(nid: RoomNid): void {
+    if (this.synced.delete(nid)) this.generation += 1;
   }
 
   /** One that is switched off, or made to speak of other rooms, begins anew: what it left out is not known. */

@@ -61,6 +61,19 @@ describe("ConnectionEngine", () => {
     expect(played.engine.synced.has(1 as RoomNid)).toBe(false);
   });
 
+  test("[CON-73] so does a reset that takes the room out of view", () => {
+    const played = new Played(2).ask({ lists: { all: { ranges: [[0, 0]] } } });
+    played.next();
+    played.world.set(2, {}, { latestTs: 500 });
+    played.happens(2, DIRTY.event | DIRTY.reset);
+    expect(played.next()).toEqual([
+      [1, "initial"],
+      [2, "delta"],
+    ]);
+    expect(played.engine.generation).toBe(2);
+    expect([...played.engine.synced.keys()]).toEqual([1 as RoomNid]);
+  });
+
   test("[CON-62] a kick is told by its last events, not by the room; a rejoin by the whole room", () => {
     const played = new Played(2).ask({ ...LIST, room_subscriptions: { "!room1:example.org": {} } });
     played.next();
