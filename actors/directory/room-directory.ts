@@ -48,6 +48,7 @@ export class RoomDirectory {
   readonly #recent = new Map<RoomNid, RoomCache>();
   #head: StreamPos = 0;
   #isPrimed = false;
+  readonly #primed = Promise.withResolvers<void>();
   #useCount = 0;
   #cachedBytes = 0;
   readonly #holds = new Set<{ fromUse: number }>();
@@ -71,10 +72,20 @@ export class RoomDirectory {
     return this.#rooms.get(nid);
   }
 
+  /**
+   * Resolves when it is known where the stream stands. What a read from before lacks may never arrive, and nobody would notice:
+   * users are read behind this.
+   */
+  get primed(): Promise<void> {
+    return this.#primed.promise;
+  }
+
   /** At start of the host: what was committed before it listened needs no applying, for nobody is read yet. */
   prime(head: StreamPos): void {
-    this.#isPrimed = true;
-    this.#advance(Math.max(this.#head, head));
+    // Commits that arrived already say where the stream stands; what lies between the last of them and `head` is on its way.
+    if (this.#isPrimed) return;
+    this.#begin();
+    this.#advance(head);
   }
 
   /** Calls back once every commit up to `pos` is applied: at once, or within a later `apply`. */
@@ -152,7 +163,7 @@ export class RoomDirectory {
   apply(batch: UpdateBatch, sizeBytes: number, barrier: Barrier): void {
     invariant(!this.#isPrimed || batch.fromPos <= this.#head, "every commit reaches the directory");
     // After one that arrived all others do, whether or not the host could read where the stream stood before.
-    this.#isPrimed = true;
+    if (!this.#isPrimed) this.#begin();
     if (this.#loads.size > 0) this.#log.push(batch);
     const keep = sizeBytes > PINNED_UPDATE_BYTES ? copyEvent : keepEvent;
     const updates = new Map(batch.rooms.map((room) => [room.nid, room]));
@@ -291,6 +302,11 @@ export class RoomDirectory {
       }
       this.#enforceBudget();
     }
+  }
+
+  #begin(): void {
+    this.#isPrimed = true;
+    this.#primed.resolve();
   }
 
   #advance(head: StreamPos): void {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from "bun:test";
-import { crashing } from "#test/support/faulty-stores.ts";
+import { crashing, garbled } from "#test/support/faulty-stores.ts";
 import { NodeRig, type NodeRigOptions } from "#test/support/node-rig.ts";
 
 let rig: NodeRig | null = null;
@@ -26,7 +26,7 @@ const BUGS: [kind: string, where: string, plant: (node: NodeRig) => void | Promi
     "user",
     "while it is read",
     async (node) => {
-      node.storeFaults.next("loadUser", crashing());
+      node.storeFaults.next("loadUser", garbled());
       await node.nodes.restartHost("sync");
     },
   ],

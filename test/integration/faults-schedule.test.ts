@@ -3,7 +3,7 @@ import fc from "fast-check";
 import type { SpawnedRole } from "#src/hosts/compositions.ts";
 import { seededRng } from "#src/demo/seeded-rng.ts";
 import type { SyncFault } from "#test/support/faulty-homeserver.ts";
-import { answerLost, crashing, refused } from "#test/support/faulty-stores.ts";
+import { answerLost, crashing, garbled, refused } from "#test/support/faulty-stores.ts";
 import { NodeRig } from "#test/support/node-rig.ts";
 
 const RUNS = 16;
@@ -109,7 +109,8 @@ class Schedule {
       case "crash": {
         const bug = BUGS[next.at];
         if (bug !== undefined) return node.metrics.crashAt(bug);
-        return stores.next(CRASHING_CALLS[next.at - BUGS.length] ?? "commit", crashing());
+        const call = CRASHING_CALLS[next.at - BUGS.length] ?? "commit";
+        return stores.next(call, call === "loadUser" ? garbled() : crashing());
       }
       case "flaky":
         return this.#flaky(next.calls, next.seed);

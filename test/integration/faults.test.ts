@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from "bun:test";
 import { NodeRig, type NodeRigOptions } from "#test/support/node-rig.ts";
-import { answerLost } from "#test/support/faulty-stores.ts";
+import { answerLost, late, refused } from "#test/support/faulty-stores.ts";
 
 let rig: NodeRig | null = null;
 
@@ -66,6 +66,46 @@ describe("a whole node", () => {
       expect(node.faults()).toEqual([]);
     },
   );
+
+  test("[FLT-6] loses nothing when ingest dies, untold commit and all, while a sync host starts", async () => {
+    const node = await NodeRig.start();
+    rig = node;
+    await node.populate(["alice"], 2);
+    // The client has everything: what it is told next begins where the host begins, and nobody else has it read.
+    await node.talk(6);
+    await node.caughtUp();
+    await node.breathe(100);
+    const [head, user] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    let [heads, users] = [0, 0];
+    const heal = node.storeFaults.add(({ store, method }) => {
+      if (method === "loadUser") {
+        users += 1;
+        return late(user.promise);
+      }
+      if (store !== "rooms" || method !== "loadHead") return null;
+      heads += 1;
+      return heads === 1 ? refused() : late(head.promise);
+    });
+    node.nodes.killHost("sync");
+    // Requests come in before the host knows where the stream stands: read now, a user would lack what nobody tells.
+    await node.until(() => heads > 1);
+    await node.breathe(100);
+    expect(users).toBe(0);
+    node.storeFaults.next(
+      "commit",
+      answerLost(() => node.nodes.killHost("ingest")),
+    );
+    await node.talk(3);
+    await node.nodes.hostUp("ingest");
+    await node.until(() => users > 0);
+    user.resolve();
+    await node.breathe(60);
+    head.resolve();
+    heal();
+    await node.talk(3);
+    await node.caughtUp();
+    expect(node.faults()).toEqual([]);
+  });
 
   test("[FLT-4] survives the deaths of several hosts at once", async () => {
     const node = await start({ seed: 3, topology: { sync: 2, poller: 2 } });

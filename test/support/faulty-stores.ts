@@ -52,6 +52,9 @@ export const late = (until: Promise<void>): CallFault => ({ isPerformed: true, u
 /** A bug: the caller's turn throws. */
 export const crashing = (): CallFault => ({ isPerformed: false, crash: new Error("made up: a bug") });
 
+/** An answer that is none: whoever looks at it crashes. */
+export const garbled = (): CallFault => ({ isPerformed: false });
+
 /** Decides about a call; null lets it pass. */
 export type FaultRule = (call: StoreCall) => CallFault | null;
 

@@ -125,6 +125,19 @@ describe("RoomDirectory", () => {
       expect(directory.addUser(activeUser("@bob:hs"), 11, [])).toEqual([]);
     });
 
+    test("[DIR-9] what storage says at the start does not run ahead of commits under way", async () => {
+      const directory = new RoomDirectory(makeFakeStores().rooms, CACHE_BYTES);
+      let isPrimed = false;
+      void directory.primed.then(() => (isPrimed = true));
+      await Promise.resolve();
+      expect(isPrimed).toBe(false);
+      directory.apply(commitOf(12, []), 0, open());
+      await Promise.resolve();
+      expect(isPrimed).toBe(true);
+      directory.prime(20);
+      expect(directory.head).toBe(12);
+    });
+
     test("[DIR-7] a user made anew takes the place of the one that crashed", () => {
       const directory = primedAt(10);
       const [before, after] = [activeUser("@alice:hs"), activeUser("@alice:hs")];
