@@ -6,7 +6,7 @@ import type { SyncFault } from "#test/support/faulty-homeserver.ts";
 import { answerLost, crashing, garbled, refused } from "#test/support/faulty-stores.ts";
 import { NodeRig } from "#test/support/node-rig.ts";
 
-const RUNS = 16;
+const RUNS = 40;
 const LIMIT_MS = 60_000;
 
 /** One thing that happens to a node. */

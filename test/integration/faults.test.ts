@@ -27,7 +27,7 @@ describe("a whole node", () => {
     "[FLT-1] loses and doubles nothing when its %s host is killed again and again",
     async (role) => {
       const node = await start({ seed: 1 });
-      for (let death = 0; death < 4; death += 1) {
+      for (let death = 0; death < 3; death += 1) {
         await node.talk(7);
         node.nodes.killHost(role);
         await node.talk(7);
@@ -54,7 +54,7 @@ describe("a whole node", () => {
     "[FLT-3] loses and doubles nothing when its %s host dies between a commit and the answer to it",
     async (role) => {
       const node = await start({ seed: 2 });
-      for (let death = 0; death < 4; death += 1) {
+      for (let death = 0; death < 3; death += 1) {
         node.storeFaults.next(
           "commit",
           answerLost(() => node.nodes.killHost(role)),

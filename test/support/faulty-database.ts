@@ -43,12 +43,15 @@ async function openStores(
 export async function embeddedDatabase(connections: number): Promise<RigDatabase> {
   const dataDir = await mkdtemp(join(tmpdir(), "glissade-faults-"));
   let lives = 0;
+  let ended: Promise<unknown> = Promise.resolve();
   return {
     epoch: EPOCH,
     composeStore: async () => {
+      await ended;
       const cmd = [process.execPath, fileURLToPath(import.meta.resolve("./faulty-store.ts")), dataDir];
       const child = Bun.spawn({ cmd, stdio: ["ignore", "pipe", "inherit"] });
       // It says one line, once it can be used.
+      ended = child.exited;
       const { done } = await child.stdout.getReader().read();
       if (done) throw new Error("the embedded database did not start");
       return {

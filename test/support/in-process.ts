@@ -32,6 +32,8 @@ export interface InProcessOptions {
   rng?: Rng;
   /** Of the actors. The hosts' own deadlines and restart delays stay on real time. */
   timers?: Timers;
+  /** Of main: how long hosts may take, and how soon they are brought back. Default: real time. */
+  mainTime?: { clock: Clock; timers: Timers };
   logger?: Logger;
   metrics?: Metrics;
   hasStore?: boolean;
@@ -82,8 +84,9 @@ export async function startInProcess(options: InProcessOptions = {}): Promise<In
 
   const main = new MainHost({
     clock: systemClock,
-    rng: environment.rng,
     timers: systemTimers,
+    ...options.mainTime,
+    rng: environment.rng,
     logger,
     metrics,
     topology,
