@@ -169,7 +169,7 @@ describe("browsers", () => {
 });
 
 describe("the request log", () => {
-  test("[LOG-10] one line a request, with the documented fields and nothing secret", async () => {
+  test("[LOG-30] one line a request, with the documented fields and nothing secret", async () => {
     const alice = homeserver.user("alice", { accessToken: "syt_alice_for_the_log", deviceId: "LAPTOP" });
     const roomId = homeserver.createRoom(alice, { name: "A room whose name is nobody's business" });
     const client = new HttpClient(glissade, alice.accessToken, PARAMS);
@@ -218,7 +218,7 @@ describe("the request log", () => {
     }
   });
 
-  test("[LOG-11] a client that hangs up is told of as 499", async () => {
+  test("[LOG-31] a client that hangs up is told of as 499", async () => {
     const carol = homeserver.user("carol", { deviceId: "PHONE" });
     const client = new HttpClient(glissade, carol.accessToken, PARAMS);
     const { pos } = await client.sync();
@@ -243,7 +243,7 @@ describe("the request log", () => {
     expect(line).toMatchObject({ level: "info", user_id: "@carol:hs.test", error_code: "client_gone" });
   });
 
-  test("[LOG-12] every line is JSON with level, time, host and msg", () => {
+  test("[LOG-32] every line is JSON with level, time, host and msg", () => {
     const lines = glissade.output.split("\n").filter((line) => line !== "");
     expect(lines.length).toBeGreaterThan(5);
     for (const line of lines) {

@@ -42,7 +42,7 @@ const BUGS: [kind: string, where: string, plant: (node: NodeRig) => void | Promi
 ];
 
 describe("an actor that crashes", () => {
-  test.each(BUGS)("[FLT-20] %s, %s: comes back and nothing is lost or doubled", async (kind, _where, plant) => {
+  test.each(BUGS)("[FAULT-20] %s, %s: comes back and nothing is lost or doubled", async (kind, _where, plant) => {
     const node = await start({ seed: 5 });
     for (let crash = 1; crash <= 3; crash += 1) {
       await plant(node);

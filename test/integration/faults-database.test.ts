@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 describe("a database", () => {
-  test("[FLT-30] that is gone for a minute, twice, costs a delay and nothing else", async () => {
+  test("[FAULT-30] that is gone for a minute, twice, costs a delay and nothing else", async () => {
     const node = await start({ seed: 6, haste: 100 });
     for (let outage = 0; outage < 2; outage += 1) {
       await node.talk(5);
@@ -39,7 +39,7 @@ describe("a database", () => {
   });
 
   test.each(["sync", "poller", "ingest"] as SpawnedRole[])(
-    "[FLT-31] that is gone while the %s host is restarted lets it come back later",
+    "[FAULT-31] that is gone while the %s host is restarted lets it come back later",
     async (role) => {
       const node = await start({ seed: 7, haste: 100 });
       await node.talk(5);
@@ -56,7 +56,7 @@ describe("a database", () => {
     },
   );
 
-  test("[FLT-32] that goes away at COMMIT, having done it or not, gets everything once", async () => {
+  test("[FAULT-32] that goes away at COMMIT, having done it or not, gets everything once", async () => {
     const node = await start({ seed: 8 });
     for (let outage = 0; outage < 6; outage += 1) {
       node.storeFaults.next("commit", outage % 2 === 0 ? answerLost() : refused());
@@ -68,7 +68,7 @@ describe("a database", () => {
     expect(node.metrics.of("ingest_failures_total", { code: "storage_unavailable" })).toBeGreaterThanOrEqual(6);
   });
 
-  test("[FLT-33] that fails one call in four, each kind of call, loses and doubles nothing", async () => {
+  test("[FAULT-33] that fails one call in four, each kind of call, loses and doubles nothing", async () => {
     const node = await start({ seed: 9 });
     const rng = seededRng(10);
     const failed = new Set<string>();
@@ -90,7 +90,7 @@ describe("a database", () => {
     expect([...failed]).toEqual(expect.arrayContaining([...CALLS]));
   });
 
-  test("[FLT-35] whose answer about a user comes after it was given up on, and asked again, is not taken for news", async () => {
+  test("[FAULT-35] whose answer about a user comes after it was given up on, and asked again, is not taken for news", async () => {
     const node = await start({ seed: 12, haste: 200 });
     const [first, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
     const answers = [first, second];
@@ -116,7 +116,7 @@ describe("a database", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-34] that refuses one room's data gets everything else, and that is counted and kept", async () => {
+  test("[FAULT-34] that refuses one room's data gets everything else, and that is counted and kept", async () => {
     const node = await start({ seed: 11 });
     const [poisonRoom] = node.roomIds.splice(0, 1);
     if (poisonRoom === undefined) throw new Error("no room");

@@ -31,7 +31,7 @@ function heapBytes(): number {
 
 describe("a client that never asks again", () => {
   test(
-    "[FLT-70] costs no memory for what it misses, and goes on with its position",
+    "[FAULT-70] costs no memory for what it misses, and goes on with its position",
     async () => {
       const node = await SyncRig.start();
       rig = node;

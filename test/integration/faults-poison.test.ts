@@ -128,7 +128,7 @@ describe("poison", () => {
     return node;
   }
 
-  test("[FLT-40] events: each costs itself, the rest goes on and `since` advances", async () => {
+  test("[FAULT-40] events: each costs itself, the rest goes on and `since` advances", async () => {
     const state = [member({ membership: "join" }, "@alice:test"), member({ membership: "join" })];
     const events = [spoiled({ content: { body: "before" } }), ...EVENTS, spoiled({ content: { body: "after" } })];
     const node = await survives((body) => withRoom(body, { state: { events: state }, timeline: { events } }));
@@ -137,7 +137,7 @@ describe("poison", () => {
     expect(new Set(syncs.slice(-6).map(({ since }) => since)).size).toBeGreaterThan(1);
   });
 
-  test("[FLT-41] events in state blocks and stripped state: the same", async () => {
+  test("[FAULT-41] events in state blocks and stripped state: the same", async () => {
     await survives((body) => withRoom(body, { state: { events: EVENTS }, timeline: { events: [] } }));
     await survives((body) => ({
       ...body,
@@ -149,13 +149,13 @@ describe("poison", () => {
     }));
   });
 
-  test("[FLT-42] rooms: the same", async () => {
+  test("[FAULT-42] rooms: the same", async () => {
     for (const room of ROOMS) await survives((body) => withRoom(body, room), 1);
     for (const roomId of ["", "no sigil", "__proto__", `!${"x".repeat(5000)}`, "!nul\0"])
       await survives((body) => withRoom(body, { timeline: { events: [spoiled({})] } }, roomId), 1);
   });
 
-  test("[FLT-43] sections: the same", async () => {
+  test("[FAULT-43] sections: the same", async () => {
     for (const section of SECTIONS) {
       await survives((body) => {
         const mixed: SyncBody = { ...body };
@@ -170,7 +170,7 @@ describe("poison", () => {
     }
   });
 
-  test("[FLT-44] JSON of any kind in any place of a room: the same", async () => {
+  test("[FAULT-44] JSON of any kind in any place of a room: the same", async () => {
     const spoil = fc.tuple(
       fc.constantFrom("state", "timeline", "ephemeral", "account_data", "unread_notifications", "summary"),
       fc.constantFrom("", "events", "limited", "prev_batch", "notification_count"),

@@ -147,7 +147,7 @@ class Schedule {
 
 describe("a whole node under any schedule of faults", () => {
   test(
-    "[FLT-60] tells every client everything once and in order, and expires no connection",
+    "[FAULT-60] tells every client everything once and in order, and expires no connection",
     async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(step, { minLength: 4, maxLength: 16 }), fc.nat(), async (steps, seed) => {

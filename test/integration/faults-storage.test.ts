@@ -21,7 +21,7 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
     return { node, database };
   }
 
-  test("[FLT-50] loses and doubles nothing when its hosts are killed during traffic", async () => {
+  test("[FAULT-50] loses and doubles nothing when its hosts are killed during traffic", async () => {
     const { node } = await start();
     for (const role of ["sync", "ingest", "poller", "ingest", "sync"] as const) {
       await node.talk(6);
@@ -33,7 +33,7 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-51] loses and doubles nothing when the database is cut off and comes back, hosts dying meanwhile", async () => {
+  test("[FAULT-51] loses and doubles nothing when the database is cut off and comes back, hosts dying meanwhile", async () => {
     const { node, database } = await start();
     for (const dying of [null, "sync", "ingest", "poller"] as const) {
       await node.talk(4);
@@ -51,7 +51,7 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
     expect(node.crashesOf("host")).toBeLessThanOrEqual(4);
   });
 
-  test("[FLT-52] loses and doubles nothing when connections break at COMMIT", async () => {
+  test("[FAULT-52] loses and doubles nothing when connections break at COMMIT", async () => {
     const { node, database } = await start();
     for (let outage = 0; outage < 6; outage += 1) {
       database.nextCommit = outage % 2 === 0 ? "cut-after" : "cut-before";
@@ -65,7 +65,7 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
 });
 
 describe("a whole node with its database embedded", () => {
-  test("[FLT-54] learns at once that the store host is dead, and that it is back", async () => {
+  test("[FAULT-54] learns at once that the store host is dead, and that it is back", async () => {
     const node = await NodeRig.start({ database: await embeddedDatabase(1) });
     rig = node;
     await node.populate(["alice"], 1);
@@ -80,7 +80,7 @@ describe("a whole node with its database embedded", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-53] loses and doubles nothing when the store host and others are killed during traffic", async () => {
+  test("[FAULT-53] loses and doubles nothing when the store host and others are killed during traffic", async () => {
     const node = await NodeRig.start({ database: await embeddedDatabase(1) });
     rig = node;
     await node.populate(["alice", "bob"], 3);

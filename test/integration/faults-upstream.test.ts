@@ -30,7 +30,7 @@ const FAULTS: [string, SyncFault][] = [
 ];
 
 describe("a homeserver that answers", () => {
-  test.each(FAULTS)("[FLT-10] %s costs a delay and nothing else", async (_name, fault) => {
+  test.each(FAULTS)("[FAULT-10] %s costs a delay and nothing else", async (_name, fault) => {
     const node = await start();
     node.syncFaults.next(fault, 5);
     await node.talk(8);
@@ -42,7 +42,7 @@ describe("a homeserver that answers", () => {
     for (const kind of ["poller", "ingest", "host"]) expect(node.crashesOf(kind)).toBe(0);
   });
 
-  test("[FLT-11] 429 with Retry-After is asked again no sooner", async () => {
+  test("[FAULT-11] 429 with Retry-After is asked again no sooner", async () => {
     const node = await start();
     const [alice] = node.clients;
     const userId = alice?.session.account.userId ?? "";
@@ -62,7 +62,7 @@ describe("a homeserver that answers", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-12] nothing for minutes is given up on, and asked again", async () => {
+  test("[FAULT-12] nothing for minutes is given up on, and asked again", async () => {
     const node = await start({ haste: 200, pollDeadlineMs: 60_000 });
     node.syncFaults.always = { kind: "silence" };
     await node.talk(5);
@@ -74,7 +74,7 @@ describe("a homeserver that answers", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-13] no connection at all costs a delay and nothing else", async () => {
+  test("[FAULT-13] no connection at all costs a delay and nothing else", async () => {
     const node = await start();
     await node.homeserver.stop();
     await node.talk(5);
@@ -85,7 +85,7 @@ describe("a homeserver that answers", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-14] 401 stops the device; a new token of the same device goes on from where it was", async () => {
+  test("[FAULT-14] 401 stops the device; a new token of the same device goes on from where it was", async () => {
     const node = await start();
     const [alice] = node.clients;
     if (alice === undefined) throw new Error("no client");

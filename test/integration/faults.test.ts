@@ -16,7 +16,7 @@ afterEach(async () => {
 });
 
 describe("a whole node", () => {
-  test("[FLT-0] without faults tells every client everything once", async () => {
+  test("[FAULT-0] without faults tells every client everything once", async () => {
     const node = await start();
     await node.talk(60);
     await node.caughtUp();
@@ -24,7 +24,7 @@ describe("a whole node", () => {
   });
 
   test.each(["sync", "ingest", "poller"] as const)(
-    "[FLT-1] loses and doubles nothing when its %s host is killed again and again",
+    "[FAULT-1] loses and doubles nothing when its %s host is killed again and again",
     async (role) => {
       const node = await start({ seed: 1 });
       for (let death = 0; death < 3; death += 1) {
@@ -39,7 +39,7 @@ describe("a whole node", () => {
     },
   );
 
-  test("[FLT-2] answers the requests that are parked on a host that dies", async () => {
+  test("[FAULT-2] answers the requests that are parked on a host that dies", async () => {
     const node = await start();
     const answered = node.clients.map((client) => client.responses);
     await node.breathe(40);
@@ -51,7 +51,7 @@ describe("a whole node", () => {
   });
 
   test.each(["ingest", "sync", "poller"] as const)(
-    "[FLT-3] loses and doubles nothing when its %s host dies between a commit and the answer to it",
+    "[FAULT-3] loses and doubles nothing when its %s host dies between a commit and the answer to it",
     async (role) => {
       const node = await start({ seed: 2 });
       for (let death = 0; death < 3; death += 1) {
@@ -67,7 +67,7 @@ describe("a whole node", () => {
     },
   );
 
-  test("[FLT-6] loses nothing when ingest dies, untold commit and all, while a sync host starts", async () => {
+  test("[FAULT-6] loses nothing when ingest dies, untold commit and all, while a sync host starts", async () => {
     const node = await NodeRig.start();
     rig = node;
     await node.populate(["alice"], 2);
@@ -107,7 +107,7 @@ describe("a whole node", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-4] survives the deaths of several hosts at once", async () => {
+  test("[FAULT-4] survives the deaths of several hosts at once", async () => {
     const node = await start({ seed: 3, topology: { sync: 2, poller: 2 } });
     for (let death = 0; death < 3; death += 1) {
       await node.talk(5);
@@ -120,7 +120,7 @@ describe("a whole node", () => {
     expect(node.faults()).toEqual([]);
   });
 
-  test("[FLT-5] goes on after a stop and a start with the same positions", async () => {
+  test("[FAULT-5] goes on after a stop and a start with the same positions", async () => {
     const node = await start({ seed: 4 });
     await node.talk(10);
     await node.shutDown();

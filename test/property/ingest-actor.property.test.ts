@@ -114,7 +114,7 @@ async function run(world: Pollers, step: Step): Promise<void> {
   }
 }
 
-test("[ING-23] outages, refusals, lost answers and crashes neither lose nor double anything", async () => {
+test("[ING-40] outages, refusals, lost answers and crashes neither lose nor double anything", async () => {
   await fc.assert(
     fc.asyncProperty(steps, async (all) => {
       const world = new Pollers();

@@ -155,7 +155,7 @@ test("[STK-20] combining configs does not depend on their order, nor on repeats"
   );
 });
 
-test("[REQ-8] a selection matches what its tuples say, and everything it matches can be queried by its entries", () => {
+test("[STATE-8] a selection matches what its tuples say, and everything it matches can be queried by its entries", () => {
   const types = ["a", "b", "m.room.member"];
   const keys = ["", "@me:hs", "$LAZY", "k"];
   fc.assert(
@@ -187,7 +187,7 @@ test("[REQ-8] a selection matches what its tuples say, and everything it matches
   );
 });
 
-test("[RQ-11] any JSON is read or refused with a Matrix error, and what was read reads the same again", () => {
+test("[REQ-11] any JSON is read or refused with a Matrix error, and what was read reads the same again", () => {
   fc.assert(
     fc.property(fc.oneof(fc.jsonValue(), request), (body) => {
       let read: SyncRequest;

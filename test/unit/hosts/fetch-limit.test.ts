@@ -21,7 +21,7 @@ function fakeProcess(more: Partial<ReplaceableProcess> = {}) {
 }
 
 describe("raiseFetchLimit", () => {
-  test("[POL-1] starts the same command again with the limit lifted, from source", () => {
+  test("[FET-1] starts the same command again with the limit lifted, from source", () => {
     const { process, calls } = fakeProcess();
     raiseFetchLimit(process, "/app/src/main.ts");
     expect(calls).toEqual([
@@ -33,19 +33,19 @@ describe("raiseFetchLimit", () => {
     ]);
   });
 
-  test("[POL-1] a compiled executable is its own script", () => {
+  test("[FET-1] a compiled executable is its own script", () => {
     const { process, calls } = fakeProcess({ execPath: "/glissade", execArgv: [] });
     raiseFetchLimit(process, "/$bunfs/root/glissade");
     expect(calls[0]?.args).toEqual(["/glissade", "serve"]);
   });
 
-  test("[POL-1] an operator's own limit stands", () => {
+  test("[FET-1] an operator's own limit stands", () => {
     const { process, calls } = fakeProcess({ env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "1000" } });
     expect(raiseFetchLimit(process, "/app/src/main.ts")).toBeNull();
     expect(calls).toEqual([]);
   });
 
-  test("[POL-1] never goes round in circles, and says why where it cannot be done", () => {
+  test("[FET-1] never goes round in circles, and says why where it cannot be done", () => {
     const failed = (more: Partial<ReplaceableProcess>): string | null =>
       raiseFetchLimit(fakeProcess(more).process, "/app/src/main.ts");
     expect(failed({ env: { GLISSADE_STARTED_ANEW: "1" } })).toContain("does not reach");

@@ -6,7 +6,7 @@ const ME = "@me:hs";
 const select = (...entries: [string, string][]) => compileRequiredState(entries, ME);
 
 describe("compileRequiredState", () => {
-  test("[REQ-1] concrete tuples match exactly", () => {
+  test("[STATE-1] concrete tuples match exactly", () => {
     const { matches, entries, lazyMembers } = select(["m.room.name", ""], ["x", "k"]);
     expect(matches("m.room.name", "")).toBe(true);
     expect(matches("m.room.name", "k")).toBe(false);
@@ -19,7 +19,7 @@ describe("compileRequiredState", () => {
     expect(lazyMembers).toBe(false);
   });
 
-  test("[REQ-2] $ME is the user for any type", () => {
+  test("[STATE-2] $ME is the user for any type", () => {
     const { matches, entries } = select(["m.room.member", "$ME"], ["x", "$ME"]);
     expect(entries).toEqual([
       ["m.room.member", ME],
@@ -31,7 +31,7 @@ describe("compileRequiredState", () => {
     expect(matches("m.room.member", "$ME")).toBe(false);
   });
 
-  test("[REQ-3] $LAZY is special for members alone", () => {
+  test("[STATE-3] $LAZY is special for members alone", () => {
     const lazy = select(["m.room.member", "$LAZY"]);
     expect(lazy).toMatchObject({ lazyMembers: true, entries: [] });
     expect(lazy.matches("m.room.member", "@a:hs")).toBe(false);
@@ -40,7 +40,7 @@ describe("compileRequiredState", () => {
     expect(other.matches("x", "$LAZY")).toBe(true);
   });
 
-  test("[REQ-4] a wildcard for the key is all of a type, a wildcard for the type any with that key", () => {
+  test("[STATE-4] a wildcard for the key is all of a type, a wildcard for the type any with that key", () => {
     const byType = select(["x", "*"]);
     expect([byType.matches("x", ""), byType.matches("x", "k"), byType.matches("y", "k")]).toEqual([true, true, false]);
     const byKey = select(["*", "k1"], ["m.room.member", "$LAZY"]);
@@ -52,7 +52,7 @@ describe("compileRequiredState", () => {
     expect(byKey.entries).toEqual([["*", "k1"]]);
   });
 
-  test("[REQ-5] everything, but only the named keys of named types", () => {
+  test("[STATE-5] everything, but only the named keys of named types", () => {
     const all = select(["*", "*"]);
     expect([all.matches("x", "k"), all.matches("m.room.member", "@a:hs")]).toEqual([true, true]);
     const lazy = select(["*", "*"], ["m.room.member", "$LAZY"], ["m.room.member", "$ME"], ["x", "k"]);
@@ -64,7 +64,7 @@ describe("compileRequiredState", () => {
     expect([lazy.matches("x", "k"), lazy.matches("x", "other")]).toEqual([true, false]);
   });
 
-  test("[REQ-6] nothing asked is nothing got; duplicates are asked once", () => {
+  test("[STATE-6] nothing asked is nothing got; duplicates are asked once", () => {
     expect(select()).toMatchObject({ entries: [], lazyMembers: false });
     expect(select().matches("m.room.name", "")).toBe(false);
     expect(select(["a", ""], ["a", ""], ["a", "$ME"], ["a", ME]).entries).toEqual([
@@ -75,7 +75,7 @@ describe("compileRequiredState", () => {
 });
 
 describe("unions of required_state", () => {
-  test("[REQ-7] keep order and drop duplicates", () => {
+  test("[STATE-7] keep order and drop duplicates", () => {
     expect(
       unionRequiredState(
         [
@@ -95,7 +95,7 @@ describe("unions of required_state", () => {
     ]);
   });
 
-  test("[REQ-7] sameRequiredState minds the order", () => {
+  test("[STATE-7] sameRequiredState minds the order", () => {
     expect(
       sameRequiredState(
         [

@@ -36,7 +36,7 @@ const timeline = (...events: ReturnType<typeof change>[]) =>
 const heroIds = () => world.meta(ROOM).heroes.map(({ userId }) => userId);
 
 describe("counts", () => {
-  test("[NAM-1] profile changes do not count, whatever prev_content claims", async () => {
+  test("[MBR-1] profile changes do not count, whatever prev_content claims", async () => {
     await start("@bob:hs");
     await timeline(change("@bob:hs", "join", { name: "Bob", prevMembership: "leave" }), change("@carol:hs", "invite"));
     expect(world.meta(ROOM)).toMatchObject({ joinedCount: 2, invitedCount: 1 });
@@ -44,7 +44,7 @@ describe("counts", () => {
     expect(world.meta(ROOM)).toMatchObject({ joinedCount: 2, invitedCount: 0 });
   });
 
-  test("[NAM-2] counts follow the stored membership after a restart", async () => {
+  test("[MBR-2] counts follow the stored membership after a restart", async () => {
     await start("@bob:hs");
     world.restart();
     await timeline(change("@bob:hs", "ban"));
@@ -55,27 +55,27 @@ describe("counts", () => {
 });
 
 describe("heroes", () => {
-  test("[NAM-3] the first six members are heroes, names and avatars included", async () => {
+  test("[MBR-3] the first six members are heroes, names and avatars included", async () => {
     await start(...MANY);
     expect(heroIds()).toEqual([ALICE, ...MANY.slice(0, 5)]);
     await timeline(change("@late:hs", "join", { name: "Late" }));
     expect(heroIds()).not.toContain("@late:hs");
   });
 
-  test("[NAM-4] a hero that leaves is replaced by the member who has been there longest", async () => {
+  test("[MBR-4] a hero that leaves is replaced by the member who has been there longest", async () => {
     await start(...MANY);
     world.restart();
     await timeline(change("@m1:hs", "leave"), change("@m5:hs", "leave"), change("@m6:hs", "join", { name: "Six" }));
     expect(heroIds()).toEqual([ALICE, "@m0:hs", "@m2:hs", "@m3:hs", "@m4:hs", "@m7:hs"]);
   });
 
-  test("[NAM-5] a hero's profile change is followed", async () => {
+  test("[MBR-5] a hero's profile change is followed", async () => {
     await start("@bob:hs");
     await timeline(change("@bob:hs", "join", { name: "Robert" }));
     expect(world.meta(ROOM).heroes.find(({ userId }) => userId === "@bob:hs")?.displayName).toBe("Robert");
   });
 
-  test("[NAM-6] who left names the room when nobody else is left", async () => {
+  test("[MBR-6] who left names the room when nobody else is left", async () => {
     await start("@bob:hs");
     await timeline(change("@bob:hs", "leave", { name: "Bob", prevMembership: "join" }));
     expect(world.meta(ROOM).heroes).toMatchObject([
@@ -86,7 +86,7 @@ describe("heroes", () => {
     expect(heroIds()).toEqual([ALICE, "@carol:hs"]);
   });
 
-  test("[NAM-7] nobody is named who never was in the room", async () => {
+  test("[MBR-7] nobody is named who never was in the room", async () => {
     await start();
     await timeline(change("@spam:hs", "ban"));
     expect(heroIds()).toEqual([ALICE]);
@@ -97,7 +97,7 @@ describe("metadata", () => {
   const apply = (type: string, content: Record<string, unknown>, stateKey = "") =>
     timeline(stateEvent(`$change${nextId++}`, type, stateKey, content));
 
-  test("[NAM-8] values of the wrong type unset, encryption stays", async () => {
+  test("[MBR-8] values of the wrong type unset, encryption stays", async () => {
     await start();
     await apply("m.room.name", { name: "Name" });
     await apply("m.room.avatar", { url: "mxc://a" });
@@ -120,13 +120,13 @@ describe("metadata", () => {
     expect(world.meta(ROOM)).toMatchObject({ name: null, avatar: null, isEncrypted: true, successor: null });
   });
 
-  test("[NAM-9] state under another key than the empty one is not the room's", async () => {
+  test("[MBR-9] state under another key than the empty one is not the room's", async () => {
     await start();
     await apply("m.room.name", { name: "Fake" }, "x");
     expect(world.meta(ROOM).name).toBeNull();
   });
 
-  test("[NAM-10] a space's children are those with a non-empty via, wherever its create event stands", async () => {
+  test("[MBR-10] a space's children are those with a non-empty via, wherever its create event stands", async () => {
     const child = (id: string, via: unknown) => stateEvent(`$child${nextId++}`, "m.space.child", id, { via });
     const create = stateEvent("$space", "m.room.create", "", { type: "m.space", predecessor: { room_id: "!old" } });
     const state = [child("!a", ["hs"]), child("!b", []), child("!c", "hs"), create];
@@ -137,7 +137,7 @@ describe("metadata", () => {
     expect(world.meta("!space").spaceChildren).toEqual(["!d"]);
   });
 
-  test("[NAM-11] a room that is no space has no children", async () => {
+  test("[MBR-11] a room that is no space has no children", async () => {
     await start();
     await apply("m.space.child", { via: ["hs"] }, "!a");
     expect(world.meta(ROOM).spaceChildren).toEqual([]);

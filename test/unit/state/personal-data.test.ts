@@ -28,7 +28,7 @@ const message = (type: string, content: Record<string, unknown>): PolledToDevice
 });
 
 describe("receipts", () => {
-  test("[EXT-1] only a receipt that moved is stored, private ones as private", async () => {
+  test("[PERS-1] only a receipt that moved is stored, private ones as private", async () => {
     const receipts = [polledReceipt(BOB, "$1"), polledReceipt(ALICE, "$1", { isPrivate: true })];
     const first = await inRoom(ALICE, { receipts });
     expect(first.transaction.receipts.map(({ isPrivate }) => isPrivate)).toEqual([false, true]);
@@ -47,7 +47,7 @@ describe("typing", () => {
     userIds,
   });
 
-  test("[EXT-2] the first poller speaks for a room until it stops; equal reports are dropped", async () => {
+  test("[PERS-2] the first poller speaks for a room until it stops; equal reports are dropped", async () => {
     const first = await inRoom(ALICE, { typing: typing("@x:hs") });
     expect(roomUpdate(first, ROOM).typing?.userIds).toEqual(["@x:hs"]);
     expect(isOnlySinces(first.transaction)).toBe(true);
@@ -59,7 +59,7 @@ describe("typing", () => {
     expect((await inRoom(ALICE, { typing: typing("@y:hs") })).updates.rooms).toEqual([]);
   });
 
-  test("[EXT-3] a poller whose user leaves the room no longer speaks for it", async () => {
+  test("[PERS-3] a poller whose user leaves the room no longer speaks for it", async () => {
     await inRoom(ALICE, { typing: typing("@x:hs") });
     await poll(ALICE, { rooms: [leaveSection(ROOM, { timeline: [memberEvent("$gone", ALICE, "leave")] })] });
     expect(roomUpdate(await inRoom(BOB, { typing: typing("@z:hs") }), ROOM).typing?.userIds).toEqual(["@z:hs"]);
@@ -69,7 +69,7 @@ describe("typing", () => {
 describe("account data", () => {
   const datum = (value: unknown) => ({ type: "m.direct", json: bytesOf({ type: "m.direct", content: value }) });
 
-  test("[EXT-4] what several devices repeat is stored once, the last of a group wins", async () => {
+  test("[PERS-4] what several devices repeat is stored once, the last of a group wins", async () => {
     const first = await world.apply(
       pollBatch(ALICE, { accountData: [datum(1), datum(2)] }),
       pollBatch(ALICE, { device: "TWO", accountData: [datum(2)] }),
@@ -80,7 +80,7 @@ describe("account data", () => {
     expect((await poll(BOB, { accountData: [datum(2)] })).transaction.accountData).toHaveLength(1);
   });
 
-  test("[EXT-5] room account data belongs to its room", async () => {
+  test("[PERS-5] room account data belongs to its room", async () => {
     const { updates, transaction } = await inRoom(ALICE, { accountData: [{ type: "m.tag", json: bytesOf({}) }] });
     const nid: RoomNid = world.meta(ROOM).nid;
     expect(transaction.accountData).toMatchObject([{ roomNid: nid, userId: ALICE }]);
@@ -89,14 +89,14 @@ describe("account data", () => {
 });
 
 describe("devices", () => {
-  test("[EXT-6] to-device messages are stored in order, equal ones too", async () => {
+  test("[PERS-6] to-device messages are stored in order, equal ones too", async () => {
     const messages = [message("m.a", {}), message("m.a", {}), message("m.b", {})];
     const { transaction, updates } = await poll(ALICE, { toDevice: messages });
     expect(transaction.toDevice.map(({ type }) => type)).toEqual(["m.a", "m.a", "m.b"]);
     expect(updates.users[0]?.toDevice).toMatchObject([{ deviceId: "DEV", pos: transaction.toDevice[2]?.pos }]);
   });
 
-  test("[EXT-7] a key request cancelled in the same poll is dropped with its cancellation", async () => {
+  test("[PERS-7] a key request cancelled in the same poll is dropped with its cancellation", async () => {
     const request = (action: string, id: string) =>
       message("m.room_key_request", { action, request_id: id, requesting_device_id: "D" });
     const { transaction } = await poll(ALICE, {
@@ -113,7 +113,7 @@ describe("devices", () => {
     ]);
   });
 
-  test("[EXT-8] the last word on each target counts, and changed beats left in one poll", async () => {
+  test("[PERS-8] the last word on each target counts, and changed beats left in one poll", async () => {
     const { transaction } = await world.apply(
       pollBatch(ALICE, { deviceListsChanged: ["@x:hs"], deviceListsLeft: ["@x:hs", "@y:hs"] }),
       pollBatch(BOB, { deviceListsLeft: ["@x:hs"] }),
@@ -125,7 +125,7 @@ describe("devices", () => {
     ]);
   });
 
-  test("[EXT-9] key counts are written when they differ, an explicit empty list included", async () => {
+  test("[PERS-9] key counts are written when they differ, an explicit empty list included", async () => {
     const first = await poll(ALICE, { otkCounts: '{"a":1}', fallbackKeyTypes: "[]" });
     expect(first.transaction.deviceKeys).toMatchObject([{ otkCounts: '{"a":1}', fallbackKeyTypes: "[]" }]);
     expect(isOnlySinces((await poll(ALICE, { otkCounts: '{"a":1}', fallbackKeyTypes: "[]" })).transaction)).toBe(true);
@@ -134,7 +134,7 @@ describe("devices", () => {
     expect(isOnlySinces((await poll(ALICE, {})).transaction)).toBe(true);
   });
 
-  test("[POL-24] the newest token of a device is stored", async () => {
+  test("[PERS-24] the newest token of a device is stored", async () => {
     const { transaction } = await world.apply(pollBatch(ALICE, { since: "a" }), pollBatch(ALICE, { since: "b" }));
     expect(transaction.sinces).toMatchObject([{ since: "b" }]);
   });

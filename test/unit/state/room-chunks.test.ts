@@ -31,7 +31,7 @@ const poll = (userId: string, part: Parameters<typeof joinSection>[1], device = 
   world.apply(pollBatch(userId, { device, rooms: [joinSection(ROOM, part)] }));
 
 describe("timelines", () => {
-  test("[POL-1] state block events come before timeline events and are not part of the timeline", async () => {
+  test("[KEPT-1] state block events come before timeline events and are not part of the timeline", async () => {
     await startRoom();
     expect(world.timeline(ROOM)).toEqual(["$1"]);
     expect(world.event("$name").inTimeline).toBe(false);
@@ -39,7 +39,7 @@ describe("timelines", () => {
     expect(world.meta(ROOM)).toMatchObject({ name: "First", roomVersion: "10", joinedCount: 1 });
   });
 
-  test("[POL-2] an event that is stored, or came earlier in the group, is not stored again", async () => {
+  test("[KEPT-2] an event that is stored, or came earlier in the group, is not stored again", async () => {
     await startRoom();
     const section = () => joinSection(ROOM, { timeline: [polledEvent("$1"), polledEvent("$2")] });
     const { counts } = await world.apply(
@@ -50,14 +50,14 @@ describe("timelines", () => {
     expect(world.timeline(ROOM)).toEqual(["$1", "$2"]);
   });
 
-  test("[POL-3] history that a join exposes before a stored event is dropped", async () => {
+  test("[KEPT-3] history that a join exposes before a stored event is dropped", async () => {
     await startRoom();
     const timeline = [polledEvent("$old"), polledEvent("$1"), memberEvent("$bob", BOB, "join")];
     await poll(BOB, { state: roomState(), timeline, limited: true });
     expect(world.timeline(ROOM)).toEqual(["$1", "$bob"]);
   });
 
-  test("[POL-4] an event that others could not see is kept though a later one is stored", async () => {
+  test("[KEPT-4] an event that others could not see is kept though a later one is stored", async () => {
     await startRoom();
     await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
     await poll(BOB, { timeline: [polledEvent("$3")] });
@@ -66,7 +66,7 @@ describe("timelines", () => {
     expect(world.timeline(ROOM)).toEqual(["$1", "$bob", "$3", "$2"]);
   });
 
-  test("[POL-5] a limited chunk whose first event is new marks a gap, carries its token and resets the room", async () => {
+  test("[KEPT-5] a limited chunk whose first event is new marks a gap, carries its token and resets the room", async () => {
     const first = await startRoom();
     expect(world.event("$1")).toMatchObject({ gapBefore: true, prevBatch: "back1" });
     expect(roomUpdate(first, ROOM).meta.latestPos).toBe(world.event("$1").pos);
@@ -80,7 +80,7 @@ describe("timelines", () => {
     expect(world.event("$10")).toMatchObject({ gapBefore: false, prevBatch: null });
   });
 
-  test("[POL-6] a limited chunk that begins with a stored event is no gap, and its token is not used", async () => {
+  test("[KEPT-6] a limited chunk that begins with a stored event is no gap, and its token is not used", async () => {
     await startRoom();
     const joined = await poll(ALICE, {
       timeline: [polledEvent("$1"), polledEvent("$2")],
@@ -91,7 +91,7 @@ describe("timelines", () => {
     expect(world.event("$2")).toMatchObject({ gapBefore: false, prevBatch: null });
   });
 
-  test("[POL-7] transaction ids are kept for the device alone, also of events that are known", async () => {
+  test("[KEPT-7] transaction ids are kept for the device alone, also of events that are known", async () => {
     await startRoom();
     await poll(BOB, { timeline: [polledEvent("$2", { sender: ALICE })] });
     const own = await poll(ALICE, { timeline: [polledEvent("$2", { sender: ALICE, txnId: "t1" })] });
@@ -101,14 +101,14 @@ describe("timelines", () => {
     expect(world.event("$2").txnId).toBeNull();
   });
 
-  test("[POL-8] an identifier with NUL costs that event, which is noted", async () => {
+  test("[KEPT-8] an identifier with NUL costs that event, which is noted", async () => {
     await startRoom();
     const { transaction } = await poll(ALICE, { timeline: [polledEvent("$bad\0"), polledEvent("$2")] });
     expect(world.timeline(ROOM)).toEqual(["$1", "$2"]);
     expect(transaction.quarantine).toMatchObject([{ roomId: ROOM, section: "join.timeline" }]);
   });
 
-  test("[POL-9] recency follows the newest event of each type in stream order", async () => {
+  test("[KEPT-9] recency follows the newest event of each type in stream order", async () => {
     await startRoom();
     await poll(ALICE, {
       timeline: [polledEvent("$2", { ts: 5000 }), polledEvent("$3", { ts: 4000, type: "m.sticker" })],
@@ -120,7 +120,7 @@ describe("timelines", () => {
     expect(latestByType["m.sticker"]).toEqual([world.event("$3").pos, 4000]);
   });
 
-  test("[POL-10] types of events are bounded, the oldest go, and __proto__ is a type like others", async () => {
+  test("[KEPT-10] types of events are bounded, the oldest go, and __proto__ is a type like others", async () => {
     await startRoom();
     const timeline = Array.from({ length: 80 }, (_, n) => polledEvent(`$t${n}`, { type: `type.${n}` }));
     await poll(ALICE, { timeline: [...timeline, polledEvent("$proto", { type: "__proto__" })] });
@@ -133,31 +133,31 @@ describe("timelines", () => {
 });
 
 describe("rooms", () => {
-  test("[POL-11] a room without a create event is served with what is there", async () => {
+  test("[KEPT-11] a room without a create event is served with what is there", async () => {
     await world.apply(pollBatch(ALICE, { rooms: [joinSection(ROOM, { timeline: [polledEvent("$1")] })] }));
     expect(world.timeline(ROOM)).toEqual(["$1"]);
     expect(world.standing(ALICE, ROOM)).toMatchObject({ membership: "join", joinPos: world.event("$1").pos });
   });
 
-  test("[POL-12] a stray leave of an unknown room makes no room", async () => {
+  test("[KEPT-12] a stray leave of an unknown room makes no room", async () => {
     const section = leaveSection(ROOM, { timeline: [memberEvent("$gone", ALICE, "leave")] });
     const { transaction } = await world.apply(pollBatch(ALICE, { rooms: [section] }));
     expect(transaction).toMatchObject({ rooms: [], events: [], userRooms: [] });
   });
 
-  test("[POL-13] counts and receipts of an unknown room make no room", async () => {
+  test("[KEPT-13] counts and receipts of an unknown room make no room", async () => {
     await world.apply(pollBatch(ALICE, { rooms: [joinSection(ROOM, { notificationCount: 3 })] }));
     expect(world.findMeta(ROOM)).toBeUndefined();
   });
 
-  test("[POL-14] a first sync announces its rooms without their events", async () => {
+  test("[KEPT-14] a first sync announces its rooms without their events", async () => {
     const first = await startRoom();
     expect(roomUpdate(first, ROOM)).toMatchObject({ timeline: [], state: [], isReset: true });
     expect(first.transaction.events).toHaveLength(4);
     expect(first.updates.users[0]?.firstSyncDone).toEqual(["DEV" as never]);
   });
 
-  test("[POL-15] rooms of one poll are stored in the order of their newest events", async () => {
+  test("[KEPT-15] rooms of one poll are stored in the order of their newest events", async () => {
     const at = (roomId: string, ts: number) => joinSection(roomId, { timeline: [polledEvent(`$${roomId}`, { ts })] });
     await world.apply(pollBatch(ALICE, { rooms: [at("!late", 300), at("!early", 100), at("!middle", 200)] }));
     expect(world.event("$!early").pos).toBeLessThan(world.event("$!middle").pos);
@@ -166,7 +166,7 @@ describe("rooms", () => {
 });
 
 describe("classic state", () => {
-  test("[POL-16] timeline state becomes current without a reset", async () => {
+  test("[KEPT-16] timeline state becomes current without a reset", async () => {
     await startRoom();
     const named = await poll(ALICE, { timeline: [stateEvent("$name2", "m.room.name", "", { name: "Second" })] });
     expect(world.meta(ROOM).name).toBe("Second");
@@ -174,7 +174,7 @@ describe("classic state", () => {
     expect(world.current(ROOM, "m.room.name")?.eventId).toBe("$name2");
   });
 
-  test("[POL-17] a state block of a known room brings what changed, and resets it", async () => {
+  test("[KEPT-17] a state block of a known room brings what changed, and resets it", async () => {
     await startRoom();
     const block = [...roomState(), stateEvent("$topic", "m.room.topic", "", { topic: "new" })];
     const update = roomUpdate(await poll(ALICE, { state: block, timeline: [polledEvent("$2")] }), ROOM);
@@ -182,7 +182,7 @@ describe("classic state", () => {
     expect(update.state.map(({ id }) => id as string)).toEqual(["$topic"]);
   });
 
-  test("[POL-18] a block of known events does not move state back", async () => {
+  test("[KEPT-18] a block of known events does not move state back", async () => {
     await startRoom();
     await poll(ALICE, { timeline: [stateEvent("$name2", "m.room.name", "", { name: "Second" })] });
     const repeated = await poll(BOB, { state: [...roomState(), memberEvent("$bob", BOB, "join")] });
@@ -191,7 +191,7 @@ describe("classic state", () => {
   });
 });
 
-test("[POL-25] state that another poller skipped in a gap does not come back after its successor", async () => {
+test("[KEPT-25] state that another poller skipped in a gap does not come back after its successor", async () => {
   await startRoom();
   await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
   const name2 = stateEvent("$name2", "m.room.name", "", { name: "Second" });
@@ -205,7 +205,7 @@ describe("state_after", () => {
   const after = (state: Parameters<typeof joinSection>[1], userId = ALICE) =>
     poll(userId, { isStateAfter: true, ...state });
 
-  test("[POL-19] what the block lists is current after the timeline", async () => {
+  test("[KEPT-19] what the block lists is current after the timeline", async () => {
     await startRoom();
     const name2 = stateEvent("$name2", "m.room.name", "", { name: "Second" });
     const name3 = stateEvent("$name3", "m.room.name", "", { name: "Third" });
@@ -215,7 +215,7 @@ describe("state_after", () => {
     expect(world.timeline(ROOM)).toEqual(["$1", "$name2", "$name3"]);
   });
 
-  test("[POL-20] timeline state that lost is not current, and clients are set right", async () => {
+  test("[KEPT-20] timeline state that lost is not current, and clients are set right", async () => {
     await startRoom();
     const lost = await after({ timeline: [stateEvent("$lost", "m.room.name", "", { name: "Lost" })], state: [] });
     expect(world.meta(ROOM).name).toBe("First");
@@ -223,7 +223,7 @@ describe("state_after", () => {
     expect(roomUpdate(lost, ROOM).isReset).toBe(true);
   });
 
-  test("[POL-21] state that falls back to an older event is a change", async () => {
+  test("[KEPT-21] state that falls back to an older event is a change", async () => {
     await startRoom();
     await poll(ALICE, { timeline: [stateEvent("$name2", "m.room.name", "", { name: "Second" })] });
     const healed = await after({
@@ -239,7 +239,7 @@ describe("state_after", () => {
     expect(row?.pos).toBeGreaterThan(world.event("$2").pos);
   });
 
-  test("[POL-22] a lagging poller does not move state back", async () => {
+  test("[KEPT-22] a lagging poller does not move state back", async () => {
     await startRoom();
     await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
     const name2 = stateEvent("$name2", "m.room.name", "", { name: "Second" });
@@ -254,7 +254,7 @@ describe("state_after", () => {
     expect(world.meta(ROOM).name).toBe("Third");
   });
 
-  test("[POL-23] a new event of the block that no timeline carried resets the room", async () => {
+  test("[KEPT-23] a new event of the block that no timeline carried resets the room", async () => {
     await startRoom();
     const topic = stateEvent("$topic", "m.room.topic", "", { topic: "x" });
     const update = roomUpdate(await after({ timeline: [polledEvent("$2")], state: [topic] }), ROOM);

@@ -10,7 +10,7 @@ const roomAt = (history: ParamsHistory, seq: number): string | undefined =>
   Object.keys(history.at(seq)?.subscriptions ?? { unknown: true })[0];
 
 describe("ParamsHistory", () => {
-  test("[STK-1] knows what counted at each response that may be acknowledged, also after it was stored", () => {
+  test("[STP-1] knows what counted at each response that may be acknowledged, also after it was stored", () => {
     const history = new ParamsHistory();
     expect(history.record(1, params("a"), 0)).toBe(true);
     expect(history.record(3, params("b"), 1)).toBe(true);
@@ -18,14 +18,14 @@ describe("ParamsHistory", () => {
     expect([0, 1, 2, 3, 9].map((seq) => roomAt(again, seq))).toEqual([undefined, "a", "a", "b", "b"]);
   });
 
-  test("[STK-2] parameters that stay the same are no news", () => {
+  test("[STP-2] parameters that stay the same are no news", () => {
     const history = new ParamsHistory();
     const same = params("a");
     history.record(1, same, 0);
     expect(history.record(2, same, 1)).toBe(false);
   });
 
-  test("[STK-3] what is acknowledged and overtaken is forgotten", () => {
+  test("[STP-3] what is acknowledged and overtaken is forgotten", () => {
     const history = new ParamsHistory();
     history.record(1, params("a"), 0);
     history.record(2, params("b"), 1);
@@ -33,7 +33,7 @@ describe("ParamsHistory", () => {
     expect([1, 2, 3].map((seq) => roomAt(history, seq))).toEqual(["unknown", "b", "c"]);
   });
 
-  test("[STK-4] a request answered with an older response counts from that one on", () => {
+  test("[STP-4] a request answered with an older response counts from that one on", () => {
     const history = new ParamsHistory();
     history.record(1, params("a"), 0);
     history.record(2, params("b"), 1);

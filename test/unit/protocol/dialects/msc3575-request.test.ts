@@ -17,7 +17,7 @@ const many = <T>(count: number, make: (index: number) => T): T[] =>
   Array.from({ length: count }, (_, index) => make(index));
 
 describe("readSyncRequest", () => {
-  test("[RQ-1] a whole request", () => {
+  test("[REQ-1] a whole request", () => {
     const request = {
       txn_id: "t",
       conn_id: "c",
@@ -49,12 +49,12 @@ describe("readSyncRequest", () => {
     expect(read).toEqual(request);
   });
 
-  test("[RQ-2] null, nothing and unknown members are an empty request", () => {
+  test("[REQ-2] null, nothing and unknown members are an empty request", () => {
     for (const json of [null, undefined, {}, { surprise: 1, lists: null, extensions: null }])
       expect(readSyncRequest(json)).toEqual({});
   });
 
-  test("[RQ-3] null, 0 and empty strings mean not given", () => {
+  test("[REQ-3] null, 0 and empty strings mean not given", () => {
     const request = {
       txn_id: "",
       conn_id: null,
@@ -87,13 +87,13 @@ describe("readSyncRequest", () => {
     });
   });
 
-  test("[RQ-4] empty arrays and objects are kept", () => {
+  test("[REQ-4] empty arrays and objects are kept", () => {
     const list = { ranges: [], sort: [], filters: {}, required_state: [], bump_event_types: [], include_old_rooms: {} };
     expect(listOf(list)).toEqual(list);
     expect(listOf({ filters: { tags: [], is_dm: null, room_name_like: "" } })).toEqual({ filters: { tags: [] } });
   });
 
-  test("[RQ-5] tuples may be short, long or null", () => {
+  test("[REQ-5] tuples may be short, long or null", () => {
     expect(listOf({ ranges: [[0]] })).toEqual({ ranges: [[0, 0]] });
     expect(listOf({ ranges: [[1, 3, 9]] })).toEqual({ ranges: [[1, 3]] });
     expect(listOf({ ranges: [[]] })).toEqual({ ranges: [[0, 0]] });
@@ -109,7 +109,7 @@ describe("readSyncRequest", () => {
     });
   });
 
-  test("[RQ-6] integers beyond what we count to are the largest we can", () => {
+  test("[REQ-6] integers beyond what we count to are the largest we can", () => {
     expect(listOf(JSON.parse('{"ranges":[[0,9223372036854775807]],"timeline_limit":1e18}'))).toEqual({
       ranges: [[0, Number.MAX_SAFE_INTEGER]],
       timeline_limit: Number.MAX_SAFE_INTEGER,
@@ -155,7 +155,7 @@ describe("readSyncRequest", () => {
     [{ extensions: { to_device: { since: 7 } } }, "extensions.to_device.since is not a string"],
     [{ extensions: { to_device: { limit: "7" } } }, "extensions.to_device.limit is not an integer"],
   ];
-  test.each(wrongTypes)("[RQ-7] %j", (json, message) => {
+  test.each(wrongTypes)("[REQ-7] %j", (json, message) => {
     expect(failure(json)).toBe(`bad_json: ${message}`);
   });
 
@@ -214,22 +214,22 @@ describe("readSyncRequest", () => {
       "lists[k].filters.room_name_like is too long: 1025 > 1024",
     ],
   ];
-  test.each(wrongValues)("[RQ-8] %s", (_, json, message) => {
+  test.each(wrongValues)("[REQ-8] %s", (_, json, message) => {
     expect(failure(json)).toBe(`invalid_param: ${message}`);
   });
 
-  test("[RQ-8] limits are inclusive and counted in bytes", () => {
+  test("[REQ-8] limits are inclusive and counted in bytes", () => {
     const request = { conn_id: "é".repeat(8), txn_id: "x".repeat(64), lists: { ["x".repeat(64)]: {} } };
     expect(readSyncRequest(request)).toEqual(request);
   });
 
-  test("[RQ-9] rooms that cannot exist are left out", () => {
+  test("[REQ-9] rooms that cannot exist are left out", () => {
     expect(readSyncRequest({ room_subscriptions: { "": {}, x: {}, "!a": {}, [`!${"a".repeat(300)}`]: {} } })).toEqual({
       room_subscriptions: { "!a": {} },
     });
   });
 
-  test("[RQ-10] names of object members are ordinary keys", () => {
+  test("[REQ-10] names of object members are ordinary keys", () => {
     const request = readSyncRequest(JSON.parse('{"lists":{"__proto__":{"timeline_limit":3},"constructor":{}}}'));
     expect(Object.entries(request.lists ?? {})).toEqual([
       ["__proto__", { timeline_limit: 3 }],

@@ -28,11 +28,11 @@ const ENTRY: RoomEntry = {
 };
 
 describe("encodeMsc3575", () => {
-  test("[ROOM-1] an empty response has all its sections", () => {
+  test("[ENC-1] an empty response has all its sections", () => {
     expect(written({})).toBe('{"pos":"p","lists":{},"rooms":{},"extensions":{}}\n');
   });
 
-  test("[OPS-1] lists with each operation, and the request's transaction", () => {
+  test("[ENC-8] lists with each operation, and the request's transaction", () => {
     const text = written({
       txnId: 't"1',
       lists: [
@@ -56,13 +56,13 @@ describe("encodeMsc3575", () => {
     );
   });
 
-  test("[ROOM-2] counts alone", () => {
+  test("[ENC-2] counts alone", () => {
     expect(written({ rooms: [{ ...ENTRY, notificationCount: 2, highlightCount: 1 }] })).toContain(
       '"rooms":{"!r1":{"notification_count":2,"highlight_count":1}}',
     );
   });
 
-  test("[ROOM-3] a whole room, its events byte for byte", () => {
+  test("[ENC-3] a whole room, its events byte for byte", () => {
     const event = '{"type":"m.x",  "n":12345678901234567890,"s":"\\ud800"}';
     const whole: RoomEntry = {
       ...ENTRY,
@@ -91,7 +91,7 @@ describe("encodeMsc3575", () => {
     );
   });
 
-  test("[EXT-1] extensions, each where it has something to say", () => {
+  test("[ENC-11] extensions, each where it has something to say", () => {
     const text = written({
       extensions: {
         toDevice: { nextBatch: "e_1", events: [] },
@@ -109,7 +109,7 @@ describe("encodeMsc3575", () => {
     );
   });
 
-  test("[EXT-2] one part of an extension leaves the others out", () => {
+  test("[ENC-12] one part of an extension leaves the others out", () => {
     const events = [bytes('{"type":"m.a"}'), bytes('{"type":"m.b"}')];
     const extensions = {
       toDevice: { nextBatch: "e_2", events },
@@ -123,7 +123,7 @@ describe("encodeMsc3575", () => {
     });
   });
 
-  test("[ROOM-4] a response longer than any buffer at hand", () => {
+  test("[ENC-4] a response longer than any buffer at hand", () => {
     const body = "ü€😀".repeat(30_000);
     const event = bytes(JSON.stringify({ body }));
     const parsed = JSON.parse(written({ pos: body, rooms: [{ ...ENTRY, timeline: [event, event] }] }));
