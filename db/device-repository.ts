@@ -111,6 +111,17 @@ class DeviceRepository implements DeviceStore {
     );
   }
 
+  async expireTokens(beforeMs: number): ReturnType<DeviceStore["expireTokens"]> {
+    const rows = await this.#db.query<{ hash: string; user_id: string; device_id: string; last_seen_ms: number }>(
+      `delete from glissade.tokens where last_seen_ms < $1::int8 returning hash, user_id, device_id, last_seen_ms`,
+      [beforeMs],
+    );
+    return rows.map((row) => {
+      const { userId, deviceId } = ownerOf(row);
+      return { tokenHash: row.hash, userId, deviceId };
+    });
+  }
+
   async expireTxns(beforeMs: number): Promise<number> {
     const rows = await this.#db.query<{ n: number }>(
       `with gone as (delete from glissade.txns where seen_ms < $1::int8 returning 1)

@@ -38,7 +38,7 @@ export interface Work {
 }
 
 /** A piece of a large first sync, which waits for live traffic. */
-export const isBulk = (work: Work): boolean => work.batch.isFirstSync;
+export const isBulk = (work: Work): boolean => work.batch.isFirstSync && work.batch.hasSyncedBefore !== true;
 
 /** Events in a batch, those of state blocks included. */
 export function countEvents(rooms: readonly PolledRoom[]): number {

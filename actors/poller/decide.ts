@@ -74,7 +74,7 @@ export function isSpinning(poll: { timeoutMs: number; tookMs: number; hasAdvance
 
 /** Pause before the next poll after so many spinning ones in a row: a homeserver that never holds must not be hammered. */
 export function spinDelayMs(spins: number): number {
-  return spins < 2 ? 0 : Math.min(5000, 50 * 2 ** Math.min(spins - 2, 20));
+  return spins < 2 ? 0 : Math.min(1000, 50 * 2 ** Math.min(spins - 2, 20));
 }
 
 /** The line is worth a log entry: the first failures, then ever fewer. */

@@ -11,6 +11,10 @@ export class DeviceSession {
   /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
   hasSynced = false;
 
+  isUsing(tokenHash: string): boolean {
+    return this.accessToken !== null && this.#tokenHash === tokenHash;
+  }
+
   /** null = the next poll is made without. */
   get since(): string | null {
     return this.#since === "" ? null : this.#since;

@@ -19,6 +19,8 @@ export type PollerCommand =
   | { type: "touch" }
   /** A newer token is stored for this device: use it from the next poll on, and at once after a 401. */
   | { type: "token-changed" }
+  /** Nobody has used this token for so long that it was removed: a poller that still polls with it ends. */
+  | { type: "token-unused"; tokenHash: string }
   /** Poll now (keys were uploaded, an invite accepted …). */
   | { type: "poll-now" };
 

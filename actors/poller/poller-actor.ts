@@ -1,7 +1,8 @@
 import { context } from "@opentelemetry/api";
 import { SyncError, invariant } from "#src/errors.ts";
 import { classifyNoAnswer } from "#src/homeserver/classify.ts";
-import { FIRST_FILTER, LATER_FILTER } from "#src/homeserver/filters.ts";
+import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER } from "#src/homeserver/filters.ts";
+import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { SyncRequestParams, UpstreamFailure } from "#src/ports/homeserver.ts";
@@ -106,6 +107,9 @@ export class PollerActor implements Actor<PollerMessage> {
         this.#used();
         this.#pipeDevice(Promise.resolve());
         return;
+      case "token-unused":
+        if (this.#device.isUsing(message.tokenHash)) this.#tokenUnused();
+        return;
       case "poll-now":
         this.#used();
         this.#hurry();
@@ -177,8 +181,14 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #ensure(reply: Reply<PollingEnsured>): void {
-    if (this.#device.hasSynced && this.#phase !== "loading") reply.resolve({ ok: true });
+    const isReady = this.#device.hasSynced || (this.#device.accessToken !== null && this.#isCovered());
+    if (isReady && this.#phase !== "loading") reply.resolve({ ok: true });
     else this.#waiters.add(reply);
+  }
+
+  /** Another device of the user brings all that is not this device's own: nobody has to wait for a first sync here. */
+  #isCovered(): boolean {
+    return this.#deps.companions.cover(this.#who.userId, this.#who.deviceId);
   }
 
   #hurry(): void {
@@ -225,11 +235,21 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     this.#failures = 0;
     if (this.#device.hasSynced) this.#synced();
+    else if (this.#isCovered()) this.#waiters.resolveAll();
     this.#next();
+  }
+
+  /** Whatever is under way with the token is dropped. */
+  #tokenUnused(): void {
+    this.#beginStep("loading");
+    this.#endPoll("stopped");
+    this.#work = null;
+    this.#tokenRefused(false);
   }
 
   #tokenRefused(isSoftLogout: boolean): void {
     const tokenHash = this.#device.refuseToken(isSoftLogout);
+    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
     this.#context.log.info({ token_hash: tokenHash, soft_logout: isSoftLogout }, "access token refused");
     this.#releaseSlot();
     const expired: GatewayMessage = { type: "token-expired", tokenHash, ...this.#who };
@@ -244,7 +264,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#park();
       return;
     }
-    if (this.#device.hasSynced || this.#slot !== null) {
+    if (this.#device.hasSynced || this.#slot !== null || this.#isCovered()) {
       this.#send();
       return;
     }
@@ -270,7 +290,7 @@ export class PollerActor implements Actor<PollerMessage> {
       accessToken: accessToken ?? "",
       since,
       timeoutMs,
-      filter: since === null ? FIRST_FILTER : (this.#filterId ?? LATER_FILTER),
+      filter: since === null ? this.#firstFilter() : (this.#filterId ?? LATER_FILTER),
       deadlineMs: pollDeadlineMs(this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs, timeoutMs),
       traceparent: poll.traceparent,
     };
@@ -281,6 +301,10 @@ export class PollerActor implements Actor<PollerMessage> {
         (error) => ({ type: "poll-ended", stepId, result: { ok: false, failure: classifyNoAnswer(error.code) } }),
       );
     });
+  }
+
+  #firstFilter(): string {
+    return !this.#device.hasSynced && this.#isCovered() ? DEVICE_FILTER : FIRST_FILTER;
   }
 
   #pollFailed(failure: UpstreamFailure): void {
@@ -308,7 +332,8 @@ export class PollerActor implements Actor<PollerMessage> {
       return;
     }
     this.#failures = 0;
-    const origin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
+    const origin: PollOrigin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
+    if (this.#device.hasSynced) origin.hasSyncedBefore = true;
     const nowMs = this.#context.clock.mono();
     const work = new PollWork(outline, origin, this.#deps.stats, nowMs);
     this.#work = work;
@@ -375,6 +400,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#spins = isSpinning({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced }) ? this.#spins + 1 : 0;
     this.#work = null;
     this.#isFirstPoll = false;
+    this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
     this.#endPoll(null);
     this.#releaseSlot();
     this.#synced();
@@ -395,6 +421,7 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #retry(cause: RetryCause, failed: FailedPoll, reason: string, retryAfterMs: number, resume: Resume): void {
     this.#failures++;
+    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
     this.#deps.stats.pollFailed(failed);
     const delayMs = retryDelayMs(cause, this.#failures, retryAfterMs, this.#context.rng);
     if (isWorthLogging(this.#failures)) {
@@ -444,6 +471,7 @@ export class PollerActor implements Actor<PollerMessage> {
   /** Ends everything that is under way, for good. */
   #halt(): void {
     this.#beginStep("stopped");
+    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
     this.#endPoll("stopped");
     this.#releaseSlot();
     this.#work = null;

@@ -2,6 +2,7 @@ import { LATER_FILTER, filterHash } from "#src/homeserver/filters.ts";
 import type { Homeserver } from "#src/ports/homeserver.ts";
 import type { DeviceRecord, DeviceStore } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Companions } from "./companions.ts";
 import type { FirstSyncSlots } from "./first-sync-slots.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
@@ -19,6 +20,8 @@ export interface PollerDeps {
   devices: Pick<DeviceStore, "loadDevice" | "removeToken" | "findFilter" | "saveFilter">;
   /** One for all pollers of the host. */
   slots: FirstSyncSlots;
+  /** One for all pollers of the host. */
+  companions: Companions;
   /** One for all pollers of the host. */
   stats: PollerStats;
   config: PollerConfig;

@@ -50,6 +50,7 @@ interface CallOptions {
   /** `homeserver.<thing>.<verb>` */
   span: string;
   method: "GET" | "POST";
+  /** Behind the prefix of the client-server API, but for `versions`, which has none. */
   path: string;
   token: string | null;
   body: string | null;
@@ -70,6 +71,8 @@ class HomeserverClient implements Homeserver {
   readonly #userAgent: string;
   #known: { value: Versions; freshUntilMs: number } | null = null;
   #asking: Promise<UpstreamResult<Versions>> | null = null;
+  /** The prefix that works where the one that `/versions` speaks for is not served. */
+  #otherPrefix: Prefix | null = null;
 
   constructor(deps: HomeserverDeps) {
     this.#deps = deps;
@@ -111,11 +114,10 @@ class HomeserverClient implements Homeserver {
   }
 
   async sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
-    const prefix = await this.#prefix();
-    const answer = await this.#call({
+    const answer = await this.#callApi({
       span: "homeserver.sync.get",
       method: "GET",
-      path: `${prefix}/sync?${syncQuery(params)}`,
+      path: `/sync?${syncQuery(params)}`,
       token: params.accessToken,
       body: null,
       deadlineMs: params.deadlineMs,
@@ -157,7 +159,8 @@ class HomeserverClient implements Homeserver {
    * `v3` where the homeserver lists v1.1 or newer, `r0` where it does not. One that cannot be asked now is taken for what it
    * was, or else for one of today.
    */
-  async #prefix(): Promise<string> {
+  async #prefix(): Promise<Prefix> {
+    if (this.#otherPrefix !== null) return this.#otherPrefix;
     // An older answer is good enough for the path: it is renewed without holding up this call.
     const asking = this.versions();
     if (this.#known === null) await asking;
@@ -171,11 +174,10 @@ class HomeserverClient implements Homeserver {
     token: string,
     body: string | null,
   ): Promise<UpstreamResult<string>> {
-    const prefix = await this.#prefix();
-    const answer = await this.#call({
+    const answer = await this.#callApi({
       span,
       method,
-      path: `${prefix}${path}`,
+      path,
       token,
       body,
       deadlineMs: this.#deps.deadlineMs,
@@ -185,6 +187,19 @@ class HomeserverClient implements Homeserver {
       traceparent: null,
     });
     return this.#settle(answer, false, (bytes) => UTF8.decode(bytes));
+  }
+
+  /** Under the prefix that `/versions` speaks for, or the other one where only that is served, as behind some proxies. */
+  async #callApi(options: CallOptions): Promise<HttpAnswer> {
+    const prefix = await this.#prefix();
+    const under = (chosen: Prefix): CallOptions => ({ ...options, path: `${chosen}${options.path}` });
+    const answer = await this.#call(under(prefix));
+    if (this.#otherPrefix !== null || !isUnserved(answer) || options.signal?.aborted === true) return answer;
+    const other = prefix === PREFIXES.modern ? PREFIXES.old : PREFIXES.modern;
+    const again = await this.#call(under(other));
+    if (!again.ok || isUnserved(again)) return answer;
+    this.#otherPrefix = other;
+    return again;
   }
 
   #settle<T>(
@@ -245,9 +260,19 @@ function syncQuery(params: SyncRequestParams): string {
   return query.toString();
 }
 
-function clientPrefix(versions: readonly string[]): string {
+const PREFIXES = { modern: "/_matrix/client/v3", old: "/_matrix/client/r0" } as const;
+type Prefix = (typeof PREFIXES)[keyof typeof PREFIXES];
+
+function clientPrefix(versions: readonly string[]): Prefix {
   const isModern = versions.some((version) => /^v(?:1\.[1-9]|1\.\d{2,}|[2-9]|\d{2,})/.test(version));
-  return isModern ? "/_matrix/client/v3" : "/_matrix/client/r0";
+  return isModern ? PREFIXES.modern : PREFIXES.old;
+}
+
+/** 404 of a server that does not know the endpoint; one that knows it answers with an error code of its own. */
+function isUnserved(answer: HttpAnswer): boolean {
+  if (!answer.ok || answer.status !== 404) return false;
+  const { errcode } = parseObject(UTF8.decode(answer.body));
+  return typeof errcode !== "string" || errcode === "M_UNRECOGNIZED";
 }
 
 const isUnknownEndpoint = (failure: UpstreamFailure): boolean =>

@@ -1,21 +1,23 @@
 /**
- * Timeline events of a room in a first sync: what a room shows when it is opened. With more, an account of thousands of
- * rooms takes the homeserver minutes; older events are paged in by the client.
+ * Timeline events of a room in a first sync: enough to sort and preview it. Every further one is read by the homeserver for
+ * each room of the account, which takes minutes where there are thousands; `prev_batch` pages in what came before.
  */
-const FIRST_TIMELINE_LIMIT = 20;
+const FIRST_TIMELINE_LIMIT = 1;
 
 /** Timeline events of a room in every later poll: a gap tears the timeline of all who are in the room, so it is rare. */
 const LATER_TIMELINE_LIMIT = 50;
 
 /** Members are never lazy-loaded: room names, counts and `$LAZY` are worked out from the full list. */
-const filterBody = (timelineLimit: number): string =>
-  JSON.stringify({ presence: { not_types: ["*"] }, room: { timeline: { limit: timelineLimit } } });
+const filterBody = (room: object): string => JSON.stringify({ presence: { not_types: ["*"] }, room });
 
 /** Always sent inline: it is used once. */
-export const FIRST_FILTER: string = filterBody(FIRST_TIMELINE_LIMIT);
+export const FIRST_FILTER: string = filterBody({ timeline: { limit: FIRST_TIMELINE_LIMIT } });
+
+/** No rooms at all: the first sync of a device whose user's rooms another device brings already. */
+export const DEVICE_FILTER: string = filterBody({ rooms: [], timeline: { limit: FIRST_TIMELINE_LIMIT } });
 
 /** Uploaded once for each user, sent inline until then and where that fails. */
-export const LATER_FILTER: string = filterBody(LATER_TIMELINE_LIMIT);
+export const LATER_FILTER: string = filterBody({ timeline: { limit: LATER_TIMELINE_LIMIT } });
 
 /** Name of a filter in storage: a changed filter is uploaded anew. */
 export const filterHash = (filter: string): string => Bun.hash.wyhash(filter).toString(16).padStart(16, "0");

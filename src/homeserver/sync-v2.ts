@@ -48,6 +48,7 @@ export interface PollOrigin {
   userId: UserId;
   deviceId: DeviceId;
   isFirstSync: boolean;
+  hasSyncedBefore?: true;
   traceparent: string | null;
 }
 
@@ -209,6 +210,7 @@ function emptyBatch(origin: PollOrigin): PollBatch {
     deviceId: origin.deviceId,
     since: null,
     isFirstSync: origin.isFirstSync,
+    ...(origin.hasSyncedBefore === true ? { hasSyncedBefore: true } : {}),
     toDevice: [],
     deviceListsChanged: [],
     deviceListsLeft: [],

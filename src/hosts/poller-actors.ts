@@ -2,6 +2,7 @@ import { VERSION } from "#src/version.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
 import type { DeviceStore } from "#src/ports/stores.ts";
 import { pollerAddress } from "#actors/addresses.ts";
+import { Companions } from "#actors/poller/companions.ts";
 import { FirstSyncSlots } from "#actors/poller/first-sync-slots.ts";
 import { createPollerKind } from "#actors/poller/poller-kind.ts";
 import { PollerStats } from "#actors/poller/poller-stats.ts";
@@ -36,6 +37,7 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
     }),
     devices,
     slots: new FirstSyncSlots(parts.firstSyncs),
+    companions: new Companions(),
     stats: new PollerStats(services.metrics),
     config: {
       idleMs: pollerIdleMs,

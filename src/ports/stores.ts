@@ -162,6 +162,8 @@ export interface DeviceStore {
   /** Uploaded filter id for a user and filter body hash. */
   findFilter(userId: UserId, filterHash: string): Promise<string | null>;
   saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void>;
+  /** Removes the tokens not used since `beforeMs`; whose they were. `since` and all data stay. */
+  expireTokens(beforeMs: number): Promise<{ tokenHash: string; userId: UserId; deviceId: DeviceId }[]>;
   /** Forgets transaction ids seen before `beforeMs`; how many went. */
   expireTxns(beforeMs: number): Promise<number>;
 }

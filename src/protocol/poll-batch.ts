@@ -81,6 +81,8 @@ export interface PollBatch<B = Uint8Array> {
   since: string | null;
   /** True when the poll was made without `since`. */
   isFirstSync: boolean;
+  /** Set when the device synced before all the same, as after an answer without `next_batch`: its rooms may be news. */
+  hasSyncedBefore?: true;
   toDevice: PolledToDevice<B>[];
   deviceListsChanged: string[];
   deviceListsLeft: string[];

@@ -87,7 +87,7 @@ class ChunkReduction {
     this.#isHeld = !room.isBare;
     const own = section.kind === "leave" ? findOwnMember(section, batch.userId) : null;
     this.#isPast = own !== null && group.isKnownEvent(room, own.id);
-    if (batch.isFirstSync) room.isFromFirstSync = true;
+    if (batch.isFirstSync && batch.hasSyncedBefore !== true) room.isFromFirstSync = true;
   }
 
   /** Position of the first event that was new; 0 when none was. */

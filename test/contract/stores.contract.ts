@@ -550,6 +550,16 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         ]);
       });
 
+      test("[STO-44] tokens that nobody used go, devices and how far they are polled stay", async () => {
+        const old = await stores.devices.expireTokens(0);
+        expect(old).toEqual([]);
+        const [userId, deviceId] = ["@stale:hs" as UserId, "STALE" as DeviceId];
+        await stores.devices.saveToken({ hash: "stale", accessToken: "t", userId, deviceId, nowMs: -10 });
+        expect(await stores.devices.expireTokens(0)).toEqual([{ tokenHash: "stale", userId, deviceId }]);
+        expect(await stores.devices.findToken("stale")).toBeNull();
+        expect(await stores.devices.loadDevice(userId, deviceId)).toMatchObject({ userId, accessToken: null });
+      });
+
       test("[STO-43] filters are kept by user and hash", async () => {
         await stores.devices.saveFilter(ALICE, "hash", "1");
         await stores.devices.saveFilter(ALICE, "hash", "2");

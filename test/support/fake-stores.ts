@@ -413,6 +413,13 @@ class FakeDeviceStore implements DeviceStore {
     this.#db.filters.set(keyOf(userId, filterHash), filterId);
   }
 
+  async expireTokens(beforeMs: number): ReturnType<DeviceStore["expireTokens"]> {
+    await this.#db.reach();
+    const old = [...this.#db.tokens].filter(([, { lastSeenMs }]) => lastSeenMs < beforeMs);
+    for (const [hash] of old) this.#db.tokens.delete(hash);
+    return old.map(([tokenHash, { userId, deviceId }]) => ({ tokenHash, userId, deviceId }));
+  }
+
   async expireTxns(beforeMs: number): Promise<number> {
     await this.#db.reach();
     const old = [...this.#db.txns].filter(([, { nowMs }]) => nowMs < beforeMs);

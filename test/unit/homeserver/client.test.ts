@@ -98,6 +98,23 @@ describe("sync", () => {
     expect(upstream.seen[0]?.path).toBe(`/_matrix/client/${prefix}/sync`);
   });
 
+  test("[UPS-19] an endpoint served under the other prefix only is found there, and remembered", async () => {
+    const upstream = serve(
+      ({ url }) =>
+        new URL(url).pathname.startsWith("/_matrix/client/r0/")
+          ? new Response('{"next_batch":"s2"}')
+          : new Response("404 page not found", { status: 404 }),
+      ["v1.1"],
+    );
+    const client = clientOf(upstream.url);
+    expect((await sync(client)).ok).toBe(true);
+    expect((await sync(client)).ok).toBe(true);
+    expect(upstream.seen.map(({ path }) => path.split("/")[3])).toEqual(["v3", "r0", "r0"]);
+    const none = serve(() => new Response("{}", { status: 404 }), ["v1.1"]);
+    const lost = await sync(clientOf(none.url));
+    expect(lost).toMatchObject({ ok: false, failure: { kind: "refused", status: 404 } });
+  });
+
   test("[UPS-12] a path in front and compressed bodies work", async () => {
     const body = Bun.gzipSync(new TextEncoder().encode('{"next_batch":"s2"}'));
     const upstream = serve(() => new Response(body, { headers: { "content-encoding": "gzip" } }));

@@ -4,6 +4,7 @@ import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { unpackPollBatch } from "#src/protocol/packed.ts";
 import type { Packed } from "#src/protocol/packed.ts";
 import { pollerAddress } from "#actors/addresses.ts";
+import { Companions } from "#actors/poller/companions.ts";
 import { FirstSyncSlots } from "#actors/poller/first-sync-slots.ts";
 import type { PollerCommand, PollerMessage } from "#actors/poller/messages.ts";
 import type { PollerConfig } from "#actors/poller/poller-deps.ts";
@@ -44,6 +45,7 @@ export class PollerHarness {
   settles = 0;
   settled: Promise<unknown> = Promise.resolve({ ok: true });
   slots = new FirstSyncSlots(2);
+  readonly companions = new Companions();
   config: PollerConfig = { idleMs: null, firstPollDeadlineMs: 1_800_000, pollDeadlineMs: 300_000 };
   hasStopped = false;
   #actor: Actor<PollerMessage> | null = null;
@@ -109,6 +111,7 @@ export class PollerHarness {
       homeserver: this.homeserver,
       devices: this.stores.devices,
       slots: this.slots,
+      companions: this.companions,
       stats: this.stats,
       config: this.config,
     }).factory(this.#context(this.#life));

@@ -1,0 +1,25 @@
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+
+/** Which devices of a user are polled on this host, where all of one user are. One for all pollers of the host. */
+export class Companions {
+  readonly #healthy = new Map<UserId, Set<DeviceId>>();
+
+  /** The poller of this device is through its first sync, and its latest poll went well. */
+  isWell(userId: UserId, deviceId: DeviceId): void {
+    const devices = this.#healthy.get(userId);
+    if (devices === undefined) this.#healthy.set(userId, new Set([deviceId]));
+    else devices.add(deviceId);
+  }
+
+  /** It fails or has ended: what its user's rooms do is not to be had from it. */
+  isUnwell(userId: UserId, deviceId: DeviceId): void {
+    const devices = this.#healthy.get(userId);
+    if (devices?.delete(deviceId) === true && devices.size === 0) this.#healthy.delete(userId);
+  }
+
+  /** True when another device of the user keeps the user's rooms up to date. */
+  cover(userId: UserId, deviceId: DeviceId): boolean {
+    const devices = this.#healthy.get(userId);
+    return devices !== undefined && devices.size > (devices.has(deviceId) ? 1 : 0);
+  }
+}

@@ -1,0 +1,114 @@
+import { describe, expect, test } from "bun:test";
+import { DEVICE_FILTER, FIRST_FILTER } from "#src/homeserver/filters.ts";
+import type { DeviceId } from "#src/protocol/ids.ts";
+import { Companions } from "#actors/poller/companions.ts";
+import { transientFailure } from "#test/support/fake-homeserver-port.ts";
+import { settlePromises } from "#test/support/virtual-time.ts";
+import { DEVICE, PollerHarness, USER } from "./harness.ts";
+
+const OTHER = "OTHER" as DeviceId;
+
+async function secondDevice(): Promise<PollerHarness> {
+  const harness = new PollerHarness();
+  harness.companions.isWell(USER, OTHER);
+  await harness.login(null);
+  await harness.start();
+  return harness;
+}
+
+const limitOf = (filter: string): number =>
+  (JSON.parse(filter) as { room: { timeline: { limit: number } } }).room.timeline.limit;
+
+describe("PollerActor: a second device", () => {
+  test("[POL-60] asks for no rooms at first, then for everything since then", async () => {
+    const harness = await secondDevice();
+    const first = harness.homeserver.nextSync();
+    expect(first.params).toMatchObject({ since: null, timeoutMs: 0, filter: DEVICE_FILTER });
+    expect(JSON.parse(DEVICE_FILTER)).toMatchObject({ room: { rooms: [], timeline: { limit: 1 } } });
+    first.answer({ next_batch: "s1", to_device: { events: [{ type: "m.x", sender: "@a:hs", content: {} }] } });
+    await settlePromises();
+    const second = harness.homeserver.nextSync();
+    expect(second.params).toMatchObject({ since: "s1", timeoutMs: 30_000 });
+    expect(second.params.filter).not.toContain("rooms");
+    expect(limitOf(second.params.filter)).toBe(50);
+    expect(harness.stored[0]?.toDevice).toHaveLength(1);
+  });
+
+  test("[POL-61] is answered at once, before its first sync is through, and needs no slot for it", async () => {
+    const harness = await secondDevice();
+    harness.slots.request();
+    harness.slots.request();
+    const answer = await harness.ensure();
+    expect(answer()).toBe("ok");
+    expect(harness.homeserver.waitingCount).toBe(1);
+  });
+
+  test("[POL-62] a device alone, or beside one that fails, asks for its rooms and is waited for", async () => {
+    const harness = new PollerHarness();
+    harness.companions.isWell(USER, OTHER);
+    harness.companions.isUnwell(USER, OTHER);
+    await harness.login(null);
+    await harness.start();
+    expect(harness.homeserver.nextSync().params.filter).toBe(FIRST_FILTER);
+    expect(limitOf(FIRST_FILTER)).toBe(1);
+    expect((await harness.ensure())()).toBe("waiting");
+  });
+
+  test("[POL-63] a poller vouches for others from its first stored poll until one fails or it ends", async () => {
+    const harness = new PollerHarness();
+    await harness.login(null);
+    await harness.start();
+    const isCovered = (): boolean => harness.companions.cover(USER, OTHER);
+    expect(isCovered()).toBe(false);
+    harness.homeserver.nextSync().answer({ next_batch: "s1" });
+    await settlePromises();
+    expect(isCovered()).toBe(true);
+    expect(harness.companions.cover(USER, DEVICE)).toBe(false);
+    harness.homeserver.nextSync().fail(transientFailure());
+    await settlePromises();
+    expect(isCovered()).toBe(false);
+    await harness.time.advance(10_000);
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await settlePromises();
+    expect(isCovered()).toBe(true);
+    await harness.drain();
+    expect(isCovered()).toBe(false);
+  });
+
+  test("[POL-64] the first poll of a device that has synced before but got no token is a whole one", async () => {
+    const harness = await secondDevice();
+    harness.homeserver.nextSync().answer("null");
+    await settlePromises();
+    expect(harness.homeserver.nextSync().params).toMatchObject({ since: null, filter: FIRST_FILTER });
+  });
+});
+
+describe("PollerActor: tokens", () => {
+  test("[POL-46] a token that nobody used is dropped with the answer under way; another one stays in use", async () => {
+    const harness = new PollerHarness();
+    await harness.login("s1");
+    await harness.start();
+    const sync = harness.homeserver.nextSync();
+    await harness.tell({ type: "token-unused", tokenHash: "hash-of-another" });
+    expect(sync.isAborted).toBe(false);
+    await harness.tell({ type: "token-unused", tokenHash: "hash-of-token1" });
+    expect(sync.isAborted).toBe(true);
+    sync.answer({ next_batch: "s2" });
+    await settlePromises();
+    expect(harness.stored).toEqual([]);
+    expect(harness.hasStopped).toBe(true);
+    await harness.login("s1", "token2");
+    expect((await harness.ensure())()).toBe("ok");
+    expect(harness.homeserver.nextSync().params).toMatchObject({ since: "s1", accessToken: "token2" });
+  });
+
+  test("[POL-65] companions count each device once and forget it", () => {
+    const companions = new Companions();
+    companions.isWell(USER, DEVICE);
+    companions.isWell(USER, DEVICE);
+    expect(companions.cover(USER, DEVICE)).toBe(false);
+    expect(companions.cover(USER, OTHER)).toBe(true);
+    companions.isUnwell(USER, DEVICE);
+    expect(companions.cover(USER, OTHER)).toBe(false);
+  });
+});
