@@ -14,8 +14,8 @@ const KNOWN_TOKENS = 50_000;
 const REFUSED_TOKENS = 10_000;
 /** After this a proven token is looked up in storage again, where another node may have removed it. */
 const KNOWN_TTL_MS = 60 * 60_000;
-/** How long a token the homeserver refused is refused without asking again. */
-const REFUSED_TTL_MS = 60_000;
+/** How long a token the homeserver refused is refused without asking again: who hammers costs it one question a second. */
+const REFUSED_TTL_MS = 1000;
 /** `last_seen` steers expiry in days: half an hour is exact enough and costs a write an hour at most. */
 const TOUCH_STORE_MS = 30 * 60_000;
 /** A poller in use hears of it this often; one that is parked hears at once, since its last touch is long ago. */

@@ -228,7 +228,7 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     if (!this.#device.adopt(device)) {
       const code = this.#device.isSoftLogout ? "soft_logout" : "unknown_token";
-      this.#waiters.rejectAll(new SyncError(code, "token is dead"));
+      this.#waiters.rejectAll(new SyncError(code, "EnsurePolling failed: access token invalid or invalidated"));
       this.#halt();
       this.#context.stopSelf();
       return;

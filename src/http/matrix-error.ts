@@ -47,13 +47,17 @@ export interface MatrixError {
   retryAfterSecs: number | null;
 }
 
+/** Whether the text begins with the status, as clients of MSC3575 know it: `HTTP 400 : session expired`. */
+export type ErrorText = "plain" | "with-status";
+
 /** The Matrix error for a failure. */
-export function matrixError(code: ErrorCode, message: string): MatrixError {
+export function matrixError(code: ErrorCode, message: string, style: ErrorText = "plain"): MatrixError {
   const shape = SHAPES[code];
   const retryAfterSecs = shape.retryAfterSecs ?? null;
+  const text = shape.text ?? message;
   const body = JSON.stringify({
     errcode: shape.errcode,
-    error: shape.text ?? message,
+    error: style === "plain" ? text : `HTTP ${shape.status} : ${text}`,
     ...(shape.softLogout ? { soft_logout: true } : {}),
     ...(retryAfterSecs !== null && shape.status === 429 ? { retry_after_ms: retryAfterSecs * 1000 } : {}),
   });

@@ -1,5 +1,6 @@
 import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
+import { parseRequestJson } from "#src/protocol/request-json.ts";
 
 /** Largest request body: a thousand subscriptions with long room ids stay far below. */
 const BODY_LIMIT_BYTES = 1024 * 1024;
@@ -21,7 +22,7 @@ export async function readJsonBody(request: Request, timers: Timers): Promise<un
   );
   try {
     const text = await Promise.race([chunks === null ? readWhole(request) : readChunks(chunks), late.promise]);
-    return text === "" ? {} : parseJson(text);
+    return text === "" ? {} : parseRequestJson(text);
   } finally {
     cancel();
   }
@@ -51,12 +52,4 @@ async function readChunks(body: ReadableStream<Uint8Array>): Promise<string> {
     throw new SyncError("client_gone", "request body ended early", { cause: error });
   }
   return text + decoder.decode();
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return (JSON.parse(text) as unknown) ?? {};
-  } catch (error) {
-    throw new SyncError("not_json", "request body is not JSON", { cause: error });
-  }
 }

@@ -1,5 +1,5 @@
 import type { SyncError } from "#src/errors.ts";
-import { matrixError } from "./matrix-error.ts";
+import { type ErrorText, matrixError } from "./matrix-error.ts";
 
 /** On every reply, errors included: browsers show a page nothing of a reply without them. */
 const CORS = {
@@ -30,8 +30,8 @@ export function jsonReply(status: number, value: unknown): Response {
 }
 
 /** A failure as a Matrix error. */
-export function errorReply(error: Pick<SyncError, "code" | "message">): Response {
-  const { status, body, retryAfterSecs } = matrixError(error.code, error.message);
+export function errorReply(error: Pick<SyncError, "code" | "message">, style: ErrorText = "plain"): Response {
+  const { status, body, retryAfterSecs } = matrixError(error.code, error.message, style);
   const headers = retryAfterSecs === null ? JSON_HEADERS : { ...JSON_HEADERS, "retry-after": String(retryAfterSecs) };
   return new Response(body, { status, headers });
 }

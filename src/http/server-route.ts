@@ -1,5 +1,5 @@
 import { Elysia } from "elysia";
-import { jsonReply } from "./reply.ts";
+import { jsonReply, preflightReply } from "./reply.ts";
 
 /** What `/client/server.json` tells. */
 export interface ServerInfo {
@@ -8,8 +8,10 @@ export interface ServerInfo {
   version: string;
 }
 
-/** `/client/server.json`: which homeserver is behind this, and which version of us is before it. */
+/** `/client/server.json`: which homeserver is behind this, and which version of us is before it; by any method. */
 export function serverRoutes(deps: { serverInfo: ServerInfo }) {
   const { server, version } = deps.serverInfo;
-  return new Elysia().get("/client/server.json", () => jsonReply(200, { server, version }));
+  return new Elysia().all("/client/server.json", ({ request }) =>
+    request.method === "OPTIONS" ? preflightReply() : jsonReply(200, { server, version }),
+  );
 }

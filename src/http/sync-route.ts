@@ -61,7 +61,7 @@ function answerSync(deps: SyncRouteDeps, path: string, request: Request, query: 
       reply = syncReply((await serve(deps, record, request, query)).body);
     } catch (error) {
       failure = error instanceof SyncError ? error : new SyncError("internal", String(error), { cause: error });
-      reply = errorReply(failure);
+      reply = errorReply(failure, "with-status");
     }
     const outcome = {
       status: reply.status,

@@ -1,6 +1,6 @@
 import { SyncError } from "../../errors.ts";
 import { parseRoomId } from "../ids.ts";
-import { asObject, type JsonObject, member } from "../json-value.ts";
+import { asObject, type JsonObject } from "../json-value.ts";
 import { rangesProblem } from "../ranges.ts";
 import type {
   ExtensionRequest,
@@ -45,10 +45,10 @@ export function readSyncRequest(json: unknown): SyncRequest {
   return given({
     txn_id: limitedText(body, "txn_id", MAX_TXN_ID_BYTES),
     conn_id: limitedText(body, "conn_id", MAX_CONN_ID_BYTES),
-    lists: readLists(member(body, "lists")),
-    room_subscriptions: readSubscriptions(member(body, "room_subscriptions")),
-    unsubscribe_rooms: readTexts(member(body, "unsubscribe_rooms"), "unsubscribe_rooms", MAX_ROOMS),
-    extensions: readExtensions(member(body, "extensions")),
+    lists: readLists(field(body, "lists")),
+    room_subscriptions: readSubscriptions(field(body, "room_subscriptions")),
+    unsubscribe_rooms: readTexts(field(body, "unsubscribe_rooms"), "unsubscribe_rooms", MAX_ROOMS),
+    extensions: readExtensions(field(body, "extensions")),
   });
 }
 
@@ -75,16 +75,16 @@ function readLists(value: unknown): SyncRequest["lists"] {
 function readList(value: unknown, key: string): ListRequest {
   const path = `lists[${key}]`;
   const list = readObject(value, path) ?? {};
-  const sort = readTexts(member(list, "sort"), `${path}.sort`, MAX_NAMES);
+  const sort = readTexts(field(list, "sort"), `${path}.sort`, MAX_NAMES);
   const unknown = unknownSort(sort ?? []);
   if (unknown !== null) throw new SyncError("invalid_param", `list[${key}] unknown sort ${unknown}`);
   return given({
     ...readRoomConfig(list, path),
-    ranges: readRanges(member(list, "ranges"), key, `${path}.ranges`),
+    ranges: readRanges(field(list, "ranges"), key, `${path}.ranges`),
     sort,
-    filters: readFilters(member(list, "filters"), `${path}.filters`),
+    filters: readFilters(field(list, "filters"), `${path}.filters`),
     slow_get_all_rooms: readBoolean(list, "slow_get_all_rooms", path),
-    bump_event_types: readTexts(member(list, "bump_event_types"), `${path}.bump_event_types`, MAX_NAMES),
+    bump_event_types: readTexts(field(list, "bump_event_types"), `${path}.bump_event_types`, MAX_NAMES),
     deleted: readBoolean(list, "deleted", path),
   });
 }
@@ -103,9 +103,9 @@ function readRanges(value: unknown, key: string, path: string): [number, number]
 function readFilters(value: unknown, path: string): FiltersRequest | undefined {
   const filters = readObject(value, path);
   if (filters === undefined) return undefined;
-  const texts = (name: string): string[] | undefined => readTexts(member(filters, name), `${path}.${name}`, MAX_NAMES);
+  const texts = (name: string): string[] | undefined => readTexts(field(filters, name), `${path}.${name}`, MAX_NAMES);
   const types = (name: string): (string | null)[] | undefined =>
-    readArray(member(filters, name), `${path}.${name}`, MAX_NAMES)?.map((item, index) =>
+    readArray(field(filters, name), `${path}.${name}`, MAX_NAMES)?.map((item, index) =>
       item === null ? null : (readText(item, `${path}.${name}[${index}]`) ?? ""),
     );
   return given({
@@ -113,7 +113,7 @@ function readFilters(value: unknown, path: string): FiltersRequest | undefined {
     is_encrypted: readBoolean(filters, "is_encrypted", path),
     is_invite: readBoolean(filters, "is_invite", path),
     is_tombstoned: readBoolean(filters, "is_tombstoned", path),
-    room_name_like: readText(member(filters, "room_name_like"), `${path}.room_name_like`) || undefined,
+    room_name_like: readText(field(filters, "room_name_like"), `${path}.room_name_like`) || undefined,
     room_types: types("room_types"),
     not_room_types: types("not_room_types"),
     tags: texts("tags"),
@@ -138,7 +138,7 @@ function readSubscriptions(value: unknown): SyncRequest["room_subscriptions"] {
 }
 
 function readRoomConfig(config: JsonObject, path: string): RoomConfigRequest {
-  const oldRooms = readObject(member(config, "include_old_rooms"), `${path}.include_old_rooms`);
+  const oldRooms = readObject(field(config, "include_old_rooms"), `${path}.include_old_rooms`);
   return given({
     ...readStateAndTimeline(config, path),
     include_old_rooms: oldRooms === undefined ? undefined : readStateAndTimeline(oldRooms, `${path}.include_old_rooms`),
@@ -147,8 +147,8 @@ function readRoomConfig(config: JsonObject, path: string): RoomConfigRequest {
 
 function readStateAndTimeline(config: JsonObject, path: string): NonNullable<RoomConfigRequest["include_old_rooms"]> {
   return given({
-    required_state: readStateTuples(member(config, "required_state"), `${path}.required_state`),
-    timeline_limit: readInteger(member(config, "timeline_limit"), `${path}.timeline_limit`) || undefined,
+    required_state: readStateTuples(field(config, "required_state"), `${path}.required_state`),
+    timeline_limit: readInteger(field(config, "timeline_limit"), `${path}.timeline_limit`) || undefined,
     include_heroes: readBoolean(config, "include_heroes", path),
   });
 }
@@ -165,7 +165,7 @@ function readExtensions(value: unknown): ExtensionsRequest | undefined {
   if (extensions === undefined) return undefined;
   const read = (name: string): ExtensionRequest | undefined => {
     const path = `extensions.${name}`;
-    const extension = readObject(member(extensions, name), path);
+    const extension = readObject(field(extensions, name), path);
     return extension === undefined ? undefined : readExtension(extension, path);
   };
   return given({
@@ -180,23 +180,32 @@ function readExtensions(value: unknown): ExtensionsRequest | undefined {
 function readExtension(extension: JsonObject, path: string): ExtensionRequest {
   return given({
     enabled: readBoolean(extension, "enabled", path),
-    lists: readTexts(member(extension, "lists"), `${path}.lists`, MAX_LISTS),
-    rooms: readTexts(member(extension, "rooms"), `${path}.rooms`, MAX_ROOMS),
+    lists: readTexts(field(extension, "lists"), `${path}.lists`, MAX_LISTS),
+    rooms: readTexts(field(extension, "rooms"), `${path}.rooms`, MAX_ROOMS),
   });
 }
 
 function readToDevice(extensions: JsonObject): ExtensionsRequest["to_device"] {
   const path = "extensions.to_device";
-  const extension = readObject(member(extensions, "to_device"), path);
+  const extension = readObject(field(extensions, "to_device"), path);
   if (extension === undefined) return undefined;
   return given({
     ...readExtension(extension, path),
-    limit: readInteger(member(extension, "limit"), `${path}.limit`) || undefined,
-    since: readText(member(extension, "since"), `${path}.since`) || undefined,
+    limit: readInteger(field(extension, "limit"), `${path}.limit`) || undefined,
+    since: readText(field(extension, "since"), `${path}.since`) || undefined,
   });
 }
 
 // ---------------------------------------------------------------- values; undefined = not given
+
+/** A member by its name; other spellings of it, in upper and lower case, are the same name. */
+function field(object: JsonObject, name: string): unknown {
+  if (Object.hasOwn(object, name)) return object[name];
+  for (const key in object) {
+    if (key.length === name.length && key.toLowerCase() === name) return object[key];
+  }
+  return undefined;
+}
 
 function readObject(value: unknown, path: string): JsonObject | undefined {
   if (value === undefined || value === null) return undefined;
@@ -224,7 +233,7 @@ function readText(value: unknown, path: string): string | undefined {
 }
 
 function limitedText(body: JsonObject, key: string, limit: number): string | undefined {
-  const value = member(body, key);
+  const value = field(body, key);
   if (value === undefined || value === null || value === "") return undefined;
   if (typeof value !== "string") throw wrongType(key, "a string");
   checkBytes(key, value, limit);
@@ -240,7 +249,7 @@ function readInteger(value: unknown, path: string): number | undefined {
 }
 
 function readBoolean(object: JsonObject, key: string, path: string): boolean | undefined {
-  const value = member(object, key);
+  const value = field(object, key);
   if (value === undefined || value === null) return undefined;
   if (typeof value !== "boolean") throw wrongType(`${path}.${key}`, "a boolean");
   return value;

@@ -159,7 +159,7 @@ describe("sync routes", () => {
     expect(response.status).toBe(401);
     expect(await response.json()).toEqual({
       errcode: "M_UNKNOWN_TOKEN",
-      error: "/whoami returned HTTP 401",
+      error: "HTTP 401 : /whoami returned HTTP 401",
       soft_logout: true,
     });
   });
@@ -189,7 +189,10 @@ describe("sync routes", () => {
   test.each([
     ["{", "M_NOT_JSON"],
     ["nonsense", "M_NOT_JSON"],
-    ["{}{}", "M_NOT_JSON"],
+    ["{]}", "M_NOT_JSON"],
+    ['{"a":1', "M_NOT_JSON"],
+    ['{"a":}{}', "M_NOT_JSON"],
+    [" ", "M_NOT_JSON"],
     ["[".repeat(300_000), "M_NOT_JSON"],
     ["[]", "M_BAD_JSON"],
     ['"text"', "M_BAD_JSON"],
@@ -249,7 +252,7 @@ describe("sync routes", () => {
     ["internal", 500, "M_UNKNOWN", "Internal server error"],
   ] as [ErrorCode, number, string, string][])("[HTTP-14] %s is %d %s", async (code, status, errcode, error) => {
     gateway.error = new SyncError(code, "inner text");
-    expect(await failure(await post())).toEqual({ status, errcode, error });
+    expect(await failure(await post())).toEqual({ status, errcode, error: `HTTP ${status} : ${error}` });
   });
 
   test("[HTTP-15] what may be repeated later says when", async () => {
@@ -263,7 +266,11 @@ describe("sync routes", () => {
 
   test("[HTTP-16] an error that is not ours shows nothing of itself to the client, and everything to the log", async () => {
     gateway.error = new TypeError("secret detail");
-    expect(await failure(await post())).toEqual({ status: 500, errcode: "M_UNKNOWN", error: "Internal server error" });
+    expect(await failure(await post())).toEqual({
+      status: 500,
+      errcode: "M_UNKNOWN",
+      error: "HTTP 500 : Internal server error",
+    });
     expect(log.lines[0]?.level).toBe("error");
     expect(log.lines[0]?.fields["error"]).toContain("secret detail");
   });
@@ -351,9 +358,11 @@ describe("other routes", () => {
   });
 
   test("[HTTP-22] server.json tells homeserver and version", async () => {
-    const response = await get("/client/server.json");
-    expect(response.headers.get("access-control-allow-origin")).toBe("*");
-    expect(await response.json()).toEqual({ server: "https://hs.example.org", version: "1.2.3 (abcdef0)" });
+    for (const method of ["GET", "POST", "PUT", "DELETE"]) {
+      const response = await app.handle(new Request(`${ORIGIN}/client/server.json`, { method }));
+      expect(response.headers.get("access-control-allow-origin")).toBe("*");
+      expect(await response.json()).toEqual({ server: "https://hs.example.org", version: "1.2.3 (abcdef0)" });
+    }
   });
 
   test("[HTTP-23] live says that the process answers, ready whether it can work, and why not", async () => {

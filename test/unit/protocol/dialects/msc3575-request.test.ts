@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SyncError } from "#src/errors.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { parseRequestJson } from "#src/protocol/request-json.ts";
 
 function failure(json: unknown): string {
   try {
@@ -235,5 +236,28 @@ describe("readSyncRequest", () => {
       ["__proto__", { timeline_limit: 3 }],
       ["constructor", {}],
     ]);
+  });
+
+  test("[REQ-15] names are read whatever their case, those that clients choose are not", () => {
+    const json = {
+      LISTS: { K: { Ranges: [[0, 1]], TIMELINE_LIMIT: 2, Filters: { Is_DM: true } }, k: {} },
+      Room_Subscriptions: { "!A": { Timeline_Limit: 1 }, "!a": {} },
+      extensions: { To_Device: { Enabled: true, SINCE: "s" } },
+      txn_ID: "t",
+    };
+    expect(readSyncRequest(json)).toEqual({
+      txn_id: "t",
+      lists: { K: { ranges: [[0, 1]], timeline_limit: 2, filters: { is_dm: true } }, k: {} },
+      room_subscriptions: { "!A": { timeline_limit: 1 }, "!a": {} },
+      extensions: { to_device: { enabled: true, since: "s" } },
+    });
+    expect(readSyncRequest({ txn_id: "exact", TXN_ID: "other" })).toEqual({ txn_id: "exact" });
+  });
+
+  test("[REQ-14] an integer written with a fraction is none", () => {
+    const error = (text: string): string => failure(parseRequestJson(text));
+    expect(error('{"lists":{"k":{"ranges":[[0,5.0]]}}}')).toBe("bad_json: lists[k].ranges[0][1] is not an integer");
+    expect(error('{"lists":{"k":{"timeline_limit":1e1}}}')).toBe("bad_json: lists[k].timeline_limit is not an integer");
+    expect(error('{"unknown":5.5,"lists":{"k":{"timeline_limit":1}}}')).toBe("no error");
   });
 });
