@@ -52,6 +52,12 @@ export class LiveUser implements World {
   readonly #nids = new Map<string, RoomNid>();
   readonly #invites = new WeakMap<UserRoom, InviteView>();
   readonly #tags = new Map<RoomNid, ReadonlySet<string>>();
+  /** Upgraded rooms by the room that took their place: they hide and show with the user's place in that one. */
+  readonly #upgraded = new Map<string, Set<RoomNid>>();
+  /** Spaces with their children, as lists know them. */
+  readonly #spaces = new Map<RoomNid, readonly string[]>();
+  /** False until there is a list to follow such links. */
+  #areLinksKnown = false;
   #direct: ReadonlySet<string>;
   #ignored: ReadonlySet<string>;
   readonly #txns = new Map<string, { deviceId: DeviceId; txnId: string }>();
@@ -123,6 +129,10 @@ export class LiveUser implements World {
     make: () => RoomOrder<RoomNid>,
     place: (order: RoomOrder<RoomNid>, nid: RoomNid) => void,
   ): RoomOrder<RoomNid> {
+    if (!this.#areLinksKnown) {
+      this.#areLinksKnown = true;
+      for (const nid of this.#standings.keys()) this.#noteLinks(this.meta(nid));
+    }
     let known = this.#orders.get(signature);
     if (known === undefined || known.changed.size > known.order.length / MADE_ANEW_FROM) {
       known = { order: make(), changed: new Set() };
@@ -260,14 +270,18 @@ export class LiveUser implements World {
     this.#standings.set(standing.nid, { ...standing, stripped });
     const meta = this.meta(standing.nid);
     if (meta !== undefined) this.#nids.set(meta.roomId, standing.nid);
-    const isCountsOnly = before?.membership === standing.membership && before.memberPos === standing.memberPos;
-    mark(standing.nid, isCountsOnly ? DIRTY.counts : DIRTY.standing | DIRTY.counts);
-    // The old room of an upgrade hides and shows with the user's place in the new one.
-    const predecessor = meta?.predecessor ?? null;
-    const old = predecessor === null ? undefined : this.#nids.get(predecessor);
-    if (old !== undefined && !isCountsOnly) mark(old, DIRTY.place);
+    this.#noteLinks(meta);
+    if (before?.membership === standing.membership && before.memberPos === standing.memberPos) {
+      const isCounted =
+        before.notificationCount === standing.notificationCount && before.highlightCount === standing.highlightCount;
+      mark(standing.nid, isCounted ? DIRTY.place : DIRTY.counts);
+      return;
+    }
+    mark(standing.nid, DIRTY.standing | DIRTY.counts);
+    if (meta === undefined) return;
+    for (const old of this.#upgraded.get(meta.roomId) ?? []) mark(old, DIRTY.place);
     // Children are only seen from inside a space.
-    if (meta?.roomType === "m.space" && !isCountsOnly) this.#markChildren(meta.spaceChildren, mark);
+    this.#markChildren(meta.spaceChildren, mark);
   }
 
   #applyRoom(room: RoomUpdate, mark: (nid: RoomNid, bits: number) => void): void {
@@ -276,12 +290,26 @@ export class LiveUser implements World {
     if (room.typing !== null) mark(room.nid, DIRTY.typing);
     if (room.receipts.some(({ isPrivate, userId }) => !isPrivate || userId === this.userId))
       mark(room.nid, DIRTY.receipt);
-    for (const event of [...room.timeline, ...room.state]) {
-      if (event.type === "m.space.child" && event.stateKey !== null) this.#markChildren([event.stateKey], mark);
-    }
+    // By what the room now is, and not by its events: a redaction or a reset changes children too.
+    const before = this.#spaces.get(room.nid) ?? [];
+    this.#noteLinks(room.meta);
+    const after = this.#spaces.get(room.nid) ?? [];
+    if (before.length + after.length > 0) this.#markChildren(new Set(before).symmetricDifference(new Set(after)), mark);
   }
 
-  #markChildren(roomIds: readonly string[], mark: (nid: RoomNid, bits: number) => void): void {
+  /** Remembers what lists have to follow when this room changes. */
+  #noteLinks(meta: RoomMeta | undefined): void {
+    if (meta === undefined || !this.#areLinksKnown) return;
+    const { nid, successor, spaceChildren } = meta;
+    if (successor !== null) {
+      const upgraded = this.#upgraded.get(successor) ?? new Set();
+      this.#upgraded.set(successor, upgraded.add(nid));
+    }
+    if (spaceChildren.length > 0) this.#spaces.set(nid, spaceChildren);
+    else this.#spaces.delete(nid);
+  }
+
+  #markChildren(roomIds: Iterable<string>, mark: (nid: RoomNid, bits: number) => void): void {
     for (const roomId of roomIds) {
       const nid = this.#nids.get(roomId);
       if (nid !== undefined) mark(nid, DIRTY.place);

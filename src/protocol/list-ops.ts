@@ -29,7 +29,7 @@ export interface RoomMove<R> {
  *
  * Every window between the old and the new place loses one room at one end and gains one at the other: a DELETE and
  * an INSERT each. An added room comes from behind the end, a removed one goes there. Only the last operation may be a
- * DELETE without INSERT: matrix-js-sdk takes the index of a DELETE that follows one to be that from before both.
+ * DELETE without INSERT: see `canFollow`.
  */
 export function opsForMove<R>(move: RoomMove<R>): ListOps<R> {
   const { ranges, from, to, length } = move;
@@ -63,17 +63,12 @@ function shiftWindows<R>(move: RoomMove<R>, from: number, to: number, shrinksInt
     ops.push({ op: "DELETE", index: left });
     const room = at(entered);
     ops.push({ op: "INSERT", index: entered, room });
-    const before = indexBefore(move, from, to, entered);
-    if (before === null || !containsIndex(ranges, before)) shown.push(room);
+    // Any other room comes from beyond the window, and be it from one that touches it.
+    const wasInside = entered === move.to && move.from !== null && containsIndex(ranges, move.from);
+    if (!wasInside) shown.push(room);
   }
   if (shrinksFrom !== null) ops.push({ op: "DELETE", index: shrinksFrom });
   return { ops, shown };
-}
-
-/** Where the room now at `index`, somewhere on the way, was before the move; null for a room that was not in the list. */
-function indexBefore<R>(move: RoomMove<R>, from: number, to: number, index: number): number | null {
-  if (move.to === index) return move.from;
-  return to < from ? index - 1 : index + 1;
 }
 
 /**
@@ -94,6 +89,15 @@ function movePairs(ranges: readonly Range[], from: number, to: number): [left: n
     if (low < start && end < high) pairs.push(isTowardsStart ? [end, start] : [start, end]);
   }
   return pairs;
+}
+
+/**
+ * False when a client could misread what follows. matrix-js-sdk closes the gap of a DELETE without INSERT only with the
+ * next DELETE, whose index it then takes to be from before: only one at or before the gap is right both ways.
+ */
+export function canFollow<R>(last: ListOp<R> | undefined, next: ListOp<R> | undefined): boolean {
+  if (last?.op !== "DELETE" || next === undefined) return true;
+  return next.op === "DELETE" && next.index <= last.index;
 }
 
 /** Fills every window of a list the client has not had before, in the client's order. */

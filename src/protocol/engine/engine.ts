@@ -2,21 +2,13 @@ import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import type { UserRoom } from "../room-meta.ts";
 import { compileRequiredState, type StateSelection } from "../required-state.ts";
 import { isListed } from "../visibility.ts";
-import type { ListOp } from "../list-ops.ts";
 import type { SyncRequest } from "../request.ts";
-import {
-  combineConfigs,
-  EMPTY_PARAMS,
-  mergeRequest,
-  type ListParams,
-  type RoomConfig,
-  type StickyParams,
-} from "../sticky.ts";
+import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
+import { ListSet, type Parts } from "./list-set.ts";
 import type { CursorSnapshot } from "./proof.ts";
 import { provenExtensions, provenRooms } from "./proof.ts";
 import type { RoomHead } from "./room-facts.ts";
-import { type ListChange, RoomList } from "./room-list.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** A room the client holds, complete up to the connection's stream position. */
@@ -35,9 +27,12 @@ const CONTENT = DIRTY.event | DIRTY.receipt | DIRTY.typing | DIRTY.accountData |
 const PLACING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
 const NO_CONFIG = combineConfigs([]);
 
-interface Parts {
-  withTimeline: boolean;
-  withState: boolean;
+const WHOLE: Parts = { withTimeline: true, withState: true };
+
+/** A room that has to be sent whole, or some parts of it. */
+interface Wanted extends Parts {
+  /** Of those for whom it comes into view; a room that was there before comes anew with what these want alone. */
+  configs: Set<RoomConfig>;
 }
 
 /**
@@ -52,16 +47,15 @@ export class ConnectionEngine {
   generation: number;
   isFirst = true;
   readonly synced = new Map<RoomNid, SyncedRoom>();
-  readonly #lists = new Map<string, RoomList>();
+  readonly #lists = new ListSet((nid, config, parts) => this.#addInitial(nid, [config], parts));
   /** Subscribed rooms that the user is in. */
   readonly #subscribed = new Map<RoomNid, string>();
   readonly #extensionsSince = new Map<ExtensionName, number>();
   readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
-  /** Decided by requests, not yet in a draft. */
-  #ops = new Map<string, ListOp<RoomNid>[]>();
-  #initial = new Map<RoomNid, Parts>();
+  /** Rooms to be sent with the next draft. */
+  #initial = new Map<RoomNid, Wanted>();
 
   /** `generation`: from `newLife`; numbers of different lives never meet. */
   constructor(streamPos: StreamPos, generation: number) {
@@ -82,11 +76,7 @@ export class ConnectionEngine {
     for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
       if (isExtensionName(name) && params.extensions[name].enabled) this.#extensionsSince.set(name, sinceSeq);
     }
-    for (const [key, listParams] of Object.entries(params.lists)) {
-      const list = new RoomList(listParams);
-      this.#lists.set(key, list);
-      this.#addOps(key, list.restate(world));
-    }
+    this.#lists.restore(world, params.lists);
     for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
     const proven = provenRooms(snapshot, claim);
     for (const standing of world.standings()) this.#restoreRoom(world, standing, proven.get(standing.nid) ?? null);
@@ -113,7 +103,7 @@ export class ConnectionEngine {
 
   /** True when `collect` would find anything that could be worth an answer. */
   get isDirty(): boolean {
-    return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#ops.size > 0 || this.#initial.size > 0;
+    return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#lists.hasOps || this.#initial.size > 0;
   }
 
   /** True when an extension that is switched on has yet to say what it begins with. */
@@ -136,32 +126,7 @@ export class ConnectionEngine {
     const merged = mergeRequest(this.params, request);
     this.#restartExtensions(merged.params);
     this.params = merged.params;
-    for (const key of merged.deletedLists) {
-      this.#lists.delete(key);
-      this.#ops.delete(key);
-    }
-    for (const [key, change] of Object.entries(merged.lists)) {
-      const listParams = merged.params.lists[key];
-      if (listParams === undefined) continue;
-      const list = this.#lists.get(key);
-      if (list === undefined || change.before === null) {
-        const created = new RoomList(listParams);
-        this.#lists.set(key, created);
-        this.#addChange(key, created.create(world));
-        continue;
-      }
-      list.params = listParams;
-      if (change.rebuilt) {
-        this.#addChange(key, list.rebuild(world, change.before));
-        continue;
-      }
-      if (change.timelineChanged || change.stateChanged) {
-        for (const nid of list.visible()) {
-          this.#addInitial(nid, { withTimeline: change.timelineChanged, withState: change.stateChanged });
-        }
-      }
-      if (change.rangesChanged) this.#addChange(key, list.changeRanges(change.before.ranges));
-    }
+    this.#lists.applyRequest(world, merged);
     for (const roomId of merged.subscribed) this.#subscribe(world, roomId);
     for (const roomId of merged.unsubscribed) this.#unsubscribe(world, roomId);
     return merged.changed;
@@ -171,17 +136,11 @@ export class ConnectionEngine {
   collect(world: World, upTo: StreamPos): Draft {
     const counts = new Set<RoomNid>();
     const deltas = new Set<RoomNid>();
-    for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, deltas, counts);
+    this.#absorbAll(world, deltas, counts);
     const rooms = new Map<RoomNid, RoomDraft>();
-    for (const [nid, parts] of this.#initial) {
-      // Left since it came into view, which may be told only later: it goes at once, for nothing of it can be shown.
-      if (!isListedNow(world, nid)) {
-        for (const [key, list] of this.#lists) this.#addChange(key, list.place(world, nid));
-        if (this.synced.has(nid)) deltas.add(nid);
-        continue;
-      }
-      const config = this.configOf(nid);
-      rooms.set(nid, { nid, kind: "initial", config, ...parts });
+    for (const [nid, { configs, withTimeline, withState }] of this.#initial) {
+      const config = combineConfigs([...configs]);
+      rooms.set(nid, { nid, kind: "initial", config, withTimeline, withState });
       this.#addOldRooms(world, nid, config, rooms);
     }
     for (const nid of deltas) {
@@ -196,7 +155,7 @@ export class ConnectionEngine {
       isFirst: this.isFirst,
       since: this.streamPos,
       upTo,
-      lists: this.lists(),
+      lists: this.#lists.take(),
       rooms,
       bumpTypes: [...new Set(Object.values(this.params.lists).flatMap((list) => list.bumpEventTypes))],
       dirty: this.#dirty,
@@ -208,7 +167,6 @@ export class ConnectionEngine {
     this.streamPos = upTo;
     this.#dirty = new Map();
     this.#dirtyUser = 0;
-    this.#ops = new Map();
     this.#initial = new Map();
     return draft;
   }
@@ -229,9 +187,9 @@ export class ConnectionEngine {
     }
   }
 
-  /** The lists as they are, with what is still to be said of them. */
+  /** The lists as they are, with nothing said of them. */
   lists(): Draft["lists"] {
-    return [...this.#lists].map(([key, list]) => ({ key, count: list.length, ops: this.#ops.get(key) ?? [] }));
+    return this.#lists.counts();
   }
 
   /** The response in which an extension began to speak; null when the client has nothing of it. */
@@ -241,28 +199,19 @@ export class ConnectionEngine {
 
   /** The client sees the room in a window or has subscribed to it. */
   isVisible(nid: RoomNid): boolean {
-    if (this.#subscribed.has(nid)) return true;
-    for (const list of this.#lists.values()) if (list.shows(nid)) return true;
-    return false;
+    return this.#subscribed.has(nid) || this.#lists.shows(nid);
   }
 
   visibleRooms(): Set<RoomNid> {
-    const rooms = new Set<RoomNid>(this.#subscribed.keys());
-    for (const list of this.#lists.values()) for (const nid of list.visible()) rooms.add(nid);
-    return rooms;
+    return new Set([...this.#subscribed.keys(), ...this.#lists.visible()]);
   }
 
   /** The union of everything the client asked for where this room appears. */
   configOf(nid: RoomNid): RoomConfig {
-    const shown: ListParams[] = [];
-    const listed: ListParams[] = [];
-    for (const list of this.#lists.values()) {
-      if (list.shows(nid)) shown.push(list.params);
-      else if (list.has(nid)) listed.push(list.params);
-    }
+    const configs = this.#lists.shownConfigs(nid);
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
-    const configs: RoomConfig[] = subscription === undefined ? shown : [...shown, subscription];
-    return combineConfigs(configs.length > 0 ? configs : listed);
+    if (subscription !== undefined) configs.push(subscription);
+    return combineConfigs(configs.length > 0 ? configs : this.#lists.listedConfigs(nid));
   }
 
   /** Whether a per-room extension speaks about this room (spec 9.0). */
@@ -270,10 +219,7 @@ export class ConnectionEngine {
     const { lists, rooms } = this.params.extensions[name];
     if (rooms.includes(roomId)) return true;
     if (rooms[0] === "*" && this.#subscribed.has(nid)) return true;
-    for (const [key, list] of this.#lists) {
-      if ((lists[0] === "*" || lists.includes(key)) && list.shows(nid)) return true;
-    }
-    return false;
+    return this.#lists.shows(nid, lists);
   }
 
   /** A change while nobody watched is found by position; the bits only say where to look. */
@@ -293,20 +239,45 @@ export class ConnectionEngine {
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
     } else if (isVisible) {
-      this.#addInitial(nid, { withTimeline: true, withState: true });
-    } else if (pos > this.streamPos) {
+      this.#addInitial(nid, [this.configOf(nid)], WHOLE);
+    } else if (pos > this.streamPos && membership === "join") {
       this.markDirty(nid, DIRTY.counts);
     }
   }
 
-  #absorb(world: World, nid: RoomNid, bits: number, deltas: Set<RoomNid>, counts: Set<RoomNid>): void {
-    const wasVisible = this.isVisible(nid);
-    const standing = world.standing(nid);
-    let isInList = false;
-    for (const [key, list] of this.#lists) {
-      if ((bits & PLACING) !== 0) this.#addChange(key, list.place(world, nid));
-      isInList ||= list.has(nid);
+  /** Takes in everything that is dirty: first the lists, then what it means for each room. */
+  #absorbAll(world: World, deltas: Set<RoomNid>, counts: Set<RoomNid>): void {
+    const inView = new Set<RoomNid>();
+    for (const nid of this.#dirty.keys()) if (this.isVisible(nid)) inView.add(nid);
+    this.#lists.beginUpdates();
+    for (const [nid, bits] of this.#dirty) if ((bits & PLACING) !== 0) this.#lists.place(world, nid);
+    this.#lists.removeLeaving(world);
+    for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, inView.has(nid), deltas, counts);
+    // Left since they came into view, which may be told only later: they go at once, for nothing of them can be shown.
+    for (let gone = this.#goneFromView(world); gone.length > 0; gone = this.#goneFromView(world)) {
+      for (const nid of gone) {
+        this.#initial.delete(nid);
+        this.#lists.place(world, nid);
+        if (this.synced.has(nid)) deltas.add(nid);
+      }
+      this.#lists.removeLeaving(world);
     }
+  }
+
+  #goneFromView(world: World): RoomNid[] {
+    return [...this.#initial.keys()].filter((nid) => !isListedNow(world, nid));
+  }
+
+  #absorb(
+    world: World,
+    nid: RoomNid,
+    bits: number,
+    wasVisible: boolean,
+    deltas: Set<RoomNid>,
+    counts: Set<RoomNid>,
+  ): void {
+    const standing = world.standing(nid);
+    const isInList = this.#lists.has(nid);
     const isJoined = standing?.membership === "join";
     const isNewlyJoined = isJoined && standing.joinPos > this.streamPos;
     const hasLeft = standing !== undefined && !isListed(standing) && (standing.leftPos ?? 0) > this.streamPos;
@@ -318,18 +289,26 @@ export class ConnectionEngine {
     const mustReset = (bits & DIRTY.reset) !== 0 && isVisible;
     // An invite to a room the client holds, from a stay that ended meanwhile, shows what an invite shows.
     const isNewlyInvited = standing?.membership === "invite" && standing.memberPos > this.streamPos;
-    const isNew = (isNewlyJoined && (isVisible || isInList)) || (isNewlyInvited && isVisible);
-    if (isNew || mustReset || (isVisible && !this.synced.has(nid))) {
-      this.#addInitial(nid, { withTimeline: true, withState: true });
+    if (isNewlyJoined && (isVisible || isInList)) {
+      this.#addInitial(nid, [...this.#lists.listedConfigs(nid), this.configOf(nid)], WHOLE);
+    } else if ((isNewlyInvited && isVisible) || mustReset || (isVisible && !this.synced.has(nid))) {
+      this.#addInitial(nid, [this.configOf(nid)], WHOLE);
     } else if ((wasVisible || wasSubscribed || isVisible || hasLeft) && this.synced.has(nid)) {
       if ((bits & (DIRTY.event | DIRTY.standing)) !== 0) deltas.add(nid);
       if ((bits & DIRTY.counts) !== 0) counts.add(nid);
     } else {
-      if ((bits & DIRTY.counts) !== 0 && isInList) counts.add(nid);
+      // Unread counts are told of every room, wherever it is; of one that only now came or went they are not news.
+      const isNews = (bits & (DIRTY.counts | DIRTY.standing)) === DIRTY.counts;
+      if (isNews && standing !== undefined && isListed(standing) && this.#hasInterest()) counts.add(nid);
       if ((bits & CONTENT) !== 0) this.#giveUp(nid);
     }
     // What a reset changed is in no timeline: out of view it is not told.
     if ((bits & DIRTY.reset) !== 0 && !isVisible) this.#giveUp(nid);
+  }
+
+  /** False for a connection that is there for its extensions alone. */
+  #hasInterest(): boolean {
+    return this.#lists.size > 0 || this.#subscribed.size > 0;
   }
 
   /** From here on the room is not kept up to date: should it be shown again, it is sent whole. */
@@ -348,26 +327,12 @@ export class ConnectionEngine {
     }
   }
 
-  #addChange(key: string, change: ListChange): void {
-    this.#addOps(key, change.ops);
-    for (const nid of change.shown) this.#addInitial(nid, { withTimeline: true, withState: true });
-  }
-
-  #addOps(key: string, ops: readonly ListOp<RoomNid>[]): void {
-    if (ops.length === 0) return;
-    const pending = this.#ops.get(key) ?? [];
-    const list = this.#lists.get(key);
-    // A DELETE without its INSERT makes the list shorter. matrix-js-sdk closes such a gap only at the end of a response, and
-    // would take the indices of what follows for those before: instead of more operations it gets the windows as they are.
-    const isShortened = pending.at(-1)?.op === "DELETE" && list !== undefined;
-    this.#ops.set(key, isShortened ? list.windowsAnew() : [...pending, ...ops]);
-  }
-
-  #addInitial(nid: RoomNid, parts: Parts): void {
+  #addInitial(nid: RoomNid, configs: readonly RoomConfig[], parts: Parts): void {
     const before = this.#initial.get(nid);
     this.#initial.set(nid, {
       withTimeline: parts.withTimeline || (before?.withTimeline ?? false),
       withState: parts.withState || (before?.withState ?? false),
+      configs: new Set([...(before?.configs ?? []), ...configs]),
     });
   }
 
@@ -382,7 +347,8 @@ export class ConnectionEngine {
 
   #subscribe(world: World, roomId: string): void {
     const nid = this.#confirm(world, roomId);
-    if (nid !== null) this.#addInitial(nid, { withTimeline: true, withState: true });
+    const config = this.params.subscriptions[roomId];
+    if (nid !== null && config !== undefined) this.#addInitial(nid, [config], WHOLE);
   }
 
   #unsubscribe(world: World, roomId: string): void {

@@ -57,12 +57,10 @@ export function isCandidate(world: World, nid: RoomNid): boolean {
   return standing.membership === "invite" || !isSuperseded(world, meta.successor);
 }
 
-/** An upgraded room gives way to its successor once the user is in there. */
+/** An upgraded room gives way to its successor once the user is in there; an invite to it is not enough. */
 function isSuperseded(world: World, successor: string | null): boolean {
-  if (successor === null) return false;
-  const nid = world.nidOf(successor);
-  const standing = nid === undefined ? undefined : world.standing(nid);
-  return standing !== undefined && isListed(standing);
+  const nid = successor === null ? undefined : world.nidOf(successor);
+  return nid !== undefined && world.standing(nid)?.membership === "join";
 }
 
 /** The room for `matchesFilters`; only for candidates. */
@@ -86,7 +84,20 @@ export function filterView(world: World, nid: RoomNid): FilterView | null {
 function isChildOfJoinedSpace(world: World, spaceId: string, roomId: string): boolean {
   const nid = world.nidOf(spaceId);
   if (nid === undefined || world.standing(nid)?.membership !== "join") return false;
-  return world.meta(nid)?.spaceChildren.includes(roomId) ?? false;
+  const children = world.meta(nid)?.spaceChildren;
+  return children !== undefined && setOf(children).has(roomId);
+}
+
+/** Spaces have thousands of children, and a list asks of every room. */
+const sets = new WeakMap<readonly string[], ReadonlySet<string>>();
+
+function setOf(names: readonly string[]): ReadonlySet<string> {
+  let set = sets.get(names);
+  if (set === undefined) {
+    set = new Set(names);
+    sets.set(names, set);
+  }
+  return set;
 }
 
 /** The room for `sortKey`; only for candidates. */

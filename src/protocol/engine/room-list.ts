@@ -42,6 +42,10 @@ export class RoomList {
     return this.#order.has(nid);
   }
 
+  indexOf(nid: RoomNid): number | null {
+    return this.#order.indexOf(nid);
+  }
+
   /** Rooms in the windows, each once. */
   visible(): RoomNid[] {
     if (this.params.slowGetAllRooms) return this.#order.slice(0, this.#order.length);
@@ -72,16 +76,13 @@ export class RoomList {
   /** After a restart it is not known what the client holds: its windows are cleared and filled anew. */
   restate(world: World): ListOp<RoomNid>[] {
     this.#fill(world);
-    return this.windowsAnew();
+    return this.windowsAnew(Number.MAX_SAFE_INTEGER);
   }
 
-  /** Clears and fills the windows, whatever the client holds in them. */
-  windowsAnew(): ListOp<RoomNid>[] {
+  /** Clears and fills the windows, of which the client holds no more than a list of this length fills. */
+  windowsAnew(heldLength: number): ListOp<RoomNid>[] {
     const ranges = this.params.slowGetAllRooms ? wholeRange(this.length) : this.params.ranges;
-    return [
-      ...ranges.map((range): ListOp<RoomNid> => ({ op: "INVALIDATE", range })),
-      ...opsForNewList(ranges, this.length, this.#at).ops,
-    ];
+    return opsForRebuild(ranges, heldLength, ranges, this.length, this.#at).ops;
   }
 
   changeRanges(before: readonly Range[]): ListChange {
@@ -89,16 +90,35 @@ export class RoomList {
     return opsForRangeChange(before, this.params.ranges, this.length, this.#at);
   }
 
-  /** Puts one room where it belongs now: in, out, or to another index. */
-  place(world: World, nid: RoomNid): ListChange {
-    const { from, to } = this.#placeIn(this.#order, world, nid);
+  /** Puts one room where it belongs now: in, or to another index. Null for one that is in the list and has to leave it. */
+  place(world: World, nid: RoomNid): ListChange | null {
+    if (!this.belongs(world, nid)) return this.#order.has(nid) ? null : NO_CHANGE;
+    return this.#changed(this.#placeIn(this.#order, world, nid));
+  }
+
+  /** Takes one room out. */
+  remove(nid: RoomNid): ListChange {
+    return this.#changed({ from: this.#order.remove(nid), to: null });
+  }
+
+  /** True when the room passes the filters now, whether it is in the list or not. */
+  belongs(world: World, nid: RoomNid): boolean {
+    if (!isCandidate(world, nid)) return false;
+    const view = filterView(world, nid);
+    return view !== null && matchesFilters(this.params.filters, view);
+  }
+
+  #changed({ from, to }: { from: number | null; to: number | null }): ListChange {
     if (from === null && to === null) return NO_CHANGE;
-    if (this.params.slowGetAllRooms) return { ops: [], shown: from === null ? [nid] : [] };
-    return opsForMove({ ranges: this.params.ranges, from, to, length: this.length, at: this.#at });
+    if (!this.params.slowGetAllRooms) {
+      return opsForMove({ ranges: this.params.ranges, from, to, length: this.length, at: this.#at });
+    }
+    // Such a list only says which rooms there are at first; then rooms come by themselves.
+    return { ops: [], shown: from === null && to !== null ? [this.#at(to)] : [] };
   }
 
   #placeIn(order: RoomOrder<RoomNid>, world: World, nid: RoomNid): { from: number | null; to: number | null } {
-    if (!this.#belongs(world, nid)) return { from: order.remove(nid), to: null };
+    if (!this.belongs(world, nid)) return { from: order.remove(nid), to: null };
     const key = this.#key(world, nid);
     return order.has(nid) ? order.move(nid, key) : { from: null, to: order.insert(nid, key) };
   }
@@ -123,7 +143,7 @@ export class RoomList {
         () => {
           const entries: { id: RoomNid; key: SortKey }[] = [];
           for (const { nid } of world.standings()) {
-            if (this.#belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
+            if (this.belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
           }
           const order = new RoomOrder<RoomNid>();
           order.rebuild(entries);
@@ -132,12 +152,6 @@ export class RoomList {
         (order, nid) => void this.#placeIn(order, world, nid),
       )
       .fork();
-  }
-
-  #belongs(world: World, nid: RoomNid): boolean {
-    if (!isCandidate(world, nid)) return false;
-    const view = filterView(world, nid);
-    return view !== null && matchesFilters(this.params.filters, view);
   }
 
   #key(world: World, nid: RoomNid): SortKey {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import fc from "fast-check";
 import {
+  canFollow,
   type ListOp,
   type ListOps,
   opsForMove,
@@ -22,6 +23,9 @@ const windows = fc.array(fc.tuple(fc.nat(MAX_INDEX), fc.nat(6)), { maxLength: 5 
   }
   return ranges;
 });
+
+/** True when one window begins where another ends. */
+const touches = (ranges: readonly Range[]): boolean => ranges.some(([, end]) => containsIndex(ranges, end + 1));
 
 type Step =
   | { kind: "add"; at: number }
@@ -175,7 +179,10 @@ describe("list operations", () => {
           for (const room of server.visible) if (!before.has(room)) expect(told.has(room)).toBe(true);
           expect(told.size).toBe(shown.length);
           expect(shown.every((room) => server.visible.has(room))).toBe(true);
-          if (step.kind !== "rebuild") expect(shown.some((room) => before.has(room))).toBe(false);
+          // What the client has is sent again only when it crosses from one window into another that touches it.
+          if (step.kind !== "rebuild" && !touches(server.ranges)) {
+            expect(shown.some((room) => before.has(room))).toBe(false);
+          }
         }
       }),
       { numRuns: 1500 },
@@ -197,7 +204,7 @@ describe("list operations", () => {
     );
   });
 
-  test("[OPS-9] of several changes are understood by matrix-js-sdk as long as no bare DELETE is followed", () => {
+  test("[OPS-11] of several changes are understood by matrix-js-sdk as long as each can follow the one before", () => {
     fc.assert(
       fc.property(runs, ([ranges, steps]) => {
         const server = new Server();
@@ -206,10 +213,12 @@ describe("list operations", () => {
         let ops: ListOp<number>[] = [];
         for (const step of steps) {
           if (step.kind !== "add" && step.kind !== "move" && step.kind !== "remove") continue;
-          ops.push(...server.apply(step).ops);
-          if (ops.at(-1)?.op !== "DELETE") continue;
-          client.apply(ops, server.ranges);
-          ops = [];
+          const next = server.apply(step).ops;
+          if (!canFollow(ops.at(-1), next[0])) {
+            client.apply(ops, server.ranges);
+            ops = [];
+          }
+          ops.push(...next);
         }
         client.apply(ops, server.ranges);
         expect(client.window(server.ranges, server.list.length)).toEqual(server.window());

@@ -1,0 +1,184 @@
+import type { RoomNid } from "../ids.ts";
+import { canFollow, type ListOp } from "../list-ops.ts";
+import type { ListParams, MergedRequest, RoomConfig } from "../sticky.ts";
+import type { Draft } from "./draft.ts";
+import { type ListChange, RoomList } from "./room-list.ts";
+import type { World } from "./world.ts";
+
+/** Parts of an initial entry that a client has to be sent. */
+export interface Parts {
+  withTimeline: boolean;
+  withState: boolean;
+}
+
+/** Hears of rooms that a list shows its client for the first time, and of those it has to show more of. */
+export type ShowRoom = (nid: RoomNid, config: RoomConfig, parts: Parts) => void;
+
+const WHOLE: Parts = { withTimeline: true, withState: true };
+
+/** One list with what is still to be said of it. */
+interface Entry {
+  list: RoomList;
+  ops: ListOp<RoomNid>[];
+  /** The operations that a request made, and the list's length then: what the client holds before the updates that follow. */
+  told: { ops: ListOp<RoomNid>[]; length: number };
+  /** The updates cannot be told one by one: the windows are told anew. */
+  isRetold: boolean;
+}
+
+/** All lists of a connection, and the operations they owe their client. */
+export class ListSet {
+  readonly #entries = new Map<string, Entry>();
+  readonly #show: ShowRoom;
+  /** Rooms that no longer belong into lists they are in. */
+  readonly #leaving = new Set<RoomNid>();
+
+  constructor(show: ShowRoom) {
+    this.#show = show;
+  }
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  /** Lists of a connection whose memory was lost: what the client holds of them is not known. */
+  restore(world: World, lists: Readonly<Record<string, ListParams>>): void {
+    for (const [key, params] of Object.entries(lists)) {
+      const entry = this.#create(key, params);
+      entry.ops = entry.list.restate(world);
+    }
+  }
+
+  /** Follows a request: each list's operations, as they would be without the updates that wait. */
+  applyRequest(world: World, merged: MergedRequest): void {
+    for (const key of merged.deletedLists) this.#entries.delete(key);
+    for (const [key, change] of Object.entries(merged.lists)) {
+      const params = merged.params.lists[key];
+      if (params === undefined) continue;
+      const entry = this.#entries.get(key);
+      if (entry === undefined || change.before === null) {
+        const created = this.#create(key, params);
+        this.#add(created, created.list.create(world));
+        continue;
+      }
+      const { list } = entry;
+      list.params = params;
+      if (change.rebuilt) {
+        this.#add(entry, list.rebuild(world, change.before));
+        continue;
+      }
+      if (change.timelineChanged || change.stateChanged) {
+        const parts = { withTimeline: change.timelineChanged, withState: change.stateChanged };
+        for (const nid of list.visible()) {
+          // An invite shows the same, whatever is asked for.
+          if (world.standing(nid)?.membership === "join") this.#show(nid, params, parts);
+        }
+      }
+      if (change.rangesChanged) this.#add(entry, list.changeRanges(change.before.ranges));
+    }
+  }
+
+  /** From here on come updates: `place` for each room, then `removeLeaving`. */
+  beginUpdates(): void {
+    for (const entry of this.#entries.values()) {
+      entry.told = { ops: entry.ops, length: entry.list.length };
+      entry.ops = [...entry.ops];
+    }
+  }
+
+  /** Puts a room where it belongs in every list; those it leaves are left to `removeLeaving`. */
+  place(world: World, nid: RoomNid): void {
+    for (const entry of this.#entries.values()) {
+      const change = entry.list.place(world, nid);
+      if (change === null) this.#leaving.add(nid);
+      else this.#add(entry, change);
+    }
+  }
+
+  /**
+   * Takes rooms out, last ones first: behind the moves, so that a DELETE which makes the list shorter is
+   * followed only by such of smaller indices.
+   */
+  removeLeaving(world: World): void {
+    if (this.#leaving.size === 0) return;
+    for (const entry of this.#entries.values()) {
+      const { list } = entry;
+      const leaving = [...this.#leaving].filter((nid) => list.has(nid) && !list.belongs(world, nid));
+      leaving.sort((a, b) => (list.indexOf(b) ?? 0) - (list.indexOf(a) ?? 0));
+      for (const nid of leaving) this.#add(entry, list.remove(nid));
+    }
+    this.#leaving.clear();
+  }
+
+  /** The lists as they are, with what is still to be said of them, which is forgotten. */
+  take(): Draft["lists"] {
+    const lists = this.#view((entry) =>
+      entry.isRetold ? [...entry.told.ops, ...entry.list.windowsAnew(entry.told.length)] : entry.ops,
+    );
+    for (const entry of this.#entries.values()) {
+      entry.ops = [];
+      entry.isRetold = false;
+    }
+    return lists;
+  }
+
+  /** The lists as they are, with nothing said of them. */
+  counts(): Draft["lists"] {
+    return this.#view(() => []);
+  }
+
+  get hasOps(): boolean {
+    for (const { ops } of this.#entries.values()) if (ops.length > 0) return true;
+    return false;
+  }
+
+  /** True when the client can see the room in some list; with `keys`, in one of these (`*` = all). */
+  shows(nid: RoomNid, keys?: readonly string[]): boolean {
+    for (const [key, { list }] of this.#entries) {
+      if ((keys === undefined || keys[0] === "*" || keys.includes(key)) && list.shows(nid)) return true;
+    }
+    return false;
+  }
+
+  has(nid: RoomNid): boolean {
+    for (const { list } of this.#entries.values()) if (list.has(nid)) return true;
+    return false;
+  }
+
+  /** Rooms in windows, those in several as often. */
+  *visible(): Iterable<RoomNid> {
+    for (const { list } of this.#entries.values()) yield* list.visible();
+  }
+
+  /** What the lists that show the room want of it. */
+  shownConfigs(nid: RoomNid): RoomConfig[] {
+    return this.#configs((list) => list.shows(nid));
+  }
+
+  /** What the lists that hold the room want of it, in their windows or not. */
+  listedConfigs(nid: RoomNid): RoomConfig[] {
+    return this.#configs((list) => list.has(nid));
+  }
+
+  #configs(isMeant: (list: RoomList) => boolean): RoomConfig[] {
+    const configs: RoomConfig[] = [];
+    for (const { list } of this.#entries.values()) if (isMeant(list)) configs.push(list.params);
+    return configs;
+  }
+
+  #view(opsOf: (entry: Entry) => ListOp<RoomNid>[]): Draft["lists"] {
+    return [...this.#entries].map(([key, entry]) => ({ key, count: entry.list.length, ops: opsOf(entry) }));
+  }
+
+  #create(key: string, params: ListParams): Entry {
+    const entry: Entry = { list: new RoomList(params), ops: [], told: { ops: [], length: 0 }, isRetold: false };
+    this.#entries.set(key, entry);
+    return entry;
+  }
+
+  #add(entry: Entry, { ops, shown }: ListChange): void {
+    if (!canFollow(entry.ops.at(-1), ops[0])) entry.isRetold = true;
+    entry.ops.push(...ops);
+    for (const nid of shown) this.#show(nid, entry.list.params, WHOLE);
+  }
+}
