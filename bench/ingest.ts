@@ -5,6 +5,7 @@ import type { EventFields } from "#src/protocol/events.ts";
 import { reduceGroup } from "#src/state/ingest-reducer.ts";
 import { loadContext } from "#actors/ingest/context-loader.ts";
 import { IngestMemory } from "#actors/ingest/ingest-memory.ts";
+import { PollingDevices } from "#actors/ingest/polling-devices.ts";
 import { joinSection, memberEvent, pollBatch, polledEvent, stateEvent } from "#test/support/polls.ts";
 import { makeFakeStores } from "#test/support/fake-stores.ts";
 
@@ -54,6 +55,7 @@ function firstSync(): PollBatch[] {
 
 const stores = makeFakeStores();
 const memory = new IngestMemory(0);
+const polling = new PollingDevices();
 let head = 0;
 let maxRoomNid = 0;
 
@@ -63,7 +65,7 @@ async function ingest(
 ): Promise<{ loadMs: number; reduceMs: number; learnMs: number; packMs: number; events: number }> {
   const started = performance.now();
   const loadable = batches.map((batch) => ({ batch, createdAfter }));
-  const context = await loadContext(stores.ingest, memory, loadable, { head, maxRoomNid, nowMs: 0 });
+  const context = await loadContext(stores.ingest, memory, loadable, { head, maxRoomNid, nowMs: 0, polling });
   const loaded = performance.now();
   const reduction = reduceGroup(batches, context);
   const reduced = performance.now();

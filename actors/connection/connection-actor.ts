@@ -123,7 +123,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#link?.consumed(message.pos);
         for (const [nid, bits] of message.rooms) this.#awake?.engine.markDirty(nid, bits);
         if (message.bits !== 0) this.#awake?.engine.markUserDirty(message.bits);
-        message.barrier.leave();
+        message.barrier?.leave();
         if (this.#current?.phase === "parked") this.#wake(this.#current);
         return;
       case "stored-loaded":
@@ -464,6 +464,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         seq,
         streamPos: built.draft.upTo,
         generation: awake.engine.generation,
+        behind: built.behind,
       },
       this.#deps.mac,
     );
@@ -508,7 +509,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   /** A newer request has taken this one's place; its client, if it still listens, may go on from where it was. */
   #supersede(command: SyncCommand, waitedMs: number): void {
-    const pos = command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0 }, this.#deps.mac);
+    const pos =
+      command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0, behind: [] }, this.#deps.mac);
     const lists = (this.#awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, count, ops: [] }));
     const body = encodeMsc3575({ pos, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
     command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs });

@@ -40,7 +40,8 @@ export type ConnectionFeed =
       pos: StreamPos;
       rooms: readonly (readonly [nid: RoomNid, bits: number])[];
       bits: number;
-      barrier: Barrier;
+      /** null when nobody waits for it to be taken in. */
+      barrier: Barrier | null;
     };
 
 export type ConnectionEvent =

@@ -9,7 +9,7 @@ import {
   hasExtensionData,
 } from "#src/protocol/engine/extensions.ts";
 import { RoomEntries, type RoomEntry } from "#src/protocol/engine/room-entries.ts";
-import type { DeviceId, StreamPos } from "#src/protocol/ids.ts";
+import type { DeviceId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { RoomReader } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 import type { LiveUser } from "#actors/user/live-user.ts";
@@ -29,6 +29,8 @@ export interface BuiltResponse {
   rooms: RoomEntry[];
   extensions: ExtensionsBody;
   hasData: boolean;
+  /** Rooms of which it tells less than up to its position. */
+  behind: RoomNid[];
 }
 
 type Step = () => Promise<void> | null;
@@ -94,7 +96,7 @@ export class ResponseWork {
     );
     const hasData =
       rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
-    return { draft: this.#draft, entries: this.#entries, rooms, extensions, hasData };
+    return { draft: this.#draft, entries: this.#entries, rooms, extensions, hasData, behind: this.#engine.behind };
   }
 
   /** Everything that is known to be needed is read at once; the steps behind it find it in memory. */
@@ -102,7 +104,7 @@ export class ResponseWork {
     const { directory } = this.#deps;
     const needs = extensionNeeds(this.#user, this.#engine, this.#draft);
     const waits = [
-      directory.ensureTimelines(this.#entries.timelineNeeds(), this.#draft.upTo),
+      directory.ensureTimelines(this.#entries.timelineNeeds()),
       directory.ensureState(this.#entries.earlyStateNeeds()),
       directory.ensureReceipts(needs.receipts),
       this.#user.ensureAccountData(needs.accountData),
@@ -113,7 +115,7 @@ export class ResponseWork {
 
   /** A delta that proves too long becomes an initial entry, which may need more: then this step comes again. */
   #timelines(): Promise<void> | null {
-    const wait = this.#deps.directory.ensureTimelines(this.#entries.timelineNeeds(), this.#draft.upTo);
+    const wait = this.#deps.directory.ensureTimelines(this.#entries.timelineNeeds());
     this.#steps.splice(1, 0, () => (this.#entries.cutTimelines() ? this.#again() : null));
     return wait;
   }

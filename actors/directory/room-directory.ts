@@ -1,6 +1,6 @@
 import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { StateNeed } from "#src/protocol/engine/room-entries.ts";
+import type { StateNeed, TimelineNeed } from "#src/protocol/engine/room-entries.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";
@@ -203,13 +203,10 @@ export class RoomDirectory {
     };
   }
 
-  /** Brings timelines into memory as of `upTo`; null when they are there already. */
-  ensureTimelines(
-    needs: readonly { nid: RoomNid; limit: number; since: StreamPos | null }[],
-    upTo: StreamPos,
-  ): Promise<void> | null {
+  /** Brings timelines into memory; null when they are there already. */
+  ensureTimelines(needs: readonly TimelineNeed[]): Promise<void> | null {
     const queries: TimelineQuery[] = [];
-    for (const { nid, limit, since } of needs) {
+    for (const { nid, limit, since, upTo } of needs) {
       const room = this.#use(nid);
       if (room === undefined) continue;
       if (since === null ? room.hasTimeline(limit, upTo) : room.covers(since)) continue;

@@ -6,6 +6,7 @@ import type { IngestStore } from "#src/ports/stores.ts";
 import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
 import { needsBackfill } from "#src/state/heroes.ts";
 import {
+  type AwaitedEvent,
   type IngestContext,
   type KnownDeviceKeys,
   pollerKey,
@@ -16,6 +17,7 @@ import {
 import type { StateRow } from "#src/state/ingest-transaction.ts";
 import { isBareRoom } from "#src/state/room-meta-reducer.ts";
 import type { IngestMemory } from "./ingest-memory.ts";
+import type { PollingDevices } from "./polling-devices.ts";
 
 /** The part of the store that reading a context takes. */
 export type ContextStore = Pick<
@@ -33,6 +35,7 @@ export interface ContextBase {
   head: StreamPos;
   maxRoomNid: number;
   nowMs: number;
+  polling: PollingDevices;
 }
 
 interface KnownChunk {
@@ -54,9 +57,11 @@ class GroupContext implements IngestContext {
   readonly heroes = new Map<RoomNid, StoredEvent[]>();
   readonly sinces = new Map<string, string>();
   readonly #memory: IngestMemory;
+  readonly #polling: PollingDevices;
 
   constructor(memory: IngestMemory, base: ContextBase) {
     this.#memory = memory;
+    this.#polling = base.polling;
     this.head = base.head;
     this.maxRoomNid = base.maxRoomNid;
     this.nowMs = base.nowMs;
@@ -104,6 +109,14 @@ class GroupContext implements IngestContext {
 
   typing(nid: RoomNid): TypingState | undefined {
     return this.#memory.typing.get(nid);
+  }
+
+  pollingDevices(userId: string): ReadonlySet<DeviceId> {
+    return this.#polling.of(userId, this.nowMs);
+  }
+
+  awaited(eventId: EventId): AwaitedEvent | null {
+    return this.#memory.awaited.get(eventId) ?? null;
   }
 }
 

@@ -14,6 +14,7 @@ import { IngestMemory } from "./ingest-memory.ts";
 import { type Group, narrow, newGroup, recover, traceparentsOf } from "./group.ts";
 import { inStep, inTraceOfPolls, startStep } from "./ingest-tracing.ts";
 import type { BatchApplied, IngestMessage, PollerSettled } from "./messages.ts";
+import { PollingDevices } from "./polling-devices.ts";
 import { noteStored, PollerBook, withoutRepeated } from "./poller-book.ts";
 import { countEvents, type Work } from "./work.ts";
 import { WorkQueue } from "./work-queue.ts";
@@ -41,6 +42,7 @@ class IngestActor implements Actor<IngestMessage> {
   readonly #deps: IngestDeps;
   readonly #queue = new WorkQueue();
   readonly #book = new PollerBook();
+  readonly #polling = new PollingDevices();
   readonly #deferred = new DeferredSinces();
   #memory: IngestMemory | null = null;
   #head: StreamPos = 0;
@@ -70,10 +72,12 @@ class IngestActor implements Actor<IngestMessage> {
       case "store-batch":
         return this.#enqueue(message.packed, message.reply);
       case "settle-poller":
+        this.#polling.heard(message.userId, message.deviceId, this.#context.clock.now());
         this.#settling.push({ poller: pollerKey(message.userId, message.deviceId), reply: message.reply });
         return this.#settle();
       case "poller-stopped": {
         const poller = pollerKey(message.userId, message.deviceId);
+        this.#polling.stopped(message.userId, message.deviceId);
         this.#memory?.releaseTyping(poller);
         return this.#book.stopped(poller);
       }
@@ -122,6 +126,7 @@ class IngestActor implements Actor<IngestMessage> {
     const batch = unpackPollBatch(packed);
     const poller = pollerKey(batch.userId, batch.deviceId);
     const isFinal = batch.since !== null;
+    this.#polling.heard(batch.userId, batch.deviceId, this.#context.clock.now());
     const superseded = isFinal ? this.#queue.takeSuperseded(poller) : null;
     superseded?.waiter.reply.reject(new SyncError("ask_timeout", "a newer poll of the device took this one's place"));
     this.#queue.add({
@@ -170,7 +175,12 @@ class IngestActor implements Actor<IngestMessage> {
   #reduce(group: Group, memory: IngestMemory): void {
     const { id, works } = group;
     const loadable = works.map(({ batch, poller }) => ({ batch, createdAfter: this.#book.createdAfter(poller) }));
-    const base = { head: this.#head, maxRoomNid: this.#maxRoomNid, nowMs: this.#context.clock.now() };
+    const base = {
+      head: this.#head,
+      maxRoomNid: this.#maxRoomNid,
+      nowMs: this.#context.clock.now(),
+      polling: this.#polling,
+    };
     const batches = works.map((work) => {
       const toDevice = withoutRepeated(work);
       return toDevice === work.batch.toDevice ? work.batch : Object.assign({}, work.batch, { toDevice });

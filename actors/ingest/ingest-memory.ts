@@ -1,6 +1,7 @@
-import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import type { EventId, RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import {
+  type AwaitedEvent,
   type KnownDeviceKeys,
   pollerKey,
   receiptKey,
@@ -25,6 +26,7 @@ const LIMITS = {
   deviceKeys: 20_000,
   devices: 20_000,
   typing: 10_000,
+  awaited: 5_000,
 } as const;
 
 /** What the single writer remembers of the database, so that live traffic need not ask it. Only committed things get in. */
@@ -39,6 +41,8 @@ export class IngestMemory {
   readonly deviceKeys = new GenerationalCache<string, KnownDeviceKeys>(LIMITS.deviceKeys);
   /** Devices of which something with a token was committed. */
   readonly devices = new GenerationalCache<string, true>(LIMITS.devices);
+  /** Own events of which not every device has been heard. */
+  readonly awaited = new GenerationalCache<EventId, AwaitedEvent>(LIMITS.awaited);
   readonly typing = new GenerationalCache<RoomNid, TypingState>(LIMITS.typing);
   /** Rooms each poller speaks for. */
   readonly #typingOf = new Map<string, Set<RoomNid>>();
@@ -71,6 +75,10 @@ export class IngestMemory {
     }
     for (const { userId, deviceId } of tx.sinces) this.devices.set(pollerKey(userId, deviceId), true);
     for (const [key, hash] of learned.accountHashes) this.accountHashes.set(key, hash);
+    for (const [eventId, awaited] of learned.awaited) {
+      if (awaited === null) this.awaited.delete(eventId);
+      else this.awaited.set(eventId, awaited);
+    }
     for (const [nid, typing] of learned.typing) this.#learnTyping(nid, typing);
   }
 

@@ -7,6 +7,7 @@ import type { RoomOrder } from "#src/protocol/room-order.ts";
 import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
 import type { DeviceSnapshot, RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+import { HeldEvents, TXN_WAIT_MS } from "./held-events.ts";
 
 /** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
 const MAX_TXNS = 2000;
@@ -60,7 +61,9 @@ export class LiveUser implements World {
   #areLinksKnown = false;
   #direct: ReadonlySet<string>;
   #ignored: ReadonlySet<string>;
-  readonly #txns = new Map<string, { deviceId: DeviceId; txnId: string }>();
+  /** By event and device. */
+  readonly #txns = new Map<string, string>();
+  readonly #held = new HeldEvents();
   /** By room (0 = global), once read. */
   readonly #accountData = new Map<RoomNid | 0, AccountData>();
   /** What arrived while account data of rooms was being read. */
@@ -81,7 +84,24 @@ export class LiveUser implements World {
     this.#direct = snapshot.direct === null ? new Set() : readDirect(parse(snapshot.direct));
     this.#ignored = (snapshot.ignored === null ? null : readIgnored(parse(snapshot.ignored))) ?? new Set();
     for (const { nid, json } of snapshot.tags) this.#tags.set(nid, readTags(parse(json)));
-    for (const { eventId, deviceId, txnId } of snapshot.txns) this.#txns.set(eventId, { deviceId, txnId });
+    for (const { eventId, deviceId, txnId } of snapshot.txns) this.#txns.set(txnKey(deviceId, eventId), txnId);
+  }
+
+  heldFrom(nid: RoomNid): StreamPos | null {
+    return this.#held.from(nid);
+  }
+
+  /** When held events are to be let go; null when there are none. */
+  get heldUntilMs(): number | null {
+    return this.#held.nextMs;
+  }
+
+  /** Lets go the own events that have waited long enough, and says of which rooms more can be shown. */
+  releaseHeld(nowMs: number): UserChanges["rooms"] {
+    return this.#held.releaseDue(nowMs).map((nid) => {
+      for (const { changed } of this.#orders.values()) changed.add(nid);
+      return [nid, DIRTY.event];
+    });
   }
 
   get ignored(): ReadonlySet<string> {
@@ -146,12 +166,11 @@ export class LiveUser implements World {
 
   /** The device's transaction id of one of the user's own events. */
   txnId(deviceId: DeviceId, eventId: string): string | null {
-    const txn = this.#txns.get(eventId);
-    return txn !== undefined && txn.deviceId === deviceId ? txn.txnId : null;
+    return this.#txns.get(txnKey(deviceId, eventId)) ?? null;
   }
 
   /** Takes in a commit and says what became of it. Repeating one changes nothing. */
-  apply(rooms: readonly RoomUpdate[], user: UserUpdate | null): UserChanges {
+  apply(rooms: readonly RoomUpdate[], user: UserUpdate | null, nowMs: number): UserChanges {
     const dirty = new Map<RoomNid, number>();
     const mark = (nid: RoomNid, bits: number): void => void dirty.set(nid, (dirty.get(nid) ?? 0) | bits);
     const changes: UserChanges = { rooms: [], bits: 0, devices: new Map() };
@@ -159,8 +178,7 @@ export class LiveUser implements World {
     for (const room of rooms) this.#applyRoom(room, mark);
     if (user !== null) {
       this.#applyAccountData(user, mark, changes);
-      for (const { eventId, deviceId, txnId } of user.txns) this.#txns.set(eventId, { deviceId, txnId });
-      while (this.#txns.size > MAX_TXNS) this.#txns.delete(this.#txns.keys().next().value ?? "");
+      this.#applyTxns(user, mark, nowMs);
       for (const { deviceId, pos } of user.toDevice) {
         const device = this.#liveDevice(deviceId);
         device.toDevicePos = Math.max(device.toDevicePos, pos);
@@ -262,6 +280,18 @@ export class LiveUser implements World {
     return device;
   }
 
+  #applyTxns({ txns, cleared, awaited }: UserUpdate, mark: (nid: RoomNid, bits: number) => void, nowMs: number): void {
+    for (const { eventId, deviceId, txnId } of txns) this.#txns.set(txnKey(deviceId, eventId), txnId);
+    while (this.#txns.size > MAX_TXNS) this.#txns.delete(this.#txns.keys().next().value ?? "");
+    for (const { nid, eventId, pos } of awaited) {
+      // Of a room that was left nothing more is to come.
+      if (this.#standings.get(nid)?.membership !== "join") continue;
+      this.#held.hold(nid, { eventId, pos, untilMs: nowMs + TXN_WAIT_MS });
+    }
+    const settled = new Set([...txns.map(({ eventId }) => eventId), ...cleared]);
+    for (const nid of this.#held.release(settled)) mark(nid, DIRTY.event);
+  }
+
   #applyStanding(standing: UserRoom, mark: (nid: RoomNid, bits: number) => void): void {
     const before = this.#standings.get(standing.nid);
     if (before !== undefined && before.pos >= standing.pos) return;
@@ -270,6 +300,7 @@ export class LiveUser implements World {
     this.#standings.set(standing.nid, { ...standing, stripped });
     const meta = this.meta(standing.nid);
     if (meta !== undefined) this.#nids.set(meta.roomId, standing.nid);
+    if (standing.membership !== "join") this.#held.releaseRoom(standing.nid);
     this.#noteLinks(meta);
     if (before?.membership === standing.membership && before.memberPos === standing.memberPos) {
       const isCounted =
@@ -351,6 +382,8 @@ export class LiveUser implements World {
     }
   }
 }
+
+const txnKey = (deviceId: string, eventId: string): string => `${deviceId}\0${eventId}`;
 
 function setIfNewer(data: AccountData | undefined, type: string, json: Uint8Array, pos: StreamPos): void {
   if (data !== undefined && (data.get(type)?.pos ?? 0) < pos) data.set(type, { json, pos });

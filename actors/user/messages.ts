@@ -28,6 +28,8 @@ export type UserEvent =
   | { type: "snapshot-applied"; loadId: number; snapshot: UserSnapshot }
   | { type: "load-failed"; loadId: number; error: SyncError }
   | { type: "load-timeout"; loadId: number }
+  /** An own event has waited long enough for its transaction id. */
+  | { type: "held-due" }
   | { type: "idle-check" };
 
 export type UserMessage = UserCommand | UserFeed | UserEvent;

@@ -1,5 +1,5 @@
 import { SyncError } from "#src/errors.ts";
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import { pollerAddress } from "#actors/addresses.ts";
@@ -8,7 +8,7 @@ import type { Barrier } from "#actors/directory/barrier.ts";
 import type { DirectoryUser, RoomDirectory, UserLoad } from "#actors/directory/room-directory.ts";
 import type { PollingEnsured } from "#actors/poller/messages.ts";
 import type { Actor, ActorContext, Address } from "#actors/runtime/actor.ts";
-import { LiveUser } from "./live-user.ts";
+import { LiveUser, type UserChanges } from "./live-user.ts";
 import type { UserFeed, UserMessage } from "./messages.ts";
 import { UserLink, UserProgress } from "./user-link.ts";
 
@@ -45,6 +45,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
   /** The read of the user from storage that is under way. */
   #loading: { id: number; log: UserLoad; cancelTimeout: Cancel } | null = null;
   #loadId = 0;
+  #isHeldWatched = false;
 
   constructor(context: ActorContext<UserMessage>, deps: UserDeps) {
     this.userId = context.self.key as UserId;
@@ -97,6 +98,10 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
       case "feed":
         this.#feed(message);
         message.barrier.leave();
+        return;
+      case "held-due":
+        this.#isHeldWatched = false;
+        this.#releaseHeld();
         return;
       case "idle-check":
         if (this.#connections.size === 0 && this.#loading === null) this.#context.stopSelf();
@@ -196,7 +201,9 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
       })),
     );
     this.#user = user;
-    for (const batch of missed) user.apply([], batch.users.find(({ userId }) => userId === this.userId) ?? null);
+    const nowMs = this.#context.clock.mono();
+    for (const batch of missed) user.apply([], batch.users.find(({ userId }) => userId === this.userId) ?? null, nowMs);
+    this.#watchHeld(user);
     this.#progress = new UserProgress(this.#deps.directory, Math.max(snapshot.head, missed.at(-1)?.toPos ?? 0));
     this.#endLoad();
     this.#welcome();
@@ -217,22 +224,42 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
   #feed(feed: UserFeed): void {
     const user = this.#user;
     if (user === null) return;
-    const changes = user.apply(feed.rooms, feed.user);
+    const changes = user.apply(feed.rooms, feed.user, this.#context.clock.mono());
+    this.#watchHeld(user);
     if (user.lacksRooms(feed.user)) {
       this.#context.log.info({ user_id: this.userId }, "user has a room this host does not know, read again");
       this.#context.stopSelf();
       return;
     }
+    this.#announce(changes, feed.toPos, feed.barrier);
+    this.#progress?.applied(feed.toPos);
+  }
+
+  #announce(changes: UserChanges, pos: StreamPos, barrier: Barrier | null): void {
     for (const { address, deviceId, link } of this.#connections.values()) {
       if (link === null) continue;
       const bits = changes.bits | (changes.devices.get(deviceId) ?? 0);
       if (changes.rooms.length === 0 && bits === 0) continue;
       link.sent();
-      const { toPos: pos, barrier } = feed;
-      barrier.enter();
+      barrier?.enter();
       this.#tell(address, { type: "updates-applied", pos, rooms: changes.rooms, bits, barrier });
     }
-    this.#progress?.applied(feed.toPos);
+  }
+
+  /** A timer runs only while an own event waits. */
+  #watchHeld(user: LiveUser): void {
+    const { heldUntilMs } = user;
+    if (heldUntilMs === null || this.#isHeldWatched) return;
+    this.#isHeldWatched = true;
+    this.#context.after(Math.max(0, heldUntilMs - this.#context.clock.mono()), { type: "held-due" });
+  }
+
+  #releaseHeld(): void {
+    const user = this.#user;
+    if (user === null) return;
+    const rooms = user.releaseHeld(this.#context.clock.mono());
+    if (rooms.length > 0) this.#announce({ rooms, bits: 0, devices: new Map() }, 0, null);
+    this.#watchHeld(user);
   }
 
   /** Fails the connections of a device (null = of every device) that still wait. */

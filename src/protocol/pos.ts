@@ -1,5 +1,5 @@
 import { invariant } from "../errors.ts";
-import type { StreamPos } from "./ids.ts";
+import type { RoomNid, StreamPos } from "./ids.ts";
 
 /** What a `pos` proves when a client comes back with it. */
 export interface PosClaims {
@@ -11,30 +11,37 @@ export interface PosClaims {
   streamPos: StreamPos;
   /** The generation of the set of rooms in view. */
   generation: number;
+  /** Rooms of which that is not true: they wait for the transaction id of an own event. */
+  behind: readonly RoomNid[];
 }
 
 /** Keyed digest of a text. */
 export type Mac = (text: string) => string;
 
 const SEPARATOR = ".";
+const ROOM_SEPARATOR = "-";
 const URL_SAFE = /^[A-Za-z0-9_-]+$/;
 const BASE36 = /^(?:0|[1-9a-z][0-9a-z]*)$/;
 /** Longer texts are none of ours and are not worth a digest. */
-const MAX_POS_LENGTH = 256;
+const MAX_POS_LENGTH = 512;
 
 /** A text that only the holder of the key can make, for URLs as it is. */
 export function encodePos(claims: PosClaims, mac: Mac): string {
-  const { incarnation, seq, streamPos, generation } = claims;
+  const { incarnation, seq, streamPos, generation, behind } = claims;
   invariant(URL_SAFE.test(incarnation), "an incarnation is URL-safe");
   invariant([seq, streamPos, generation].every(isCount), "the numbers of a pos are counts");
-  const text = [incarnation, seq.toString(36), streamPos.toString(36), generation.toString(36)].join(SEPARATOR);
+  const parts = [incarnation, seq.toString(36), streamPos.toString(36), generation.toString(36)];
+  if (behind.length > 0) parts.push(behind.map((nid) => nid.toString(36)).join(ROOM_SEPARATOR));
+  const text = parts.join(SEPARATOR);
   return text + SEPARATOR + urlSafe(mac(text));
 }
 
 /** What the text claims; null unless it was made by `encodePos` with the same key. */
 export function decodePos(text: string, mac: Mac): PosClaims | null {
   if (text.length > MAX_POS_LENGTH) return null;
-  const [incarnation, seq, streamPos, generation, tag, ...rest] = text.split(SEPARATOR);
+  const parts = text.split(SEPARATOR);
+  const tag = parts.pop();
+  const [incarnation, seq, streamPos, generation, behind, ...rest] = parts;
   if (incarnation === undefined || tag === undefined || tag === "" || rest.length > 0) return null;
   if (!URL_SAFE.test(incarnation)) return null;
   const claims = {
@@ -42,8 +49,10 @@ export function decodePos(text: string, mac: Mac): PosClaims | null {
     seq: readCount(seq),
     streamPos: readCount(streamPos),
     generation: readCount(generation),
+    behind: readRooms(behind),
   };
-  if (claims.seq === null || claims.streamPos === null || claims.generation === null) return null;
+  if (claims.seq === null || claims.streamPos === null || claims.generation === null || claims.behind === null)
+    return null;
   const expected = urlSafe(mac(text.slice(0, -tag.length - SEPARATOR.length)));
   return isEqualInConstantTime(tag, expected) ? (claims as PosClaims) : null;
 }
@@ -54,6 +63,11 @@ function readCount(text: string | undefined): number | null {
   if (text === undefined || !BASE36.test(text)) return null;
   const value = Number.parseInt(text, 36);
   return isCount(value) ? value : null;
+}
+
+function readRooms(text: string | undefined): RoomNid[] | null {
+  const nids = text === undefined ? [] : text.split(ROOM_SEPARATOR).map(readCount);
+  return nids.includes(null) ? null : (nids as RoomNid[]);
 }
 
 /** Base64 with the letters of base64url, without padding. */

@@ -43,6 +43,10 @@ export interface UserUpdate<B = Uint8Array> {
   deviceChanges: { deviceId: DeviceId; pos: StreamPos }[];
   /** The user's own events now known with the transaction id of the sending device. */
   txns: { deviceId: DeviceId; eventId: string; txnId: string }[];
+  /** The user's own new events whose transaction id may still come from the poller of another device. */
+  awaited: { nid: RoomNid; eventId: string; pos: StreamPos }[];
+  /** Awaited events of which every device has been heard: no transaction id will come. */
+  cleared: string[];
   /** Devices whose first sync is complete with this commit. */
   firstSyncDone: DeviceId[];
 }

@@ -8,6 +8,7 @@ import { RoomDraft } from "./room-draft.ts";
 import { emptyRoom } from "./room-meta-reducer.ts";
 import { hashBytes } from "./bytes.ts";
 import type { TypedJson } from "#src/protocol/events.ts";
+import { OwnEvents } from "./own-events.ts";
 import { UserDrafts } from "./user-draft.ts";
 
 /** Skipped things kept for inspection in one commit; more are only counted. */
@@ -34,6 +35,7 @@ export class GroupDraft {
   readonly context: IngestContext;
   readonly tx: IngestTransaction;
   readonly users: UserDrafts;
+  readonly ownEvents: OwnEvents;
   readonly typing = new Map<RoomNid, TypingState>();
   readonly accountHashes = new Map<string, string>();
   newEventCount = 0;
@@ -52,6 +54,7 @@ export class GroupDraft {
     this.context = context;
     this.tx = emptyTransaction(context.head);
     this.users = new UserDrafts(context);
+    this.ownEvents = new OwnEvents(context);
     this.#head = context.head;
     this.#maxRoomNid = context.maxRoomNid;
   }
@@ -149,11 +152,18 @@ export class GroupDraft {
     });
   }
 
-  addTxn(batch: PollBatch, eventId: string, txnId: string): void {
+  /** A poller brought an event of its timeline: with the transaction id of its device, or, of its own user, without one. */
+  noteSeen(batch: PollBatch, { id, txnId, stateKey, sender }: EventFields): void {
+    if (txnId !== null) this.#addTxn(batch, id, txnId);
+    else if (stateKey === null && sender === batch.userId) this.ownEvents.seenWithout(batch.deviceId, id);
+  }
+
+  #addTxn(batch: PollBatch, eventId: EventId, txnId: string): void {
     const { userId, deviceId } = batch;
     const key = `${userId}\0${deviceId}\0${eventId}`;
     if (this.#txns.has(key)) return;
     this.#txns.add(key);
+    this.ownEvents.identified(eventId);
     this.tx.txns.push({ userId, deviceId, eventId, txnId, nowMs: this.context.nowMs });
     this.users.update(userId).txns.push({ deviceId, eventId, txnId });
   }

@@ -16,6 +16,13 @@ export interface KnownDeviceKeys {
   fallbackKeyTypes: string | null;
 }
 
+/** An own event of a user whose transaction id may still come. */
+export interface AwaitedEvent {
+  userId: UserId;
+  /** Polling devices of the user that have not brought the event yet. */
+  devices: ReadonlySet<DeviceId>;
+}
+
 /** All a group of batches is reduced against: the stored world as far as these batches touch it. */
 export interface IngestContext {
   readonly head: StreamPos;
@@ -36,6 +43,10 @@ export interface IngestContext {
   /** Stored token of a device of which nothing has been committed in this incarnation; null for others. */
   resumedSince(userId: UserId, deviceId: DeviceId): string | null;
   typing(nid: RoomNid): TypingState | undefined;
+  /** Devices of a user that are being polled. */
+  pollingDevices(userId: string): ReadonlySet<DeviceId>;
+  /** null = nobody waits for a transaction id of this event. */
+  awaited(eventId: EventId): AwaitedEvent | null;
 }
 
 /** Identifies one poller. */

@@ -1,9 +1,9 @@
-import type { RoomNid } from "#src/protocol/ids.ts";
+import type { EventId, RoomNid } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
 import type { UpdateBatch } from "#src/protocol/update.ts";
 import { DeviceDrafts, reduceDevice } from "./device-reducer.ts";
 import { GroupDraft } from "./group-draft.ts";
-import type { IngestContext, TypingState } from "./ingest-context.ts";
+import type { AwaitedEvent, IngestContext, TypingState } from "./ingest-context.ts";
 import type { IngestTransaction } from "./ingest-transaction.ts";
 import { reduceRoom } from "./room-reducer.ts";
 
@@ -15,6 +15,7 @@ export interface Reduction {
   learned: {
     typing: ReadonlyMap<RoomNid, TypingState>;
     accountHashes: ReadonlyMap<string, string>;
+    awaited: ReadonlyMap<EventId, AwaitedEvent | null>;
     maxRoomNid: number;
   };
   counts: { newEvents: number; knownEvents: number; rejected: number };
@@ -59,6 +60,7 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
   const { tx, context } = group;
   devices.finish(group);
   group.finishAccountData();
+  group.ownEvents.finish(group.users);
   const receipts = group.finishReceipts();
   const awaited = group.users.finishStandings(tx, () => group.nextPos());
   const rooms: UpdateBatch["rooms"] = [];
@@ -81,7 +83,12 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
       users: group.users.finish(),
       traceparent: batches.find((batch) => batch.traceparent !== null)?.traceparent ?? null,
     },
-    learned: { typing: group.typing, accountHashes: group.accountHashes, maxRoomNid },
+    learned: {
+      typing: group.typing,
+      accountHashes: group.accountHashes,
+      awaited: group.ownEvents.learned,
+      maxRoomNid,
+    },
     counts: { newEvents: group.newEventCount, knownEvents: group.knownEventCount, rejected: group.rejectedCount },
   };
 }

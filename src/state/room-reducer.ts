@@ -160,7 +160,7 @@ class ChunkReduction {
     const { section, group, room, batch } = this.#parts();
     const news: StoredEvent[] = [];
     for (const [index, event] of timeline.entries()) {
-      if (event.txnId !== null) group.addTxn(batch, event.id, event.txnId);
+      group.noteSeen(batch, event);
       if (index < first || group.isKnownEvent(room, event.id)) {
         group.knownEventCount += 1;
         continue;
@@ -170,6 +170,7 @@ class ChunkReduction {
       const stored = this.#store(event, { inTimeline: true, gapBefore, prevBatch });
       if (gapBefore) this.#reset();
       room.addTimeline(stored);
+      group.ownEvents.added(batch, stored);
       news.push(stored);
       if (stored.stateKey === null) continue;
       if (section.isStateAfter) this.#reduceMember(stored, stored.pos);

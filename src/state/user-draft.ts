@@ -82,6 +82,8 @@ export class UserDrafts {
         toDevice: [],
         deviceChanges: [],
         txns: [],
+        awaited: [],
+        cleared: [],
         firstSyncDone: [],
       },
     };

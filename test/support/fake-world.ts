@@ -49,6 +49,13 @@ export class FakeWorld implements World {
     return make();
   }
 
+  /** Rooms that wait for a transaction id, with the position from which on. */
+  readonly held = new Map<RoomNid, number>();
+
+  heldFrom(nid: RoomNid): number | null {
+    return this.held.get(nid) ?? null;
+  }
+
   invite(): null {
     return null;
   }

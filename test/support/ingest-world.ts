@@ -7,6 +7,7 @@ import type { IngestTransaction, StateRow } from "#src/state/ingest-transaction.
 import type { StoredEvent } from "#src/protocol/events.ts";
 import { loadContext } from "#actors/ingest/context-loader.ts";
 import { IngestMemory } from "#actors/ingest/ingest-memory.ts";
+import { PollingDevices } from "#actors/ingest/polling-devices.ts";
 import { type FakeStores, makeFakeStores } from "./fake-stores.ts";
 
 /** Every position a transaction uses, sorted. */
@@ -29,6 +30,7 @@ export function checkTransaction(before: number, tx: IngestTransaction, isStored
 export class IngestWorld {
   readonly stores: FakeStores = makeFakeStores();
   memory = new IngestMemory(0);
+  readonly polling = new PollingDevices();
   #maxRoomNid = 0;
 
   get head(): number {
@@ -42,8 +44,9 @@ export class IngestWorld {
 
   async apply(...batches: PollBatch[]): Promise<Reduction> {
     const { head } = this;
+    for (const { userId, deviceId } of batches) this.polling.heard(userId, deviceId, 0);
     const loadable = batches.map((batch) => ({ batch, createdAfter: -1 }));
-    const base = { head, maxRoomNid: this.#maxRoomNid, nowMs: 0 };
+    const base = { head, maxRoomNid: this.#maxRoomNid, nowMs: 0, polling: this.polling };
     const context = await loadContext(this.stores.ingest, this.memory, loadable, base);
     const reduction = reduceGroup(batches, context);
     checkTransaction(head, reduction.transaction, (id) => this.stores.db.eventsById.has(id));

@@ -49,12 +49,12 @@ export class SyncRig {
     this.nodes = nodes;
   }
 
-  static async start(stores: FakeStores = makeFakeStores()): Promise<SyncRig> {
+  static async start(stores: FakeStores = makeFakeStores(), haste = HASTE): Promise<SyncRig> {
     const mac = (text: string): string =>
       new Bun.CryptoHasher("sha256", "a key for tests").update(text).digest("base64url").slice(0, 22);
     const nodes = await startInProcess({
-      clock: { now: () => systemClock.now(), mono: () => systemClock.mono() * HASTE },
-      timers: { after: (delayMs, run) => systemTimers.after(delayMs / HASTE, run) },
+      clock: { now: () => systemClock.now(), mono: () => systemClock.mono() * haste },
+      timers: { after: (delayMs, run) => systemTimers.after(delayMs / haste, run) },
       compositions: {
         ingest: (_init, { metrics }) => ({
           kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },
@@ -178,15 +178,16 @@ export class SyncRig {
   async sync(
     userId: UserId,
     body: Record<string, unknown>,
-    options: { pos?: string | null; timeoutMs?: number; requestId?: number } = {},
+    options: { pos?: string | null; timeoutMs?: number; requestId?: number; deviceId?: DeviceId } = {},
   ): Promise<RigResponse> {
     this.#requests += 1;
     const request = readSyncRequest(body);
     const connId = (request.conn_id ?? "") as ConnId;
-    const answer = await this.nodes.ask<SyncAnswer>(connectionAddress(userId, DEVICE, connId), {
+    const deviceId = options.deviceId ?? DEVICE;
+    const answer = await this.nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), {
       type: "sync-request",
       userId,
-      deviceId: DEVICE,
+      deviceId,
       connId,
       dialect: "msc3575",
       pos: options.pos ?? null,

@@ -8,6 +8,9 @@ export interface RoomDraft {
   /** `initial` replaces what the client has; `delta` adds; `counts` carries unread counts alone. */
   kind: "initial" | "delta" | "counts";
   config: RoomConfig;
+  /** What is sent of the room's timeline is in (since, upTo]: those of the draft, unless an own event waits or has waited. */
+  since: StreamPos;
+  upTo: StreamPos;
   /** Parts of an initial entry; both false for nothing but the head. */
   withTimeline: boolean;
   withState: boolean;

@@ -50,6 +50,8 @@ export class ConnectionEngine {
   readonly #lists = new ListSet((nid, config, parts) => this.#addInitial(nid, [config], parts));
   /** Subscribed rooms that the user is in. */
   readonly #subscribed = new Map<RoomNid, string>();
+  /** Rooms complete up to less than `streamPos`, because an own event waits for its transaction id. */
+  readonly #behind = new Map<RoomNid, StreamPos>();
   readonly #extensionsSince = new Map<ExtensionName, number>();
   readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
   #dirty = new Map<RoomNid, number>();
@@ -68,7 +70,7 @@ export class ConnectionEngine {
     world: World,
     params: StickyParams,
     snapshot: CursorSnapshot,
-    claim: { seq: number; streamPos: StreamPos; generation: number },
+    claim: { seq: number; streamPos: StreamPos; generation: number; behind: readonly RoomNid[] },
   ): void {
     this.params = params;
     this.isFirst = false;
@@ -79,6 +81,7 @@ export class ConnectionEngine {
     this.#lists.restore(world, params.lists);
     for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
     const proven = provenRooms(snapshot, claim);
+    for (const nid of claim.behind) proven.delete(nid);
     for (const standing of world.standings()) this.#restoreRoom(world, standing, proven.get(standing.nid) ?? null);
   }
 
@@ -140,16 +143,19 @@ export class ConnectionEngine {
     const rooms = new Map<RoomNid, RoomDraft>();
     for (const [nid, { configs, withTimeline, withState }] of this.#initial) {
       const config = combineConfigs([...configs]);
-      rooms.set(nid, { nid, kind: "initial", config, withTimeline, withState });
-      this.#addOldRooms(world, nid, config, rooms);
+      rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), withTimeline, withState });
+      this.#addOldRooms(world, nid, config, rooms, upTo);
     }
     for (const nid of deltas) {
-      if (!rooms.has(nid))
-        rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), withTimeline: true, withState: false });
+      if (rooms.has(nid)) continue;
+      const { since, upTo: dueUpTo } = this.#span(world, nid, upTo);
+      const span = { since, upTo: Math.max(since, dueUpTo) };
+      rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), ...span, withTimeline: true, withState: false });
     }
     for (const nid of counts) {
+      const span = { since: this.streamPos, upTo };
       if (!rooms.has(nid))
-        rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, withTimeline: false, withState: false });
+        rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, ...span, withTimeline: false, withState: false });
     }
     const draft: Draft = {
       isFirst: this.isFirst,
@@ -164,6 +170,7 @@ export class ConnectionEngine {
         EXTENSION_NAMES.filter((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name)),
       ),
     };
+    this.#noteBehind(rooms.values(), upTo);
     this.streamPos = upTo;
     this.#dirty = new Map();
     this.#dirtyUser = 0;
@@ -185,6 +192,11 @@ export class ConnectionEngine {
         this.synced.set(nid, { sinceSeq: seq, head, lazyMembers: new Set() });
       }
     }
+  }
+
+  /** Rooms that are not complete up to `streamPos`. */
+  get behind(): RoomNid[] {
+    return [...this.#behind.keys()];
   }
 
   /** The lists as they are, with nothing said of them. */
@@ -250,7 +262,7 @@ export class ConnectionEngine {
     const inView = new Set<RoomNid>();
     for (const nid of this.#dirty.keys()) if (this.isVisible(nid)) inView.add(nid);
     this.#lists.beginUpdates();
-    for (const [nid, bits] of this.#dirty) if ((bits & PLACING) !== 0) this.#lists.place(world, nid);
+    for (const [nid, bits] of this.#dirty) if (isToBePlaced(world, nid, bits)) this.#lists.place(world, nid);
     this.#lists.removeLeaving(world);
     for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, inView.has(nid), deltas, counts);
     // Left since they came into view, which may be told only later: they go at once, for nothing of them can be shown.
@@ -313,7 +325,25 @@ export class ConnectionEngine {
 
   /** From here on the room is not kept up to date: should it be shown again, it is sent whole. */
   #giveUp(nid: RoomNid): void {
+    this.#behind.delete(nid);
     if (this.synced.delete(nid)) this.generation += 1;
+  }
+
+  /** Which part of a room's timeline is due: nothing from an own event on that waits, whoever is sent the room anew. */
+  #span(world: World, nid: RoomNid, upTo: StreamPos): { since: StreamPos; upTo: StreamPos } {
+    const heldFrom = world.heldFrom(nid);
+    return {
+      since: this.#behind.get(nid) ?? this.streamPos,
+      upTo: heldFrom === null ? upTo : Math.min(upTo, heldFrom - 1),
+    };
+  }
+
+  #noteBehind(rooms: Iterable<RoomDraft>, upTo: StreamPos): void {
+    for (const { nid, kind, upTo: roomUpTo } of rooms) {
+      if (kind === "counts") continue;
+      if (roomUpTo < upTo) this.#behind.set(nid, roomUpTo);
+      else this.#behind.delete(nid);
+    }
   }
 
   /** One that is switched off, or made to speak of other rooms, begins anew: what it left out is not known. */
@@ -357,7 +387,7 @@ export class ConnectionEngine {
   }
 
   /** Follows an upgrade chain backwards through rooms the user is still in (spec 8.6); never in circles. */
-  #addOldRooms(world: World, nid: RoomNid, config: RoomConfig, rooms: Map<RoomNid, RoomDraft>): void {
+  #addOldRooms(world: World, nid: RoomNid, config: RoomConfig, rooms: Map<RoomNid, RoomDraft>, upTo: StreamPos): void {
     const old = config.includeOldRooms;
     if (old === null) return;
     const oldConfig: RoomConfig = { ...old, includeOldRooms: null };
@@ -370,7 +400,8 @@ export class ConnectionEngine {
       if (!rooms.has(next)) {
         // One in view loses nothing of what was asked for it there.
         const config = this.isVisible(next) ? combineConfigs([this.configOf(next), oldConfig]) : oldConfig;
-        rooms.set(next, { nid: next, kind: "initial", config, withTimeline: true, withState: true });
+        const span = this.#span(world, next, upTo);
+        rooms.set(next, { nid: next, kind: "initial", config, ...span, withTimeline: true, withState: true });
       }
       predecessor = world.meta(next)?.predecessor ?? null;
     }
@@ -382,6 +413,11 @@ const isSameNames = (a: readonly string[], b: readonly string[]): boolean =>
 
 /** Extensions that speak of no rooms. */
 const isOfDevice = (name: ExtensionName): boolean => name === "to_device" || name === "e2ee";
+
+/** A room moves when its events are shown: while one waits, together with it. */
+function isToBePlaced(world: World, nid: RoomNid, bits: number): boolean {
+  return (bits & (world.heldFrom(nid) === null ? PLACING : PLACING & ~DIRTY.event)) !== 0;
+}
 
 function isListedNow(world: World, nid: RoomNid): boolean {
   const standing = world.standing(nid);

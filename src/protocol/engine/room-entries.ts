@@ -1,4 +1,4 @@
-import type { RoomNid } from "../ids.ts";
+import type { RoomNid, StreamPos } from "../ids.ts";
 import { withTransactionId } from "../overlay.ts";
 import type { StateSelection } from "../required-state.ts";
 import { isListed, visibleRange } from "../visibility.ts";
@@ -32,6 +32,14 @@ export interface RoomEntry {
   isLimited?: boolean;
   numLive: number;
   timestamp: number;
+}
+
+/** Timeline a room needs in memory: everything after `since`, or the newest `limit` events at or below `upTo`. */
+export interface TimelineNeed {
+  nid: RoomNid;
+  limit: number;
+  since: StreamPos | null;
+  upTo: StreamPos;
 }
 
 /** What a response's rooms need of storage before they can be written. */
@@ -75,14 +83,15 @@ export class RoomEntries {
   }
 
   /** Which timelines have to be in memory: the newest `limit` events, or everything after `since`. */
-  timelineNeeds(): { nid: RoomNid; limit: number; since: number | null }[] {
-    const needs: { nid: RoomNid; limit: number; since: number | null }[] = [];
+  timelineNeeds(): TimelineNeed[] {
+    const needs: TimelineNeed[] = [];
     for (const room of this.#draft.rooms.values()) {
       if (this.#world.invite(room.nid) !== null || !room.withTimeline) continue;
       if (room.kind === "initial" && room.config.timelineLimit > 0) {
-        needs.push({ nid: room.nid, limit: Math.min(room.config.timelineLimit, MAX_TIMELINE_LIMIT), since: null });
-      } else if (room.kind === "delta" && this.#mayHaveNews(room.nid)) {
-        needs.push({ nid: room.nid, limit: 0, since: this.#draft.since });
+        const limit = Math.min(room.config.timelineLimit, MAX_TIMELINE_LIMIT);
+        needs.push({ nid: room.nid, limit, since: null, upTo: room.upTo });
+      } else if (room.kind === "delta" && this.#mayHaveNews(room)) {
+        needs.push({ nid: room.nid, limit: 0, since: room.since, upTo: room.upTo });
       }
     }
     return needs;
@@ -96,19 +105,16 @@ export class RoomEntries {
     let grew = false;
     for (const room of this.#draft.rooms.values()) {
       if (this.#cuts.has(room.nid) || !room.withTimeline || this.#world.invite(room.nid) !== null) continue;
-      if (room.kind === "delta" && !this.#mayHaveNews(room.nid)) {
+      if (room.kind === "delta" && !this.#mayHaveNews(room)) {
         this.#cuts.set(room.nid, { events: [], isLimited: false, prevBatch: null });
         continue;
       }
       const tail = this.#data.tail(room.nid);
       if (room.kind === "initial") {
-        this.#cuts.set(
-          room.nid,
-          initialTimeline(this.#world, room.nid, tail, room.config.timelineLimit, this.#draft.upTo),
-        );
+        this.#cuts.set(room.nid, initialTimeline(this.#world, room.nid, tail, room.config.timelineLimit, room.upTo));
         continue;
       }
-      const events = deltaTimeline(this.#world, room.nid, tail, this.#draft.since, this.#draft.upTo);
+      const events = deltaTimeline(this.#world, room.nid, tail, room.since, room.upTo);
       if (events === null) {
         this.#draft.rooms.set(room.nid, { ...room, kind: "initial", withState: true });
         grew = true;
@@ -185,10 +191,10 @@ export class RoomEntries {
   }
 
   /** False when no event after `since` can be there for the viewer: then none has to be read. */
-  #mayHaveNews(nid: RoomNid): boolean {
+  #mayHaveNews({ nid, since, upTo }: RoomDraft): boolean {
     const standing = this.#world.standing(nid);
     const latestPos = this.#world.meta(nid)?.latestPos ?? 0;
-    return standing !== undefined && latestPos > this.#draft.since && visibleRange(standing) !== null;
+    return standing !== undefined && latestPos > since && upTo > since && visibleRange(standing) !== null;
   }
 
   #entry(room: RoomDraft): RoomEntry | null {
@@ -245,7 +251,7 @@ export class RoomEntries {
     whole.timeline = this.#bytes(cut.events);
     whole.prevBatch = cut.prevBatch;
     if (room.config.timelineLimit > 0) whole.isLimited = cut.isLimited;
-    if (!this.#draft.isFirst) whole.numLive = cut.events.filter((event) => event.pos > this.#draft.since).length;
+    if (!this.#draft.isFirst) whole.numLive = cut.events.filter((event) => event.pos > room.since).length;
   }
 
   /** The end of a stay: its last events, and nothing of what the room has become since. */
@@ -339,7 +345,8 @@ export class RoomEntries {
       if (unknown.length === 0) continue;
       this.#members.set(nid, unknown);
       if (!this.#draft.rooms.has(nid)) {
-        this.#draft.rooms.set(nid, { nid, kind: "delta", config, withTimeline: false, withState: false });
+        const { since, upTo } = this.#draft;
+        this.#draft.rooms.set(nid, { nid, kind: "delta", config, since, upTo, withTimeline: false, withState: false });
       }
     }
   }

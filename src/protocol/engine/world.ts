@@ -1,4 +1,4 @@
-import type { RoomNid, UserId } from "../ids.ts";
+import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import type { RoomMeta, UserRoom } from "../room-meta.ts";
 import type { InviteView } from "../room-name.ts";
 import type { RoomOrder } from "../room-order.ts";
@@ -21,6 +21,8 @@ export interface World {
     make: () => RoomOrder<RoomNid>,
     place: (order: RoomOrder<RoomNid>, nid: RoomNid) => void,
   ): RoomOrder<RoomNid>;
+  /** From this position on the room waits for the transaction id of an own event; null = nothing waits. */
+  heldFrom(nid: RoomNid): StreamPos | null;
   /** Stripped state of an invite, read once; null for rooms that are not invites. */
   invite(nid: RoomNid): InviteView | null;
 }

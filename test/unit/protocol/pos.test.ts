@@ -1,7 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import type { RoomNid } from "#src/protocol/ids.ts";
 import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
 
-const CLAIMS: PosClaims = { incarnation: "aZ09_-", seq: 3, streamPos: 123_456, generation: 2 ** 50 };
+const CLAIMS: PosClaims = { incarnation: "aZ09_-", seq: 3, streamPos: 123_456, generation: 2 ** 50, behind: [] };
 /** Ends in everything base64 can end in. */
 const mac = (text: string): string => `${Bun.hash(text).toString(16)}+/==`;
 
@@ -11,6 +12,8 @@ describe("pos", () => {
     expect(pos).toMatch(/^[A-Za-z0-9_.-]+$/);
     expect(pos.length).toBeLessThan(64);
     expect(decodePos(pos, mac)).toEqual(CLAIMS);
+    const behind: PosClaims = { ...CLAIMS, behind: [1 as RoomNid, 40_000 as RoomNid] };
+    expect(decodePos(encodePos(behind, mac), mac)).toEqual(behind);
   });
 
   test("[POS-2] of another key, or of none, says nothing", () => {
@@ -35,7 +38,13 @@ describe("pos", () => {
 
   test("[POS-3] numbers written otherwise are not ours, whatever their digest", () => {
     const signed = (text: string): string => `${text}.${mac(text).replace("+/==", "-_")}`;
-    expect(decodePos(signed("a.1.2.3"), mac)).toEqual({ incarnation: "a", seq: 1, streamPos: 2, generation: 3 });
+    expect(decodePos(signed("a.1.2.3"), mac)).toEqual({
+      incarnation: "a",
+      seq: 1,
+      streamPos: 2,
+      generation: 3,
+      behind: [],
+    });
     for (const text of [
       "a.01.2.3",
       "a.1.-2.3",
@@ -45,6 +54,10 @@ describe("pos", () => {
       "a+b.1.2.3",
       ".1.2.3",
       "a.1.2",
+      "a.1.2.3.",
+      "a.1.2.3.4-",
+      "a.1.2.3.04",
+      "a.1.2.3.4.5",
     ]) {
       expect(decodePos(signed(text), mac)).toBeNull();
     }

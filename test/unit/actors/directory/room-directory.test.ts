@@ -73,6 +73,8 @@ describe("RoomDirectory", () => {
       toDevice: [],
       deviceChanges: [],
       txns: [],
+      awaited: [],
+      cleared: [],
       firstSyncDone: [],
     });
     const commitOf = (pos: number, users: UserUpdate[], rooms = [room(pos)]): UpdateBatch => ({

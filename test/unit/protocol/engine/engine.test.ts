@@ -144,6 +144,7 @@ describe("ConnectionEngine", () => {
         seq: 1,
         streamPos: 10,
         generation: before.engine.generation,
+        behind: [],
       });
       const after = engine.collect(before.world, 20);
       return [...after.rooms.values()].map(({ nid, kind }) => [nid, kind]);
@@ -185,6 +186,7 @@ describe("ConnectionEngine", () => {
         seq: 2,
         streamPos: 10,
         generation: before.engine.generation,
+        behind: [],
       });
       expect([...engine.synced.keys()]).toEqual([3 as RoomNid]);
     });
