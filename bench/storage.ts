@@ -139,6 +139,7 @@ const empty = (): IngestTransaction => ({
   head,
   rooms: [],
   events: [],
+  redacted: [],
   state: [],
   userRooms: [],
   receipts: [],
@@ -186,6 +187,7 @@ function metaOf(nid: number, latest: StoredEvent): RoomMeta {
     latestPos: latest.pos,
     latestTs: latest.ts,
     latestByType: { "m.room.message": [latest.pos, latest.ts] },
+    awaitedRedactions: [],
     resetPos: 0,
   };
 }

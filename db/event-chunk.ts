@@ -161,6 +161,17 @@ export function encodeChunks(events: readonly StoredEvent[]): EventChunk[] {
   return chunks;
 }
 
+/** The bytes of a row that holds exactly these events: a row that is written again is not cut anew. */
+export function encodeWhole(events: readonly StoredEvent[]): Uint8Array {
+  writer.start(FORMAT_PLAIN, events.length === 1);
+  let before = events[0]?.pos ?? 0;
+  for (const event of events) {
+    encodeRecord(event, before);
+    before = event.pos;
+  }
+  return seal(events).records;
+}
+
 function plainRecords(records: Uint8Array): Uint8Array {
   if (records[0] === FORMAT_PLAIN) return records.subarray(1);
   invariant(records[0] === FORMAT_ZSTD, "a chunk has a known format");

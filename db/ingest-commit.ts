@@ -70,6 +70,35 @@ function eventPart(chunks: readonly EventChunk[], hashId: (id: string) => number
   };
 }
 
+/** A row of `events` that is written again, in its place. */
+export interface RewrittenChunk {
+  nid: number;
+  inTimeline: boolean;
+  firstPos: StreamPos;
+  records: Uint8Array;
+}
+
+function rewrittenPart(rows: readonly RewrittenChunk[]): Part {
+  return {
+    name: "rewritten",
+    isEmpty: rows.length === 0,
+    sql: (param) => {
+      const { blob, offsets, lengths } = packBytes(rows.map(({ records }) => records));
+      const bytes = param(blob, "bytea");
+      return `
+      update glissade.events e set records = substring(${bytes} from c.start for c.length)
+      from unnest(
+        ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
+        ${param(boolArray(rows.map(({ inTimeline }) => inTimeline)), "bool[]")},
+        ${param(intArray(rows.map(({ firstPos }) => firstPos)), "int8[]")},
+        ${param(intArray(offsets), "int4[]")},
+        ${param(intArray(lengths), "int4[]")}
+      ) c (nid, in_timeline, first_pos, start, length) ${IF_GUARDED}
+        and e.nid = c.nid and e.in_timeline = c.in_timeline and e.first_pos = c.first_pos`;
+    },
+  };
+}
+
 function statePart(rows: IngestTransaction["state"], places: readonly EventPlace[]): Part {
   return {
     name: "state",
@@ -324,11 +353,13 @@ export class CommitStatements {
     tx: IngestTransaction,
     chunks: readonly EventChunk[],
     places: readonly EventPlace[],
+    rewritten: readonly RewrittenChunk[],
     guard: { writer: string; commitSeq: number },
   ): { text: string; params: Param[] } {
     const parts = [
       roomPart(tx.rooms),
       eventPart(chunks, this.#hashId),
+      rewrittenPart(rewritten),
       statePart(tx.state, places),
       userRoomPart(tx.userRooms),
       receiptPart(tx.receipts),

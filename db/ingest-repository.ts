@@ -4,8 +4,8 @@ import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
 import type { Database } from "./connection.ts";
-import { type EventChunk, encodeChunks } from "./event-chunk.ts";
-import { CommitStatements, type EventPlace } from "./ingest-commit.ts";
+import { type EventChunk, encodeChunks, encodeWhole } from "./event-chunk.ts";
+import { CommitStatements, type EventPlace, type RewrittenChunk } from "./ingest-commit.ts";
 import {
   type ChunkRow,
   STATE_COLUMNS,
@@ -18,7 +18,7 @@ import {
   userRoomOf,
   withChunks,
 } from "./row-reading.ts";
-import { intArray, keyArray, originalText } from "./text.ts";
+import { boolArray, intArray, keyArray, originalText } from "./text.ts";
 
 /** A name for this writer; no other writer may have had it. */
 type MakeWriterId = () => string;
@@ -68,6 +68,15 @@ const SELECT_BY_ID_HASH = `
   cross join lateral (
     select e.records from glissade.events e
     where e.nid = p.nid and e.in_timeline = p.in_timeline and e.first_pos = p.first_pos limit 1
+  ) e`;
+
+const SELECT_CHUNKS_AT = `
+  select distinct on (e.nid, e.in_timeline, e.first_pos) e.nid, e.in_timeline, e.first_pos, e.records
+  from unnest($1::int4[], $2::bool[], $3::int8[]) q (nid, in_timeline, pos)
+  cross join lateral (
+    select * from glissade.events e
+    where e.nid = q.nid and e.in_timeline = q.in_timeline and e.first_pos <= q.pos
+    order by e.first_pos desc limit 1
   ) e`;
 
 /** The hash that finds events by id. Seeded, so that nobody outside can choose ids that meet. Stored: never change it. */
@@ -123,6 +132,12 @@ class IngestRepository implements IngestStore {
     const wanted = new Set(eventIds);
     const chunks = await this.#findChunks(wanted);
     return new Set(chunks.flatMap(({ events }) => events.map(({ id }) => id).filter((id) => wanted.has(id))));
+  }
+
+  async loadEvents(eventIds: readonly EventId[]): Promise<StoredEvent[]> {
+    const wanted = new Set(eventIds);
+    const chunks = await this.#findChunks(wanted);
+    return chunks.flatMap(({ events }) => events.filter(({ id }) => wanted.has(id)));
   }
 
   async loadState(keys: Parameters<IngestStore["loadState"]>[0]): Promise<StateRow[]> {
@@ -193,7 +208,11 @@ class IngestRepository implements IngestStore {
 
     const chunks = encodeChunks(tx.events);
     const places = await this.#placesOf(tx, chunks);
-    const { text, params } = statements.build(tx, chunks, places, { writer: writer.id, commitSeq: writer.commitSeq });
+    const rewritten = await this.#rewrite(tx.redacted);
+    const { text, params } = statements.build(tx, chunks, places, rewritten, {
+      writer: writer.id,
+      commitSeq: writer.commitSeq,
+    });
     this.#uncertain = tx;
     let committed = 0;
     try {
@@ -262,6 +281,24 @@ class IngestRepository implements IngestStore {
       const place = byId.get(`${row.nid} ${row.eventId}`);
       invariant(place !== undefined, "the event of a state row is stored or part of its transaction");
       return place;
+    });
+  }
+
+  /** The rows of redacted events as they will be. */
+  async #rewrite(redacted: readonly StoredEvent[]): Promise<RewrittenChunk[]> {
+    if (redacted.length === 0) return [];
+    const rows = await this.#db.query<ChunkRow>(SELECT_CHUNKS_AT, [
+      intArray(redacted.map(({ nid }) => nid)),
+      boolArray(redacted.map(({ inTimeline }) => inTimeline)),
+      intArray(redacted.map(({ pos }) => pos)),
+    ]);
+    const byPlace = new Map(redacted.map((event) => [`${event.nid} ${event.pos}`, event]));
+    return rows.map((row) => {
+      const events = eventsOf(row).map((event) => {
+        const after = byPlace.get(`${event.nid} ${event.pos}`);
+        return after?.id === event.id ? { ...event, json: after.json } : event;
+      });
+      return { nid: row.nid, inTimeline: row.in_timeline, firstPos: row.first_pos, records: encodeWhole(events) };
     });
   }
 

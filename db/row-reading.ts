@@ -47,7 +47,13 @@ export function userRoomOf(row: UserRoomRow): UserRoom {
   };
 }
 
-export const roomMetaOf = (row: { meta: string }): RoomMeta => JSON.parse(row.meta) as RoomMeta;
+/** What metadata that was stored before these members existed says of them. */
+const LATER_MEMBERS: Pick<RoomMeta, "awaitedRedactions"> = { awaitedRedactions: [] };
+
+export const roomMetaOf = (row: { meta: string }): RoomMeta => ({
+  ...LATER_MEMBERS,
+  ...(JSON.parse(row.meta) as RoomMeta),
+});
 
 /** A row of `events` as far as it is needed to unpack it. */
 export interface ChunkRow {

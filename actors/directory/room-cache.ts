@@ -47,6 +47,8 @@ export class RoomCache {
   #drops = 0;
   #resets = 0;
   #readCount = 0;
+  /** Redacted while something was being read: what is read may be from before. */
+  readonly #redacted = new Map<string, StoredEvent>();
 
   /** `head`: everything after it will arrive through `apply`. */
   constructor(meta: RoomMeta, head: StreamPos) {
@@ -80,7 +82,10 @@ export class RoomCache {
 
   endRead(): void {
     this.#readCount -= 1;
-    if (this.#readCount === 0 && !this.#areReceiptsWhole) this.#receipts.clear();
+    if (this.#readCount === 0) {
+      this.#redacted.clear();
+      if (!this.#areReceiptsWhole) this.#receipts.clear();
+    }
     this.#measure();
   }
 
@@ -90,7 +95,7 @@ export class RoomCache {
     const last = chunk.events.at(-1)?.pos ?? 0;
     const newer = this.#events.slice(firstAfter(this.#events, last));
     if (newer.some((event) => event.gapBefore)) return;
-    this.#events = [...chunk.events, ...newer];
+    this.#events = [...chunk.events.map((event) => this.#asRedacted(event)), ...newer];
     this.#isComplete = !chunk.hasMore;
     const first = chunk.events[0];
     const isFromStart = !chunk.hasMore && first?.gapBefore !== true;
@@ -116,7 +121,7 @@ export class RoomCache {
     found: readonly StoredEvent[],
   ): void {
     if (read.drops !== this.#drops || read.resets !== this.#resets) return;
-    for (const event of found) this.#setIfNewer(event);
+    for (const event of found) this.#setIfNewer(this.#asRedacted(event));
     for (const [type, key] of asked) {
       if (type === "*" && key === "*") this.#isStateWhole = true;
       else if (type !== "*" && key === "*") this.#wholeTypes.add(type);
@@ -175,6 +180,7 @@ export class RoomCache {
       if (event.stateKey !== null) this.#replaceState(event, isNew ? null : keep);
     }
     for (const event of update.state) this.#replaceState(event, keep);
+    for (const event of update.redacted) this.#redact(keep(event));
     if (this.#areReceiptsWhole || this.#readCount > 0) for (const receipt of update.receipts) this.#addReceipt(receipt);
     if (this.#events.length > MAX_TAIL_EVENTS) this.#trim();
     if (update.isReset) this.#forgetState();
@@ -216,6 +222,22 @@ export class RoomCache {
     }
     this.#events.push(event);
     this.bytes += event.json.length + ENTRY_OVERHEAD_BYTES;
+  }
+
+  #redact(event: StoredEvent): void {
+    if (this.#readCount > 0) this.#redacted.set(event.id, event);
+    const at = firstAfter(this.#events, event.pos - 1);
+    const shown = this.#events[at];
+    if (shown?.id === event.id) this.#events[at] = { ...shown, json: event.json };
+    const key = stateKey(event.type, event.stateKey ?? "");
+    const current = event.stateKey === null ? undefined : this.#state.get(key);
+    if (current?.id === event.id) this.#state.set(key, { ...current, json: event.json });
+    this.#measure();
+  }
+
+  #asRedacted(event: StoredEvent): StoredEvent {
+    const redacted = this.#redacted.get(event.id);
+    return redacted === undefined ? event : { ...event, json: redacted.json };
   }
 
   /** `keep` is null for an event that is kept already. */

@@ -1,6 +1,7 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
+import { redactionTarget } from "#src/protocol/redaction.ts";
 import { HERO_LIMIT, type RoomMeta, type UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
 import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
@@ -22,7 +23,14 @@ import type { PollingDevices } from "./polling-devices.ts";
 /** The part of the store that reading a context takes. */
 export type ContextStore = Pick<
   IngestStore,
-  "loadRooms" | "knownEvents" | "loadState" | "loadHeroEvents" | "loadUserRooms" | "knownUsers" | "loadSinces"
+  | "loadRooms"
+  | "knownEvents"
+  | "loadEvents"
+  | "loadState"
+  | "loadHeroEvents"
+  | "loadUserRooms"
+  | "knownUsers"
+  | "loadSinces"
 >;
 
 /** One polled batch; `createdAfter` is a position that all of its continuing sections' events were stored after, if at all. */
@@ -51,6 +59,7 @@ class GroupContext implements IngestContext {
   readonly nowMs: number;
   readonly rooms = new Map<RoomId, RoomMeta>();
   readonly events = new Set<EventId>();
+  readonly storedEvents = new Map<string, StoredEvent>();
   readonly rows = new Map<string, StateRow>();
   readonly standings = new Map<string, UserRoom>();
   readonly users = new Set<string>();
@@ -73,6 +82,10 @@ class GroupContext implements IngestContext {
 
   isKnownEvent(eventId: EventId): boolean {
     return this.events.has(eventId);
+  }
+
+  storedEvent(eventId: string): StoredEvent | null {
+    return this.storedEvents.get(eventId) ?? null;
   }
 
   stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null {
@@ -131,6 +144,7 @@ export async function loadContext(
   for (const { batch } of batches) memory.users.set(batch.userId, true);
   await loadRooms(store, memory, batches, context);
   const chunks = await loadStandingsAndEvents(store, memory, batches, context);
+  await loadRedacted(store, chunks, context);
   await loadRows(store, memory, chunks, context);
   return context;
 }
@@ -238,6 +252,25 @@ async function loadStandingsAndEvents(
   return chunks;
 }
 
+/** What new redactions name, and redactions that new events were awaited by. */
+async function loadRedacted(store: ContextStore, chunks: readonly KnownChunk[], context: GroupContext): Promise<void> {
+  const wanted = new Set<EventId>();
+  for (const { section, meta } of chunks) {
+    const awaited = new Map(meta.awaitedRedactions);
+    for (const list of [section.state, section.timeline]) {
+      for (const { id, redacts, json } of list) {
+        if (context.isKnownEvent(id)) continue;
+        const redaction = awaited.get(id);
+        const target = redacts === null ? null : redactionTarget(json, meta.roomVersion);
+        if (redaction !== undefined) wanted.add(redaction as EventId);
+        if (target !== null) wanted.add(target as EventId);
+      }
+    }
+  }
+  if (wanted.size === 0) return;
+  for (const event of await store.loadEvents([...wanted])) context.storedEvents.set(event.id, event);
+}
+
 /** Current state that the sections may change, and members to stand in for heroes that leave. */
 async function loadRows(
   store: ContextStore,
@@ -269,6 +302,10 @@ async function loadRows(
         changedMembers.set(meta.nid, changed);
       }
     }
+  }
+
+  for (const { nid, type, stateKey } of context.storedEvents.values()) {
+    if (stateKey !== null) wantRow(nid, type, stateKey);
   }
 
   const heroRooms: RoomNid[] = [];

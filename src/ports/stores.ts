@@ -19,6 +19,8 @@ export interface IngestStore {
   loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]>;
   /** Which of these events are stored. */
   knownEvents(eventIds: readonly EventId[]): Promise<Set<EventId>>;
+  /** These events, as far as they are stored. */
+  loadEvents(eventIds: readonly EventId[]): Promise<StoredEvent[]>;
   /** Current rows for these keys; absent where there is none. */
   loadState(keys: readonly { nid: RoomNid; type: string; stateKey: string }[]): Promise<StateRow[]>;
   /** Joined and invited members in order of their membership position, with their events, up to `limit` for each room. */

@@ -88,6 +88,7 @@ function mapUpdates<A, B>(updates: UpdateBatch<A>, map: MapBytes<A, B>): UpdateB
       ...room,
       timeline: mapAll(room.timeline, map) as StoredEvent<B>[],
       state: mapAll(room.state, map) as StoredEvent<B>[],
+      redacted: mapAll(room.redacted, map) as StoredEvent<B>[],
       typing: room.typing === null ? null : mapJson(room.typing, map),
     })),
     users: updates.users.map((user) => ({

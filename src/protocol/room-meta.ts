@@ -40,6 +40,8 @@ export interface RoomMeta {
   latestTs: number;
   /** Newest timeline event by type: [pos, ts]. Bounded to LATEST_TYPES_LIMIT types, oldest dropped. */
   latestByType: Record<string, [pos: StreamPos, ts: number]>;
+  /** Redactions of events that are not stored (yet), oldest first. Bounded to AWAITED_REDACTIONS_LIMIT. */
+  awaitedRedactions: [target: string, redactionId: string][];
   /** Where clients that held the room had to be sent it anew for the last time (a gap, state outside the timeline); 0 = never. */
   resetPos: StreamPos;
 }
@@ -48,6 +50,9 @@ export interface RoomMeta {
 export const HERO_LIMIT = 6;
 /** Bounds `latestByType`: a room with thousands of custom types must not grow its metadata. */
 export const LATEST_TYPES_LIMIT = 64;
+
+/** Bounds `awaitedRedactions`: most name events from before our time, which never come. */
+export const AWAITED_REDACTIONS_LIMIT = 16;
 
 /** One user's standing in one room. Written by ingest for users that have a device with us. */
 export interface UserRoom<B = Uint8Array> {

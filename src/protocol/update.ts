@@ -23,6 +23,8 @@ export interface RoomUpdate<B = Uint8Array> {
   timeline: StoredEvent<B>[];
   /** New current state that arrived outside the timeline (state blocks, `state_after`). */
   state: StoredEvent<B>[];
+  /** Events stored before as they are after a redaction; their places in the stream stay. */
+  redacted: StoredEvent<B>[];
   /** True when a client that knows the room has to be sent it anew: a gap, a reset, a rejoin with a state block. */
   isReset: boolean;
   receipts: StoredReceipt[];

@@ -18,6 +18,7 @@ const emptyTransaction = (head: StreamPos): IngestTransaction => ({
   head,
   rooms: [],
   events: [],
+  redacted: [],
   state: [],
   userRooms: [],
   receipts: [],
@@ -42,7 +43,9 @@ export class GroupDraft {
   knownEventCount = 0;
   rejectedCount = 0;
   readonly #rooms = new Map<RoomId, RoomDraft>();
-  readonly #stored = new Set<EventId>();
+  readonly #stored = new Map<string, StoredEvent>();
+  /** Events of before this group that it redacted. */
+  readonly #redacted = new Map<string, StoredEvent>();
   readonly #pollingUsers = new Set<string>();
   readonly #receipts = new Map<string, Omit<StoredReceipt, "pos">>();
   readonly #accountData = new Map<string, TypedJson & { userId: UserId; roomNid: RoomNid | 0 }>();
@@ -129,10 +132,29 @@ export class GroupDraft {
       gapBefore: place.gapBefore,
       prevBatch: place.prevBatch,
     };
-    this.#stored.add(event.id);
+    this.#stored.set(event.id, stored);
     this.tx.events.push(stored);
     this.newEventCount += 1;
     return stored;
+  }
+
+  /** An event as it is by now: stored by this group, or before it and loaded for it. */
+  findEvent(eventId: string): StoredEvent | null {
+    return this.#stored.get(eventId) ?? this.#redacted.get(eventId) ?? this.context.storedEvent(eventId);
+  }
+
+  /** Gives an event the bytes that a redaction leaves of it. */
+  redact(room: RoomDraft, event: StoredEvent, json: Uint8Array): void {
+    // Made by this group: all who hold it are to see the same.
+    if (this.#stored.has(event.id)) event.json = json;
+    else this.#redacted.set(event.id, { ...event, json });
+    room.restate({ ...event, json });
+  }
+
+  /** Stores what was redacted; by room. */
+  finishRedactions(): Map<RoomNid, StoredEvent[]> {
+    this.tx.redacted.push(...this.#redacted.values());
+    return Map.groupBy(this.#redacted.values(), ({ nid }) => nid);
   }
 
   addReceipt(nid: RoomNid, receipt: PolledReceipt): void {

@@ -30,6 +30,8 @@ export interface IngestContext {
   readonly nowMs: number;
   room(roomId: RoomId): RoomMeta | null;
   isKnownEvent(eventId: EventId): boolean;
+  /** An event that a redaction of this group names, or a redaction that one of its events was awaited by; null = not stored. */
+  storedEvent(eventId: string): StoredEvent | null;
   stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null;
   userRoom(userId: UserId, nid: RoomNid): UserRoom | null;
   /** True for users that have a device with us. */

@@ -62,13 +62,18 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
   group.finishAccountData();
   group.ownEvents.finish(group.users);
   const receipts = group.finishReceipts();
+  const redacted = group.finishRedactions();
   const awaited = group.users.finishStandings(tx, () => group.nextPos());
   const rooms: UpdateBatch["rooms"] = [];
   let maxRoomNid = context.maxRoomNid;
   for (const room of group.rooms) {
     maxRoomNid = Math.max(maxRoomNid, room.nid);
     for (const row of room.rows()) tx.state.push(row);
-    const finished = room.finish(receipts.get(room.nid) ?? [], group.head, awaited.has(room.nid));
+    const finished = room.finish(
+      { receipts: receipts.get(room.nid) ?? [], redacted: redacted.get(room.nid) ?? [] },
+      group.head,
+      awaited.has(room.nid),
+    );
     if (finished === null) continue;
     rooms.push(finished.update);
     if (finished.isStored) tx.rooms.push({ meta: finished.update.meta, isNew: room.isNew });
@@ -98,6 +103,7 @@ export function isOnlySinces(tx: IngestTransaction): boolean {
   return (
     tx.rooms.length === 0 &&
     tx.events.length === 0 &&
+    tx.redacted.length === 0 &&
     tx.state.length === 0 &&
     tx.userRooms.length === 0 &&
     tx.receipts.length === 0 &&

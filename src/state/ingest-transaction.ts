@@ -27,6 +27,8 @@ export interface IngestTransaction {
   /** New rooms and changed metadata. */
   rooms: { meta: RoomMeta; isNew: boolean }[];
   events: StoredEvent[];
+  /** Events stored before as they are after a redaction: only their `json` differs. */
+  redacted: StoredEvent[];
   /** New current state, the row of every (room, type, state_key) that changed. */
   state: StateRow[];
   userRooms: UserRoom[];

@@ -1,6 +1,6 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
-import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import { AWAITED_REDACTIONS_LIMIT, type Hero, type RoomMeta } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
@@ -30,6 +30,8 @@ export class RoomDraft {
   readonly #state: StoredEvent[] = [];
   readonly #rows = new Map<string, Map<string, StateRow>>();
   readonly #members = new Map<string, MemberChange>();
+  /** Ids of redacted member events: nothing of a profile stays in them. */
+  readonly #plainMembers = new Map<string, string>();
   #joinedCount: number;
   #invitedCount: number;
 
@@ -48,6 +50,31 @@ export class RoomDraft {
   /** True while nothing of the room is stored or about to be. */
   get isBare(): boolean {
     return this.wasBare && this.#timeline.length === 0 && this.#state.length === 0;
+  }
+
+  get roomVersion(): string {
+    return this.#meta.roomVersion;
+  }
+
+  get awaitedRedactions(): RoomMeta["awaitedRedactions"] {
+    return this.#meta.awaitedRedactions;
+  }
+
+  setAwaitedRedactions(awaitedRedactions: RoomMeta["awaitedRedactions"]): void {
+    this.#change({ awaitedRedactions: awaitedRedactions.slice(-AWAITED_REDACTIONS_LIMIT) });
+  }
+
+  /** An event was redacted: if it is current state, the room is what is left of it. */
+  restate(event: StoredEvent): void {
+    const { type, stateKey, id, json } = event;
+    if (stateKey === null || this.row(type, stateKey)?.eventId !== id) return;
+    if (type === "m.room.member") {
+      this.#plainMembers.set(stateKey, id);
+      return;
+    }
+    const change = reduceState(this.#meta, type, stateKey, json);
+    // What a room is of is settled with its creation, whatever is left of that event.
+    if (change !== null) this.#change({ ...change, roomVersion: this.#meta.roomVersion });
   }
 
   addTimeline(event: StoredEvent): void {
@@ -94,12 +121,13 @@ export class RoomDraft {
    * `isAwaited`: somebody's first standing in the room is told of, so that its host may not know the room.
    */
   finish(
-    receipts: StoredReceipt[],
+    { receipts, redacted }: { receipts: StoredReceipt[]; redacted: StoredEvent[] },
     head: StreamPos,
     isAwaited: boolean,
   ): { update: RoomUpdate; isStored: boolean } | null {
     this.#finishLatest();
     this.#finishHeroes();
+    this.#plainHeroes();
     if (this.isReset) this.#change({ resetPos: head });
     const isStored = this.isNew || this.#meta !== this.#before;
     const isLight = this.isNew && (this.isFromFirstSync || this.#state.length > MAX_ANNOUNCED_STATE);
@@ -111,6 +139,7 @@ export class RoomDraft {
       meta: this.#meta,
       timeline: isLight ? [] : this.#timeline,
       state: isLight ? [] : this.#state,
+      redacted,
       isReset: isLight || this.isReset,
       receipts,
       typing: this.typing,
@@ -150,5 +179,17 @@ export class RoomDraft {
     if (counts.joinedCount !== joinedCount || counts.invitedCount !== invitedCount) this.#change(counts);
     const heroes = reduceHeroes(this.#before, counts, this.#members, () => this.#context.heroEvents(this.nid));
     if (heroes !== heroesBefore) this.#change({ heroes });
+  }
+
+  #plainHeroes(): void {
+    const isPlain = ({ userId }: Hero): boolean => {
+      const id = this.#plainMembers.get(userId);
+      return id !== undefined && this.row("m.room.member", userId)?.eventId === id;
+    };
+    const { heroes } = this.#meta;
+    if (this.#plainMembers.size === 0 || !heroes.some(isPlain)) return;
+    this.#change({
+      heroes: heroes.map((hero) => (isPlain(hero) ? { ...hero, displayName: null, avatarUrl: null } : hero)),
+    });
   }
 }

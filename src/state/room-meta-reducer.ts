@@ -24,6 +24,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     latestPos: 0,
     latestTs: 0,
     latestByType: {},
+    awaitedRedactions: [],
     resetPos: 0,
   };
 }

@@ -5,6 +5,7 @@ import { hashBytes } from "./bytes.ts";
 import { findOwnMember, firstKept, isContinuingChunk, isStrayLeave, type PolledChunk } from "./chunk.ts";
 import type { GroupDraft } from "./group-draft.ts";
 import { pollerKey } from "./ingest-context.ts";
+import { asAwaited, reduceRedaction } from "./redactions.ts";
 import type { RoomDraft } from "./room-draft.ts";
 import { reduceMemberEvent, settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
 
@@ -108,7 +109,7 @@ class ChunkReduction {
       this.#noteSuccessors(timeline);
       for (const event of state) {
         const stored = this.#storeState(event);
-        if (stored !== null && !this.#isOutdated(event, -1) && this.#apply(event, stored.pos)) this.#announce(stored);
+        if (stored !== null && !this.#isOutdated(event, -1) && this.#apply(stored, stored.pos)) this.#announce(stored);
       }
       this.#reduceTimeline(timeline, first);
     }
@@ -172,6 +173,7 @@ class ChunkReduction {
       room.addTimeline(stored);
       group.ownEvents.added(batch, stored);
       news.push(stored);
+      reduceRedaction(group, room, stored);
       if (stored.stateKey === null) continue;
       if (section.isStateAfter) this.#reduceMember(stored, stored.pos);
       else if (!this.#isOutdated(event, index)) this.#apply(stored, stored.pos);
@@ -195,7 +197,8 @@ class ChunkReduction {
     event: EventFields,
     place: { inTimeline: boolean; gapBefore: boolean; prevBatch: string | null },
   ): StoredEvent {
-    const stored = this.#group.store(this.#room, event, place);
+    const { group, room } = this.#parts();
+    const stored = group.store(room, asAwaited(group, room, event), place);
     if (this.#firstPos === 0) this.#firstPos = stored.pos;
     if (this.#section.isStateAfter) this.#stored.set(stored.id, stored);
     return stored;
@@ -209,7 +212,7 @@ class ChunkReduction {
       const stored = this.#stored.get(event.id);
       if (stored !== undefined) {
         const isShown = shown.has(event.id);
-        if (this.#apply(event, stored.pos, isShown) && !isShown) this.#announce(stored);
+        if (this.#apply(stored, stored.pos, isShown) && !isShown) this.#announce(stored);
         continue;
       }
       // An event that we have, and that is not current. Listed in the timeline, or with a gap before and nothing new after it,

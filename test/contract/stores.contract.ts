@@ -213,6 +213,37 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         ]);
       });
 
+      test("[STO-12] a redacted event is written over in its place, its neighbours and its row of state stay", async () => {
+        const first = await commit(4, (at) => {
+          const events = [
+            storedEvent(55, at, { id: "$before" as EventId }),
+            storedEvent(55, at + 1, { id: "$target" as EventId, prevBatch: "p", gapBefore: true }),
+            storedEvent(55, at + 2, { id: "$after" as EventId }),
+            storedEvent(55, at + 3, { id: "$name" as EventId, type: "m.room.name", stateKey: "", inTimeline: false }),
+          ];
+          return { events, state: events.slice(3).map((event) => stateRowOf(event)) };
+        });
+        const asked = ["$target", "$name", "$nowhere"] as EventId[];
+        const found = await stores.ingest.loadEvents(asked);
+        expect(ids(found).sort()).toEqual(["$name", "$target"]);
+        const json = jsonBytes({ redacted: "x".repeat(5000) });
+        const tx = await (async () => {
+          head += 1;
+          const made = transaction(head, { redacted: found.map((event) => ({ ...event, json })) });
+          await stores.ingest.commit(made);
+          return made;
+        })();
+        await stores.ingest.commit(tx);
+        expect((await stores.ingest.loadEvents(asked)).map((event) => event.json)).toEqual([json, json]);
+        const [chunk] = await stores.rooms.loadTimelines([{ nid: room(55), upTo: head, limit: 10 }]);
+        expect(ids(chunk?.events ?? [])).toEqual(["$target", "$after"]);
+        expect(chunk?.events[0]).toEqual({ ...(found.find(({ id }) => id === "$target") as StoredEvent), json });
+        expect(chunk?.events[1]?.json).toEqual(storedEvent(55, first + 2, { id: "$after" as EventId }).json);
+        const state = await stores.rooms.loadState([{ nid: room(55), entries: [["m.room.name", ""]] }]);
+        expect(state.map((event) => event.json)).toEqual([json]);
+        expect(await stores.ingest.knownEvents(asked)).toEqual(new Set(asked.slice(0, 2)));
+      });
+
       test("[STO-10] standings keep every field", async () => {
         const full = userRoom(ALICE, 60, {
           membership: "invite",

@@ -91,6 +91,11 @@ class FakeIngestStore implements IngestStore {
     return new Set(eventIds.filter((id) => this.#db.eventsById.has(id)));
   }
 
+  async loadEvents(eventIds: readonly EventId[]): Promise<StoredEvent[]> {
+    await this.#db.reach();
+    return eventIds.flatMap((id) => this.#db.eventsById.get(id) ?? []);
+  }
+
   async loadState(keys: Parameters<IngestStore["loadState"]>[0]): Promise<StateRow[]> {
     await this.#db.reach();
     const wanted = new Set(keys.map(({ nid, type, stateKey }) => keyOf(nid, type, stateKey)));
@@ -140,6 +145,13 @@ class FakeIngestStore implements IngestStore {
       const stored = { ...event, txnId: null };
       db.events.set(event.pos, stored);
       db.eventsById.set(event.id, stored);
+    }
+    for (const event of tx.redacted) {
+      const stored = db.events.get(event.pos);
+      invariant(stored?.id === event.id, "a redacted event is stored");
+      const redacted = { ...stored, json: event.json };
+      db.events.set(event.pos, redacted);
+      db.eventsById.set(event.id, redacted);
     }
     for (const row of tx.state) db.state.set(keyOf(row.nid, row.type, row.stateKey), row);
     for (const row of tx.userRooms) db.userRooms.set(keyOf(row.userId, row.nid), row);

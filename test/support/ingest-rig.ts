@@ -180,6 +180,7 @@ export class IngestRig {
       loadRooms: spied("loadRooms", (ids) => ingest.loadRooms(ids)),
       knownEvents: spied("knownEvents", (ids) => ingest.knownEvents(ids)),
       loadState: spied("loadState", (keys) => ingest.loadState(keys)),
+      loadEvents: spied("loadEvents", (ids) => ingest.loadEvents(ids)),
       loadHeroEvents: spied("loadHeroEvents", (nids, limit) => ingest.loadHeroEvents(nids, limit)),
       loadUserRooms: spied("loadUserRooms", (keys) => ingest.loadUserRooms(keys)),
       knownUsers: spied("knownUsers", (ids) => ingest.knownUsers(ids)),

@@ -8,6 +8,7 @@ export const transaction = (head: number, parts: Partial<IngestTransaction> = {}
   head,
   rooms: [],
   events: [],
+  redacted: [],
   state: [],
   userRooms: [],
   receipts: [],
@@ -84,6 +85,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   latestPos: 0,
   latestTs: 0,
   latestByType: {},
+  awaitedRedactions: [],
   resetPos: 0,
   ...overrides,
 });

@@ -13,6 +13,7 @@ const update = (parts: Partial<RoomUpdate>): RoomUpdate => ({
   meta: META,
   timeline: [],
   state: [],
+  redacted: [],
   isReset: false,
   receipts: [],
   typing: null,
@@ -112,5 +113,40 @@ describe("RoomCache", () => {
     room.apply(update({ timeline: [storedEvent(1, 11), storedEvent(1, 12)] }), keep);
     expect([room.hasTimeline(2, 12), room.hasTimeline(2, 11), room.hasTimeline(1, 11)]).toEqual([true, false, true]);
     expect(room.countAfter(11)).toBe(1);
+  });
+});
+
+describe("redactions", () => {
+  const redacted = (event: StoredEvent): StoredEvent => ({ ...event, json: new TextEncoder().encode("{}") });
+  const shown = (cache: RoomCache): string[] =>
+    cache.tail.events.map(({ json }) => (json.length === 2 ? "redacted" : "whole"));
+
+  test("[DIR-20] an event in memory is replaced in the timeline and in the state, and nothing else is", () => {
+    const cache = new RoomCache(META, 0);
+    const read = cache.beginRead(0);
+    cache.setState(read, [["m.room.name", ""]], [name(2)]);
+    cache.endRead();
+    cache.apply(update({ timeline: [storedEvent(1, 5), storedEvent(1, 6)] }), keep);
+    cache.apply(
+      update({ redacted: [redacted(storedEvent(1, 5)), redacted(name(2)), redacted(storedEvent(1, 4))] }),
+      keep,
+    );
+    expect(shown(cache)).toEqual(["redacted", "whole"]);
+    expect(cache.state(NAMES).map(({ json }) => json.length)).toEqual([2]);
+    // The successor of a redacted state event is another event.
+    cache.apply(update({ state: [name(7)] }), keep);
+    cache.apply(update({ redacted: [redacted(name(2))] }), keep);
+    expect(cache.state(NAMES)[0]?.json.length).toBeGreaterThan(2);
+  });
+
+  test("[DIR-21] what was read before a redaction and arrives behind it is redacted too", () => {
+    const cache = new RoomCache(META, 4);
+    const read = cache.beginRead(4);
+    cache.apply(update({ redacted: [redacted(storedEvent(1, 3)), redacted(name(2))] }), keep);
+    cache.setTimeline(read, { nid: META.nid, events: [storedEvent(1, 3), storedEvent(1, 4)], hasMore: false });
+    cache.setState(read, [["m.room.name", ""]], [name(2)]);
+    cache.endRead();
+    expect(shown(cache)).toEqual(["redacted", "whole"]);
+    expect(cache.state(NAMES).map(({ json }) => json.length)).toEqual([2]);
   });
 });

@@ -62,6 +62,7 @@ describe("RoomDirectory", () => {
       meta: ROOM,
       timeline: [storedEvent(1, pos)],
       state: [],
+      redacted: [],
       isReset: false,
       receipts: [],
       typing: null,
