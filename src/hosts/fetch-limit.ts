@@ -3,6 +3,12 @@ const MAX_HTTP_REQUESTS = "65336";
 const VARIABLE = "BUN_CONFIG_MAX_HTTP_REQUESTS";
 /** Set by us before we start anew: a variable that then still is missing would have us start for ever. */
 const MARK = "GLISSADE_STARTED_ANEW";
+/**
+ * The engine's most expensive compiler is kept for the hottest loops, such as those that read sync bodies. Each host compiles
+ * for itself, and after a start that took a third of all CPU, for code that is no faster by it.
+ */
+const COMPILER = "BUN_JSC_thresholdForFTLOptimizeAfterWarmUp";
+const COMPILE_FROM = "1000000";
 
 /** The process as far as it can replace itself. */
 export interface ReplaceableProcess {
@@ -23,7 +29,12 @@ export function raiseFetchLimit(process: ReplaceableProcess, script: string): st
   if (process.execve === undefined) return "this system cannot replace a process";
   if (process.execArgv.some((argument) => argument === "--watch" || argument === "--hot"))
     return "it is watched by bun";
-  const env = { ...definedOf(process.env), [VARIABLE]: MAX_HTTP_REQUESTS, [MARK]: "1" };
+  const env = {
+    [COMPILER]: COMPILE_FROM,
+    ...definedOf(process.env),
+    [VARIABLE]: MAX_HTTP_REQUESTS,
+    [MARK]: "1",
+  };
   try {
     process.execve(
       process.execPath,

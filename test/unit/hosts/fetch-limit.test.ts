@@ -28,7 +28,12 @@ describe("raiseFetchLimit", () => {
       {
         path: "/usr/bin/bun",
         args: ["/usr/bin/bun", "--smol", "/app/src/main.ts", "serve"],
-        env: { PATH: "/bin", BUN_CONFIG_MAX_HTTP_REQUESTS: "65336", GLISSADE_STARTED_ANEW: "1" },
+        env: {
+          PATH: "/bin",
+          BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
+          BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
+          GLISSADE_STARTED_ANEW: "1",
+        },
       },
     ]);
   });
