@@ -28,6 +28,7 @@ export type PollerCommand =
 export type StepEvent =
   | { type: "slot-granted"; stepId: number }
   | { type: "poll-ended"; stepId: number; result: UpstreamResult<Uint8Array<ArrayBuffer>> }
+  | { type: "send-batch"; stepId: number }
   | { type: "batch-stored"; stepId: number }
   | { type: "batch-failed"; stepId: number; error: SyncError }
   | { type: "retry"; stepId: number }

@@ -11,6 +11,9 @@ import type { PollerStats } from "./poller-stats.ts";
  */
 const LATER_PIECE_BYTES = 4 * 1024 * 1024;
 
+/** Batches under way to ingest at once: one is committed while the next is reduced and the one behind it read. */
+const SENT_AHEAD = 3;
+
 interface PackedPiece {
   packed: Packed;
   nextRoom: number | null;
@@ -25,8 +28,8 @@ export class PollWork {
   readonly #stats: PollerStats;
   readonly receivedAtMs: number;
   #room = 0;
-  /** The batch that is sent and not answered yet: its bytes are gone, only where it ends is known. */
-  #sentUntil: number | null = null;
+  /** Batches that are sent and not answered yet, oldest first: their bytes are gone, only where each ends is known. */
+  #sent: (number | null)[] = [];
   #prepared: PackedPiece | null = null;
   /** Rooms before this one are counted: a batch that is sent again must not count twice. */
   #countedUntil = -1;
@@ -61,29 +64,40 @@ export class PollWork {
     return this.#outline.bytes.length;
   }
 
-  /** The batch to send now, again when it was sent before: its bytes were transferred, so it is read anew. */
-  take(): Packed {
-    const piece = this.#prepared ?? this.#read(this.#room);
+  /** Whether a batch is sent and not answered yet. */
+  get isUnderWay(): boolean {
+    return this.#sent.length > 0;
+  }
+
+  /** Whether there are batches behind those that were sent. */
+  get hasMore(): boolean {
+    return this.#sent.at(-1) !== null;
+  }
+
+  /** The next batch to send; null while it has to wait for those before it. */
+  take(): Packed | null {
+    const from = this.#sent.length === 0 ? this.#room : (this.#sent.at(-1) ?? null);
+    if (from === null || this.#sent.length >= SENT_AHEAD) return null;
+    const piece = (this.#prepared ??= this.#read(from));
+    // Its `since` stands for all of them: it must not be stored before the others are.
+    if (piece.nextRoom === null && this.#sent.length > 0) return null;
     this.#prepared = null;
-    this.#sentUntil = piece.nextRoom;
+    this.#sent.push(piece.nextRoom);
     return piece.packed;
   }
 
-  /** Reads the batch after the one that was sent, while ingest works on that. */
-  prepareNext(): void {
-    if (this.#sentUntil !== null) this.#prepared = this.#read(this.#sentUntil);
-  }
-
-  /** The batch that was sent did not arrive: it comes first again. */
+  /** A batch did not arrive: it comes first again, read anew, for its bytes were transferred. */
   rewind(): void {
     this.#prepared = null;
+    this.#sent = [];
   }
 
-  /** The batch that was sent is stored; true when it was the last. */
+  /** The oldest batch that was sent is stored; true when it was the last of all. */
   advance(): boolean {
     this.batchCount++;
-    if (this.#sentUntil === null) return true;
-    this.#room = this.#sentUntil;
+    const until = this.#sent.shift();
+    if (until === null) return true;
+    this.#room = until ?? this.#room;
     return false;
   }
 

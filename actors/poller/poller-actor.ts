@@ -159,6 +159,9 @@ export class PollerActor implements Actor<PollerMessage> {
         if (event.result.ok) this.#bodyArrived(event.result.value);
         else this.#pollFailed(event.result.failure);
         return;
+      case "send-batch":
+        if (this.#drained === null) this.#sendBatch();
+        return;
       case "batch-stored":
         this.#batchStored();
         return;
@@ -354,10 +357,17 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #store(): void {
+    this.#beginStep("storing");
+    this.#sendBatch();
+  }
+
+  /** Sends the next batch of the poll, if its turn has come. */
+  #sendBatch(): void {
     const work = this.#work;
     invariant(work !== null, "a poll is at hand to be stored");
-    const stepId = this.#beginStep("storing");
     const packed = work.take();
+    if (packed === null) return;
+    const stepId = this.#stepId;
     this.#context.pipe(
       this.#context.ask<BatchApplied>(
         INGEST,
@@ -367,16 +377,21 @@ export class PollerActor implements Actor<PollerMessage> {
       () => ({ type: "batch-stored", stepId }),
       (error) => ({ type: "batch-failed", stepId, error }),
     );
-    work.prepareNext();
+    // The next one is read in a turn of its own: what was said in this one leaves at its end.
+    const next: PollerMessage = { type: "send-batch", stepId };
+    if (work.hasMore) this.#context.tell(this.#context.self, next);
   }
 
+  /** Answers come in the order of the batches. */
   #batchStored(): void {
     this.#failures = 0;
-    const isDone = this.#work?.advance() ?? true;
+    const work = this.#work;
+    const isDone = work?.advance() ?? true;
     if (!isDone && this.#drained === null) {
-      this.#store();
+      this.#sendBatch();
       return;
     }
+    if (!isDone && work?.isUnderWay === true) return;
     if (isDone) {
       this.#storedAtMs = this.#context.clock.mono();
       this.#storedKeys = this.#work?.keys ?? null;

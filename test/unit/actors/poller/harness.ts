@@ -143,7 +143,10 @@ export class PollerHarness {
       log: this.log,
       clock: this.time,
       rng: { next: () => 0.5 },
-      tell: (to, message) => void this.told.push({ to, message }),
+      tell: (to, message) => {
+        if (to.kind === "poller") toSelf(message as PollerMessage);
+        else this.told.push({ to, message });
+      },
       ask: <T>(to: Address, message: AnyMessage) => this.#ask(to, message) as Promise<T>,
       after: (delayMs, message) => this.time.after(delayMs, () => toSelf(message)),
       pipe: (promise, onValue, onError) =>

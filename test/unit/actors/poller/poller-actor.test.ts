@@ -198,6 +198,43 @@ describe("PollerActor: first syncs", () => {
     expect(new Set(harness.stored.flatMap((batch) => batch.rooms).map((room) => room.roomId)).size).toBe(30);
   });
 
+  test("[POL-23] a few batches are under way at once, but the last alone", async () => {
+    const harness = await running(null);
+    harness.isIngestQuick = false;
+    harness.homeserver.nextSync().answer(roomBody("s1", 50, 100_000));
+    await settlePromises();
+    let answered = 0;
+    for (let open = harness.openAsks.length; open > 0; open = harness.openAsks.length) {
+      expect(open).toBeLessThanOrEqual(3);
+      if (answered === 0) expect(open).toBe(3);
+      const isLast = harness.openAsks.some(({ batch }) => batch.since !== null);
+      if (isLast) expect(open).toBe(1);
+      harness.openAsks.shift()?.resolve();
+      answered += 1;
+      await settlePromises();
+    }
+    expect(answered).toBe(5);
+    expect(harness.stored.map(({ since }) => since)).toEqual([null, null, null, null, "s1"]);
+    expect(new Set(harness.stored.flatMap(({ rooms }) => rooms).map(({ roomId }) => roomId)).size).toBe(50);
+    expect(harness.homeserver.nextSync().params.since).toBe("s1");
+  });
+
+  test("[POL-53] draining waits for all batches under way, and sends no more", async () => {
+    const harness = await running(null);
+    harness.isIngestQuick = false;
+    harness.homeserver.nextSync().answer(roomBody("s1", 50, 100_000));
+    await settlePromises();
+    const isDrained = await harness.drain();
+    for (let left = 3; left > 0; left -= 1) {
+      expect(harness.openAsks).toHaveLength(left);
+      expect(isDrained()).toBe(false);
+      harness.openAsks.shift()?.resolve();
+      await settlePromises();
+    }
+    expect(isDrained()).toBe(true);
+    expect(harness.stored.map(({ since }) => since)).toEqual([null, null, null]);
+  });
+
   test("[POL-22] a crash in the middle starts over without since", async () => {
     const harness = await running(null);
     harness.isIngestQuick = false;
@@ -268,7 +305,8 @@ describe("PollerActor: failures", () => {
     await settlePromises();
     const sent: string[][] = [];
     for (let attempt = 0; attempt < 4; attempt++) {
-      const ask = harness.openAsks.shift();
+      // Those behind it are given up with it.
+      const [ask] = harness.openAsks.splice(0);
       sent.push(ask?.batch.rooms.map((room) => room.roomId) ?? []);
       ask?.reject("storage_unavailable");
       await harness.time.advance(20_000);
@@ -277,7 +315,7 @@ describe("PollerActor: failures", () => {
     expect(sent[0]?.length).toBeGreaterThan(1);
     expect(answer()).toBe("storage_unavailable");
     harness.isIngestQuick = true;
-    harness.openAsks.shift()?.resolve();
+    for (const ask of harness.openAsks) ask.resolve();
     await settlePromises();
     expect(harness.stored.flatMap((batch) => batch.rooms)).toHaveLength(30);
     expect(harness.homeserver.nextSync().params.since).toBe("s1");
