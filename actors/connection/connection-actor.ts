@@ -1,71 +1,35 @@
 import { SyncError } from "#src/errors.ts";
-import { encodeMsc3575 } from "#src/protocol/dialects/msc3575-response.ts";
-import { ConnectionEngine } from "#src/protocol/engine/engine.ts";
-import { type CursorSnapshot, EMPTY_SNAPSHOT, lifeOf, newLife } from "#src/protocol/engine/proof.ts";
-import { type KeptResponse, ResponseLog } from "#src/protocol/engine/response-log.ts";
-import { DIRTY_USER } from "#src/protocol/engine/world.ts";
+import { requestText } from "#src/protocol/engine/response-log.ts";
+import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
-import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
+import { decodePos, type Mac } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
-import type { Cancel, Metrics } from "#src/ports/basics.ts";
+import type { Metrics } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
 import { userAddress } from "#actors/addresses.ts";
-import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
+import type { Actor, ActorContext, StopReason } from "#actors/runtime/actor.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
-import type { ConnectionCommand, ConnectionMessage, SyncAnswer } from "./messages.ts";
+import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
+import { type Awake, emptyResponse, isOtherLife, refusesPos, startOver, takeUp, writeResponse } from "./awake.ts";
+import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
+import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
+import { type Arrival, CurrentRequest, sendAnswer } from "./current-request.ts";
+import type { ConnectionCommand, ConnectionMessage } from "./messages.ts";
 import { inTraceOf, RequestTrace } from "./request-trace.ts";
-import { CONNECTION_TOUCH_MS, ConnectionRecord, type Written } from "./connection-record.ts";
-import { type BuiltResponse, receivedToDevice, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
-import { ParamsHistory } from "./stored-params.ts";
+import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 
 /** Memory of a connection goes after this without a request; it comes back from storage with its `pos`. */
 const CONNECTION_IDLE_MS = CONNECTION_TOUCH_MS;
-/** What the client holds is written down this long after it changed. */
-const CURSOR_FLUSH_MS = 2000;
 
 /** Labels of a request's metrics: with `pos` or without. */
 const FIRST = { initial: "1" };
 const LATER = { initial: "0" };
 
-/** Work ids of what is not a response: the stored connection being read, and deletions and saves nobody waits for. */
-const LOAD_WORK = -1;
-const BACKGROUND_WORK = -2;
-
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
   metrics: Pick<Metrics, "observe">;
   /** Seals what a `pos` claims. */
-  mac: (text: string) => string;
-}
-
-type SyncCommand = Extract<ConnectionCommand, { type: "sync-request" }>;
-
-/** A request as it came in. */
-interface Arrival {
-  command: SyncCommand;
-  trace: RequestTrace | null;
-}
-
-/** The one request being served. */
-interface Current extends Arrival {
-  /** What its `pos` says; null when it has none, or one that is not ours. */
-  claims: PosClaims | null;
-  startedMs: number;
-  /** Since when it is parked, and how long it was before that. */
-  parkedAtMs: number;
-  waitedMs: number;
-  /** `loading`: before it was processed; `working`: a response is being read together; `parked`: waiting for news. */
-  phase: "loading" | "working" | "parked";
-  /** Must be answered with what there is, without waiting. */
-  isUrgent: boolean;
-  /** An older response that has to go out first. */
-  replay: KeptResponse | null;
-  cancelTimeout: Cancel | null;
-}
-
-/** A connection's memory while it is awake. */
-interface Awake extends Written {
-  log: ResponseLog;
+  mac: Mac;
 }
 
 /** One sliding sync connection: a thin shell around `ConnectionEngine` that waits, reads and answers. */
@@ -74,36 +38,32 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #deps: ConnectionDeps;
   readonly #userId: UserId;
   readonly #deviceId: DeviceId;
-  readonly #connId: ConnId;
-  readonly #record: ConnectionRecord;
+  readonly #storage: ConnectionStorage;
   #link: UserLink | null = null;
   #isAttaching = false;
   #awake: Awake | null = null;
-  #current: Current | null = null;
+  #current: CurrentRequest | null = null;
   /** Arrived while a response was being read together; served after it. */
   #next: Arrival | null = null;
   #work: { id: number; work: ResponseWork; release: () => void } | null = null;
   #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
   #workIds = 0;
   #lastRequestMs: number;
-  #isFlushScheduled = false;
 
   constructor(context: ActorContext<ConnectionMessage>, deps: ConnectionDeps) {
     this.#context = context;
     this.#deps = deps;
-    const [userId, deviceId, connId] = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
-    this.#userId = userId;
-    this.#deviceId = deviceId;
-    this.#connId = connId;
-    this.#record = new ConnectionRecord(userId, deviceId, connId);
-    this.#lastRequestMs = context.clock.mono();
+    const key = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
+    [this.#userId, this.#deviceId] = key;
+    this.#storage = new ConnectionStorage(context, deps.store, key);
+    this.#lastRequestMs = this.#nowMs;
     context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
 
   receive(message: ConnectionMessage): void {
     switch (message.type) {
       case "sync-request":
-        this.#arrive({ command: message, trace: RequestTrace.ofTurn() });
+        this.#arrive(this.#arrival(message));
         return;
       case "cancel-request":
         this.#cancel(message.requestId);
@@ -140,8 +100,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#timeIsUp(message.requestId);
         return;
       case "flush-cursors":
-        this.#isFlushScheduled = false;
-        this.#flush();
+        this.#storage.flushIsDue(this.#awake);
         return;
       case "idle-check":
         this.#idleCheck();
@@ -150,42 +109,52 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   async drain(): Promise<void> {
     if (this.#current?.phase === "parked") this.#answerNow();
-    const row = this.#row();
-    if (row !== null) await this.#deps.store.save(row);
+    await this.#storage.save(this.#awake);
   }
 
   stop(reason: StopReason): void {
     this.#work?.release();
     const error = new SyncError("actor_stopped", `connection stopped: ${reason}`);
-    this.#current?.trace?.ended();
-    this.#current?.command.reply.reject(error);
+    this.#current?.reject(error, this.#nowMs);
     this.#next?.command.reply.reject(error);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
   }
 
   // ------------------------------------------------------------------ requests
 
+  get #nowMs(): number {
+    return this.#context.clock.mono();
+  }
+
+  #arrival(command: Extract<ConnectionCommand, { type: "sync-request" }>): Arrival {
+    const claims = command.pos === null ? null : decodePos(command.pos, this.#deps.mac);
+    return { command, claims, trace: RequestTrace.ofTurn() };
+  }
+
+  /** A request cuts short the one that is being served, which is answered first, with what there is. */
   #arrive(arrival: Arrival): void {
-    this.#lastRequestMs = this.#context.clock.mono();
-    if (this.#current?.phase === "working") {
-      if (this.#next !== null) this.#supersede(this.#next.command, 0);
-      this.#next = arrival;
+    this.#lastRequestMs = this.#nowMs;
+    const current = this.#current;
+    if (current !== null && this.#isHopeless(arrival, current)) {
+      arrival.command.reply.reject(new SyncError("unknown_pos", "pos is of no response to go on from"));
       return;
     }
-    if (this.#current !== null) this.#supersedeCurrent();
-    const { pos } = arrival.command;
-    this.#current = {
-      claims: pos === null ? null : decodePos(pos, this.#deps.mac),
-      ...arrival,
-      startedMs: this.#lastRequestMs,
-      parkedAtMs: 0,
-      waitedMs: 0,
-      phase: "loading",
-      isUrgent: false,
-      replay: null,
-      cancelTimeout: null,
-    };
+    if (current !== null && current.phase !== "loading") {
+      if (this.#next !== null) this.#supersede(this.#next);
+      this.#next = arrival;
+      if (current.phase === "parked") this.#answerNow();
+      return;
+    }
+    if (current !== null) this.#supersedeCurrent(current);
+    this.#current = new CurrentRequest(arrival, this.#lastRequestMs);
     this.#begin();
+  }
+
+  /** It is seen before it is served that it will be refused: it disturbs nobody. */
+  #isHopeless({ command, claims }: Arrival, current: CurrentRequest): boolean {
+    if (command.pos === null) return false;
+    if (claims === null) return true;
+    return current.phase !== "loading" && this.#awake !== null && refusesPos(this.#awake, claims);
   }
 
   /** Takes the current request as far as it goes without waiting. */
@@ -198,35 +167,32 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const { claims } = current;
     if (current.command.pos === null) {
-      this.#startOver(this.#link);
+      this.#awake = startOver(this.#link, this.#context.rng);
       this.#process(current, 0, this.#link);
       return;
     }
-    if (claims === null) {
-      this.#reject(new SyncError("unknown_pos", "pos is not one of ours"));
-      return;
-    }
     const awake = this.#awake;
-    if (awake === null || (awake.incarnation === claims.incarnation && isOtherLife(awake, claims))) this.#loadStored();
+    if (claims === null) this.#reject(new SyncError("unknown_pos", "pos is not one of ours"));
+    else if (awake === null || isOtherLife(awake, claims)) this.#storage.load();
     else if (awake.incarnation !== claims.incarnation)
       this.#reject(new SyncError("unknown_pos", "connection was started over"));
     else this.#process(current, claims.seq, this.#link);
   }
 
-  #process(current: Current, posSeq: number, link: UserLink): void {
+  #process(current: CurrentRequest, posSeq: number, link: UserLink): void {
     const awake = this.#awake;
     if (awake === null) return;
     const { request, pos } = current.command;
-    const setupMs = this.#context.clock.mono() - current.startedMs;
-    this.#deps.metrics.observe("sliding_sync_api_setup_duration_secs", setupMs / 1000, pos === null ? FIRST : LATER);
-    const resolution = awake.log.resolve(posSeq, JSON.stringify({ ...request, txn_id: undefined }));
+    const setupSecs = current.ageMs(this.#nowMs) / 1000;
+    this.#deps.metrics.observe("sliding_sync_api_setup_duration_secs", setupSecs, pos === null ? FIRST : LATER);
+    const resolution = awake.log.resolve(posSeq, requestText(request));
     switch (resolution.kind) {
       case "unknown":
         this.#reject(new SyncError("unknown_pos", "pos was acknowledged before"));
         return;
       case "rewind":
         this.#forget();
-        this.#loadStored();
+        this.#storage.load();
         return;
       case "replay":
         this.#answerWith(resolution.response);
@@ -235,24 +201,16 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         current.replay = resolution.replay;
         current.isUrgent = resolution.replay !== null;
         if (!this.#takeParams(awake, link, request)) return;
-        this.#acknowledge(current, awake, link);
-        if (this.#hasNothingToSay(awake, link)) this.#parkOrAnswer(current);
-        else this.#startWork();
+        this.#serve(current, awake, link);
     }
   }
 
-  /** True when no response would have anything in it: the usual case of a request that waits for news. */
-  #hasNothingToSay({ engine }: Awake, link: UserLink): boolean {
-    if (engine.isDirty || engine.isFirst || engine.hasUnheardExtensions) return false;
-    if (!engine.params.extensions.to_device.enabled) return true;
-    const device = link.user.device(this.#deviceId);
-    return device !== null && device.toDevicePos <= (receivedToDevice(engine, this.#deps) ?? 0);
-  }
-
-  #parkOrAnswer(current: Current): void {
-    const leftMs = current.command.timeoutMs - (this.#context.clock.mono() - current.startedMs);
-    if (current.isUrgent || leftMs <= 0) this.#startWork();
-    else this.#park(current, leftMs);
+  #serve(current: CurrentRequest, { engine }: Awake, { user }: UserLink): void {
+    for (const deletion of acknowledge(current.claims, engine, user, this.#deviceId, this.#deps))
+      this.#storage.inBackground(deletion);
+    const leftMs = current.leftMs(this.#nowMs);
+    if (leftMs > 0 && hasNothingToSay(engine, user, this.#deviceId, this.#deps)) this.#park(current, leftMs);
+    else this.#startWork();
   }
 
   /** False when the connection would have to remember too much: the request is refused, and nothing of it is kept. */
@@ -263,31 +221,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     } catch (error) {
       // Anything else is a bug, and the turn's to report.
       if (!(error instanceof SyncError) || error.code !== "invalid_param") throw error;
-      awake.log.forgetRequest();
+      awake.log.refuse();
       this.#reject(error);
       return false;
     }
-  }
-
-  /** What the client's request says it has received is deleted. */
-  #acknowledge({ claims }: Current, { engine }: Awake, link: UserLink): void {
-    const { to_device: toDevice, e2ee } = engine.params.extensions;
-    const received = toDevice.enabled ? receivedToDevice(engine, this.#deps) : null;
-    if (received !== null) this.#inBackground(link.user.acknowledgeToDevice(this.#deviceId, received));
-    const toldSince = e2ee.enabled ? engine.extensionSince("e2ee") : null;
-    // Responses before the extension spoke told nothing, whatever their position.
-    if (claims !== null && toldSince !== null && toldSince <= claims.seq) {
-      this.#inBackground(link.user.acknowledgeDeviceLists(this.#deviceId, claims.streamPos));
-    }
-  }
-
-  #startOver(link: UserLink): void {
-    this.#awake = {
-      incarnation: Math.floor(this.#context.rng.next() * 2 ** 48).toString(36),
-      engine: new ConnectionEngine(link.position, newLife(this.#context.rng.next())),
-      log: new ResponseLog(0),
-      params: new ParamsHistory(),
-    };
   }
 
   #attach(): void {
@@ -303,13 +240,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #userFailed(error: SyncError): void {
     this.#isAttaching = false;
     // Its memory was made from the user's: it comes back from storage, as after any crash.
-    if (this.#link !== null) this.#flush();
+    if (this.#link !== null) this.#storage.flush(this.#awake);
     this.#link = null;
     this.#forget();
     if (error.code === "actor_stopped" && this.#current !== null) {
-      this.#countWait(this.#current);
-      this.#current.trace?.ended();
-      this.#current.phase = "loading";
+      this.#current.restart(this.#nowMs);
       this.#begin();
       return;
     }
@@ -317,49 +252,30 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#serveNext();
   }
 
-  #loadStored(): void {
-    this.#context.pipe(
-      this.#deps.store.load(this.#userId, this.#deviceId, this.#connId),
-      (stored) => ({ type: "stored-loaded", stored }),
-      (error) => ({ type: "work-failed", workId: LOAD_WORK, error }),
-    );
-  }
-
   /** Takes the connection up again from what is stored and what the client's `pos` proves. */
   #restore(stored: StoredConnection | null): void {
     const current = this.#current;
     const link = this.#link;
     if (current === null || current.phase !== "loading") return;
-    if (link === null) {
-      this.#begin();
-      return;
-    }
     const { claims } = current;
-    if (claims === null) {
+    if (link === null || claims === null) {
       this.#begin();
       return;
     }
-    const params = stored?.incarnation === claims.incarnation ? ParamsHistory.parse(stored.params) : null;
-    const sticky = params?.at(claims.seq) ?? null;
-    if (stored === null || params === null || sticky === null) {
+    const awake = takeUp(stored, claims, link, this.#context.rng);
+    if (awake === null) {
       this.#reject(new SyncError("unknown_pos", "connection is not known"));
       return;
     }
-    // A position ahead of the database is of a database that was set back: it proves nothing.
-    const isAhead = claims.streamPos > link.position;
-    const engine = new ConnectionEngine(link.position, newLife(this.#context.rng.next()));
-    const cursors = isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
-    engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
-    engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
-    this.#awake = { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params };
-    this.#record.forget();
+    this.#awake = awake;
+    this.#storage.distrust();
     this.#process(current, claims.seq, link);
   }
 
   // ------------------------------------------------------------------ responses
 
   #startWork(): void {
-    const { current, awake, link } = { current: this.#current, awake: this.#awake, link: this.#link };
+    const [current, awake, link] = [this.#current, this.#awake, this.#link];
     if (current === null || awake === null || link === null) return;
     current.phase = "working";
     this.#workIds += 1;
@@ -375,7 +291,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (running === null) return;
     const wait = running.work.advance();
     if (wait !== null) {
-      this.#wait(running.id, wait);
+      this.#storage.wait(running.id, wait);
       return;
     }
     const built = running.work.build();
@@ -385,10 +301,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   /** Answers, or parks the request when there is nothing to say yet. */
   #conclude(built: BuiltResponse): void {
-    const { current, awake } = { current: this.#current, awake: this.#awake };
+    const [current, awake] = [this.#current, this.#awake];
     if (awake === null) return;
-    const leftMs = current === null ? 0 : current.command.timeoutMs - (this.#context.clock.mono() - current.startedMs);
-    if (!built.hasData && current !== null && !current.isUrgent && leftMs > 0 && this.#next === null) {
+    const leftMs = current?.leftMs(this.#nowMs) ?? 0;
+    if (!built.hasData && current !== null && leftMs > 0 && this.#next === null) {
       this.#park(current, leftMs);
       return;
     }
@@ -399,44 +315,29 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq, answerSeq);
     this.#workIds += 1;
     this.#saving = { id: this.#workIds, built, seq };
-    const row = isNewParams ? this.#row() : null;
-    if (row === null) this.#finish();
-    else this.#wait(this.#workIds, this.#deps.store.save(row));
+    const saved = isNewParams ? this.#storage.save(awake) : null;
+    if (saved === null) this.#finish();
+    else this.#storage.wait(this.#workIds, saved);
   }
 
-  #park(current: Current, leftMs: number): void {
-    current.cancelTimeout ??= this.#context.after(leftMs, {
-      type: "poll-timeout",
-      requestId: current.command.requestId,
-    });
-    if (this.#awake?.engine.isDirty === true) {
-      this.#startWork();
-      return;
-    }
-    current.phase = "parked";
-    current.parkedAtMs = this.#context.clock.mono();
-    current.trace?.parked();
+  #park(current: CurrentRequest, leftMs: number): void {
+    const { requestId } = current.command;
+    current.limitWait(() => this.#context.after(leftMs, { type: "poll-timeout", requestId }));
+    if (this.#awake?.engine.isDirty === true) this.#startWork();
+    else current.park(this.#nowMs);
   }
 
   /** Goes on with a parked request: in the trace of what woke it, or else in its own. */
-  #wake(current: Current): void {
-    this.#countWait(current);
+  #wake(current: CurrentRequest): void {
+    current.countWait(this.#nowMs);
     if (current.trace === null || current.trace.wokenByTurn()) this.#startWork();
     else inTraceOf(current.trace, () => this.#startWork());
-  }
-
-  #countWait(current: Current): void {
-    if (current.phase !== "parked") return;
-    const nowMs = this.#context.clock.mono();
-    current.waitedMs += nowMs - current.parkedAtMs;
-    current.parkedAtMs = nowMs;
   }
 
   #timeIsUp(requestId: number): void {
     const current = this.#current;
     if (current?.command.requestId !== requestId) return;
-    // Should it be parked once more, as after its user was read anew, a timer is needed again.
-    current.cancelTimeout = null;
+    current.timedOut();
     if (current.phase === "parked") this.#answerNow();
   }
 
@@ -449,55 +350,24 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   /** Writes the response out; everything it rests on is stored. */
   #finish(): void {
-    const { saving, awake, link, current } = {
-      saving: this.#saving,
-      awake: this.#awake,
-      link: this.#link,
-      current: this.#current,
-    };
+    const [saving, awake, link, current] = [this.#saving, this.#awake, this.#link, this.#current];
     this.#saving = null;
     if (saving === null || awake === null || link === null) return;
     const { built, seq } = saving;
-    const pos = encodePos(
-      {
-        incarnation: awake.incarnation,
-        seq,
-        streamPos: built.draft.upTo,
-        generation: awake.engine.generation,
-        behind: built.behind,
-      },
-      this.#deps.mac,
-    );
-    const body = encodeMsc3575(
-      {
-        pos,
-        txnId: current?.command.request.txn_id,
-        lists: built.draft.lists,
-        rooms: built.rooms,
-        extensions: built.extensions,
-      },
-      (nid) => link.user.meta(nid)?.roomId ?? "",
-    );
-    const ops = built.draft.lists.reduce((sum, list) => sum + list.ops.length, 0);
-    const kept: KeptResponse = { seq, pos, body, rooms: built.rooms.length, ops };
+    const kept = writeResponse(awake, link, built, seq, current?.command.request.txn_id, this.#deps.mac);
     awake.log.add(kept);
-    if (built.rooms.some((room) => room.isInitial) || this.#record.isOutdated(awake.engine)) this.#scheduleFlush();
+    this.#storage.noteSent(
+      awake,
+      built.rooms.some((room) => room.isInitial),
+    );
     this.#answerWith(current?.replay ?? kept);
   }
 
   #answerWith(response: KeptResponse): void {
     const current = this.#current;
-    if (current !== null) {
-      this.#dropCurrent();
-      this.#send(current.command.reply, response, current.waitedMs);
-    }
+    this.#current = null;
+    current?.answer(response, this.#nowMs);
     this.#serveNext();
-  }
-
-  #send(reply: Reply<SyncAnswer>, response: KeptResponse, waitedMs: number): void {
-    // The log keeps its own copy: a client that lost the answer asks again.
-    const body = response.body.slice();
-    reply.resolve({ body, posOut: response.pos, rooms: response.rooms, ops: response.ops, waitedMs }, [body.buffer]);
   }
 
   #serveNext(): void {
@@ -507,40 +377,39 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     inTraceOf(next.trace, () => this.#arrive(next));
   }
 
-  /** A newer request has taken this one's place; its client, if it still listens, may go on from where it was. */
-  #supersede(command: SyncCommand, waitedMs: number): void {
-    const pos =
-      command.pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0, behind: [] }, this.#deps.mac);
-    const lists = (this.#awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, count, ops: [] }));
-    const body = encodeMsc3575({ pos, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
-    command.reply.resolve({ body, posOut: pos, rooms: 0, ops: 0, waitedMs });
+  /** A newer request has taken the place of one that was not processed. */
+  #supersede({ command }: Arrival): void {
+    sendAnswer(command, emptyResponse(command.pos, this.#awake, this.#deps.mac), 0);
   }
 
-  #supersedeCurrent(): void {
-    const { command, waitedMs } = this.#dropCurrent();
-    this.#supersede(command, waitedMs);
+  #supersedeCurrent(current: CurrentRequest): void {
+    this.#current = null;
+    current.answer(emptyResponse(current.command.pos, this.#awake, this.#deps.mac), this.#nowMs);
   }
 
+  /** Nobody listens any more: what the client did not get it will ask for again, with the `pos` it has. */
   #cancel(requestId: number): void {
     if (this.#next?.command.requestId === requestId) {
-      this.#supersede(this.#next.command, 0);
+      this.#supersede(this.#next);
       this.#next = null;
     }
     const current = this.#current;
     if (current?.command.requestId !== requestId || current.phase === "working") return;
-    this.#supersedeCurrent();
+    this.#supersedeCurrent(current);
   }
 
   #reject(error: SyncError): void {
-    if (this.#current !== null) this.#dropCurrent().command.reply.reject(error);
+    const current = this.#current;
+    this.#current = null;
+    current?.reject(error, this.#nowMs);
     this.#serveNext();
   }
 
   #workFailed(workId: number, error: SyncError): void {
-    this.#record.forget();
+    this.#storage.distrust();
     if (workId === BACKGROUND_WORK) {
       this.#context.log.warn({ code: error.code }, "connection could not be written behind");
-      this.#scheduleFlush();
+      this.#storage.flushSoon();
     } else if (workId === LOAD_WORK) this.#reject(error);
     else if (this.#work?.id === workId || this.#saving?.id === workId) this.#fail(error);
   }
@@ -558,58 +427,15 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#awake = null;
   }
 
-  #dropCurrent(): Current {
-    const current = this.#current;
-    if (current === null) throw new SyncError("internal", "no current request");
-    current.cancelTimeout?.();
-    this.#countWait(current);
-    current.trace?.ended();
-    this.#current = null;
-    return current;
-  }
-
   #dropWork(): void {
     this.#work?.release();
     this.#work = null;
   }
 
-  #wait(workId: number, promise: Promise<void>): void {
-    this.#context.pipe(
-      promise,
-      () => ({ type: "work-ready", workId }),
-      (error) => ({ type: "work-failed", workId, error }),
-    );
-  }
-
-  #inBackground(promise: Promise<void> | null): void {
-    if (promise !== null) this.#wait(BACKGROUND_WORK, promise);
-  }
-
-  // ------------------------------------------------------------------ storage
-
-  #scheduleFlush(): void {
-    if (this.#isFlushScheduled) return;
-    this.#isFlushScheduled = true;
-    this.#context.after(CURSOR_FLUSH_MS, { type: "flush-cursors" });
-  }
-
-  #flush(): void {
-    const row = this.#row();
-    if (row !== null) this.#inBackground(this.#deps.store.save(row));
-  }
-
-  #row(): StoredConnection | null {
-    return this.#awake === null ? null : this.#record.next(this.#awake, this.#context.clock.now());
-  }
-
   #idleCheck(): void {
-    const idleMs = this.#context.clock.mono() - this.#lastRequestMs;
-    this.#flush();
+    const idleMs = this.#nowMs - this.#lastRequestMs;
+    this.#storage.flush(this.#awake);
     if (this.#current === null && idleMs >= CONNECTION_IDLE_MS) this.#context.stopSelf();
     else this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
-}
-
-function isOtherLife(awake: Awake, claims: PosClaims): boolean {
-  return lifeOf(awake.engine.generation) !== lifeOf(claims.generation);
 }

@@ -119,6 +119,37 @@ describe("connection", () => {
     expect(again.rooms["!a"]?.timeline).toMatchObject([{ content: { body: "missed" } }]);
   });
 
+  test("[CON-81] a new request cuts the running one short: that is answered first, with a pos of its own, and so is the new one", async () => {
+    await makeRooms(["a", "b"]);
+    const first = await rig.sync(alice, { lists: { all: { ...LIST, ranges: [[0, 0]] } } });
+    const cut = rig.sync(alice, { txn_id: "cut" }, { pos: first.pos, timeoutMs: 600_000 });
+    await rig.nodes.settled();
+    const wider = { lists: { all: { ranges: [[0, 1]] } }, txn_id: "wider" };
+    const second = await rig.sync(alice, wider, { pos: first.pos, timeoutMs: 600_000 });
+    expect(await cut).toEqual(second);
+    expect(second).toMatchObject({ txn_id: "cut", rooms: {}, lists: { all: { count: 2 } } });
+    expect(second.pos).not.toBe(first.pos);
+    const third = await rig.sync(alice, { txn_id: "after" }, { pos: second.pos, timeoutMs: 600_000 });
+    expect(third.txn_id).toBe("wider");
+    expect(third.lists["all"]?.ops).toEqual([{ op: "SYNC", range: [1, 1], room_ids: ["!a"] }]);
+    expect((await rig.sync(alice, { txn_id: "after" }, { pos: third.pos })).txn_id).toBe("after");
+  });
+
+  test("[CON-82] a request that cannot be served disturbs the running one in nothing", async () => {
+    await makeRooms(["a"]);
+    const old = await rig.sync(alice, { lists: { all: LIST } });
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    const second = await rig.sync(alice, { unsubscribe_rooms: ["!x"] }, { pos: first.pos });
+    const third = await rig.sync(alice, {}, { pos: second.pos });
+    const parked = rig.sync(alice, { txn_id: "parked" }, { pos: third.pos, timeoutMs: 600_000 });
+    await rig.nodes.settled();
+    for (const pos of ["0", "made up", old.pos, first.pos]) {
+      expect(await rig.syncError(alice, {}, pos)).toBe("unknown_pos");
+    }
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "live")] })]);
+    expect(await parked).toMatchObject({ txn_id: "parked", rooms: { "!a": { num_live: 1 } } });
+  });
+
   test("[CON-7] a room outside the window that is bumped into it comes whole", async () => {
     await makeRooms(["a", "b", "c"]);
     const first = await rig.sync(alice, { lists: { all: { ...LIST, ranges: [[0, 0]] } } });

@@ -1,6 +1,8 @@
+import type { SyncRequest } from "../request.ts";
+
 /** More unacknowledged responses than this are not kept: the client is taken up again from what its `pos` proves. */
-const MAX_UNACKED = 8;
-const MAX_UNACKED_BYTES = 16 * 1024 * 1024;
+const MAX_KEPT = 8;
+const MAX_KEPT_BYTES = 16 * 1024 * 1024;
 
 /** A response that was made and may have to be sent again. */
 export interface KeptResponse {
@@ -22,12 +24,19 @@ export type Resolution =
   /** The responses in between are gone: start again from what the `pos` proves. */
   | { kind: "rewind" };
 
+interface ProcessedRequest {
+  posSeq: number;
+  body: string;
+}
+
 /** Responses by sequence number, from the last acknowledged one on (spec 6.2). */
 export class ResponseLog {
   #lastSeq: number;
   #ackedSeq: number;
-  #lastRequest: { posSeq: number; body: string } | null = null;
-  #unacked: KeptResponse[] = [];
+  #lastRequest: ProcessedRequest | null = null;
+  #requestBefore: ProcessedRequest | null = null;
+  /** Ascending: those not acknowledged, and while they are repeated the one they are counted from. */
+  #kept: KeptResponse[] = [];
   #isOverflown = false;
 
   /** `seq`: the response the client has; 0 for a new connection. */
@@ -44,35 +53,63 @@ export class ResponseLog {
     return this.#ackedSeq;
   }
 
-  /** `body`: the request without its `txn_id`, in one canonical text. */
+  /** False for a position that was acknowledged before, or never given out: a request with it changes nothing. */
+  knows(posSeq: number): boolean {
+    return (
+      this.#isOverflown ||
+      posSeq === this.#lastRequest?.posSeq ||
+      posSeq === this.#ackedSeq ||
+      this.#kept.some(({ seq }) => seq === posSeq)
+    );
+  }
+
+  /** `body`: from `requestText`. */
   resolve(posSeq: number, body: string): Resolution {
-    const isRepeat = posSeq === this.#lastRequest?.posSeq;
-    const isKnown = isRepeat || posSeq === this.#ackedSeq || this.#unacked.some(({ seq }) => seq === posSeq);
+    if (!this.knows(posSeq)) return { kind: "unknown" };
     if (this.#isOverflown && posSeq !== this.#lastSeq) return { kind: "rewind" };
-    if (!isKnown && posSeq !== this.#lastSeq) return { kind: "unknown" };
     this.#isOverflown = false;
-    this.#unacked = this.#unacked.filter(({ seq }) => seq > posSeq);
     this.#ackedSeq = Math.max(this.#ackedSeq, posSeq);
-    const oldest = this.#unacked[0] ?? null;
-    const isSameBody = body === this.#lastRequest?.body;
-    if (oldest !== null && isSameBody) return { kind: "replay", response: oldest };
+    const next = this.#kept.find(({ seq }) => seq > posSeq) ?? null;
+    if (next !== null && body === this.#lastRequest?.body) {
+      // The processed request may come once more, with its older position: it gets what it would get without this one.
+      this.#kept = this.#kept.filter(({ seq }) => seq >= posSeq);
+      return { kind: "replay", response: next };
+    }
+    this.#kept = this.#kept.filter(({ seq }) => seq > posSeq);
+    this.#requestBefore = this.#lastRequest;
     this.#lastRequest = { posSeq, body };
-    return { kind: "process", replay: oldest };
+    return { kind: "process", replay: next };
   }
 
-  /** A failed request leaves no trace: an identical retry is processed afresh. */
-  forgetRequest(): void {
-    this.#lastRequest = null;
+  /** The request that was to be processed is refused: it leaves no trace, and the one before it may still be repeated. */
+  refuse(): void {
+    this.#lastRequest = this.#requestBefore;
   }
 
-  /** Records the first request of a connection, so that its retry under the same position is known. */
+  /** Records a response that was made; the next one has a higher number. */
   add(response: KeptResponse): void {
     this.#lastSeq = response.seq;
-    this.#unacked.push(response);
-    const bytes = this.#unacked.reduce((sum, { body }) => sum + body.length, 0);
-    if (this.#unacked.length > MAX_UNACKED || (bytes > MAX_UNACKED_BYTES && this.#unacked.length > 1)) {
-      this.#unacked = [response];
+    this.#kept.push(response);
+    const bytes = this.#kept.reduce((sum, { body }) => sum + body.length, 0);
+    if (this.#kept.length > MAX_KEPT || (bytes > MAX_KEPT_BYTES && this.#kept.length > 1)) {
+      this.#kept = [response];
       this.#isOverflown = true;
     }
   }
+}
+
+/** A request as one text, the same for everything that asks for the same: without `txn_id`, whatever the order of keys. */
+export function requestText(request: SyncRequest): string {
+  return JSON.stringify({
+    ...request,
+    txn_id: undefined,
+    lists: sorted(request.lists),
+    room_subscriptions: sorted(request.room_subscriptions),
+  });
+}
+
+function sorted<V>(record: Record<string, V> | undefined): Record<string, V> | undefined {
+  if (record === undefined) return undefined;
+  const entries = Object.entries(record);
+  return entries.length < 2 ? record : Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
 }

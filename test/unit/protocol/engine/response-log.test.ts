@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { ResponseLog } from "#src/protocol/engine/response-log.ts";
+import { requestText, ResponseLog } from "#src/protocol/engine/response-log.ts";
 
 /** Plays requests; each that is processed makes the next response. Answers with the sequence number given out. */
 function player(log = new ResponseLog(0), bytes = 1) {
@@ -23,6 +23,9 @@ describe("ResponseLog", () => {
     expect(ask(2, "c")).toBe(3);
     expect(ask(3, "c")).toBe(4);
     expect(ask(2, "c")).toBe("unknown");
+    // The position of the request that was processed last.
+    expect(ask(1, "c")).toBe(3);
+    expect(ask(3, "c")).toBe(4);
     expect(ask(4, "c")).toBe(5);
     expect(ask(4, "c")).toBe(5);
   });
@@ -56,13 +59,37 @@ describe("ResponseLog", () => {
     const ask = player(log);
     ask(0, "-");
     expect(log.resolve(1, "a").kind).toBe("process");
-    log.forgetRequest();
+    log.refuse();
     expect(log.resolve(1, "a")).toEqual({ kind: "process", replay: null });
+  });
+
+  test("[CON-59] a request that is refused leaves the one before it to be repeated", () => {
+    const log = new ResponseLog(0);
+    const ask = player(log);
+    ask(0, "-");
+    expect(ask(1, "a")).toBe(2);
+    expect(log.resolve(1, "refused").kind).toBe("process");
+    log.refuse();
+    expect(ask(1, "a")).toBe(2);
+    expect(log.nextSeq).toBe(3);
+    expect(ask(2, "a")).toBe(3);
   });
 
   test("[CON-58] one taken up from storage knows the response the client has", () => {
     const ask = player(new ResponseLog(41));
     expect(ask(40, "a")).toBe("unknown");
     expect(ask(41, "a")).toBe(42);
+  });
+});
+
+describe("requestText", () => {
+  test("[CON-80] is the same for all that ask for the same, and for nothing else", () => {
+    const text = requestText({ txn_id: "t", lists: { b: { sort: ["by_name"] }, a: {} }, room_subscriptions: {} });
+    expect(requestText({ lists: { a: {}, b: { sort: ["by_name"] } }, room_subscriptions: {} })).toBe(text);
+    expect(requestText({ lists: { a: {}, b: { sort: ["by_recency"] } }, room_subscriptions: {} })).not.toBe(text);
+    expect(requestText({ lists: { a: {}, b: { sort: ["by_name"] } } })).not.toBe(text);
+    const rooms = (ids: string[]) => requestText({ room_subscriptions: Object.fromEntries(ids.map((id) => [id, {}])) });
+    expect(rooms(["!b", "!a", "__proto__"])).toBe(rooms(["__proto__", "!a", "!b"]));
+    expect(requestText({ unsubscribe_rooms: ["!a", "!b"] })).not.toBe(requestText({ unsubscribe_rooms: ["!b", "!a"] }));
   });
 });

@@ -1,0 +1,82 @@
+import { encodeMsc3575 } from "#src/protocol/dialects/msc3575-response.ts";
+import { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import { type CursorSnapshot, EMPTY_SNAPSHOT, lifeOf, newLife } from "#src/protocol/engine/proof.ts";
+import { type KeptResponse, ResponseLog } from "#src/protocol/engine/response-log.ts";
+import { DIRTY_USER } from "#src/protocol/engine/world.ts";
+import { encodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
+import type { Rng } from "#src/ports/basics.ts";
+import type { StoredConnection } from "#src/ports/stores.ts";
+import type { UserLink } from "#actors/user/user-link.ts";
+import type { Written } from "./connection-record.ts";
+import type { BuiltResponse } from "./response-work.ts";
+import { ParamsHistory } from "./stored-params.ts";
+
+/** A connection's memory while it is awake. */
+export interface Awake extends Written {
+  log: ResponseLog;
+}
+
+/** A connection that has told its client nothing. */
+export function startOver(link: UserLink, rng: Rng): Awake {
+  return {
+    incarnation: Math.floor(rng.next() * 2 ** 48).toString(36),
+    engine: new ConnectionEngine(link.position, newLife(rng.next())),
+    log: new ResponseLog(0),
+    params: new ParamsHistory(),
+  };
+}
+
+/** Takes a connection up again from what is stored and what the client's `pos` proves; null when that is not enough. */
+export function takeUp(stored: StoredConnection | null, claims: PosClaims, link: UserLink, rng: Rng): Awake | null {
+  if (stored === null || stored.incarnation !== claims.incarnation) return null;
+  const params = ParamsHistory.parse(stored.params);
+  const sticky = params.at(claims.seq);
+  if (sticky === null) return null;
+  // A position ahead of the database is of a database that was set back: it proves nothing.
+  const isAhead = claims.streamPos > link.position;
+  const engine = new ConnectionEngine(link.position, newLife(rng.next()));
+  const cursors = isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
+  engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
+  engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
+  return { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params };
+}
+
+/** The position is of this connection, but of an earlier life of its memory. */
+export function isOtherLife(awake: Awake, claims: PosClaims): boolean {
+  return awake.incarnation === claims.incarnation && lifeOf(awake.engine.generation) !== lifeOf(claims.generation);
+}
+
+/** True when this memory alone shows that the position is none to go on from. */
+export function refusesPos(awake: Awake, claims: PosClaims): boolean {
+  if (awake.incarnation !== claims.incarnation) return true;
+  return !isOtherLife(awake, claims) && !awake.log.knows(claims.seq);
+}
+
+/** Writes response `seq` out. */
+export function writeResponse(
+  awake: Awake,
+  link: UserLink,
+  { draft, rooms, extensions, behind }: BuiltResponse,
+  seq: number,
+  txnId: string | undefined,
+  mac: Mac,
+): KeptResponse {
+  const { incarnation, engine } = awake;
+  const pos = encodePos({ incarnation, seq, streamPos: draft.upTo, generation: engine.generation, behind }, mac);
+  const body = encodeMsc3575(
+    { pos, txnId, lists: draft.lists, rooms, extensions },
+    (nid) => link.user.meta(nid)?.roomId ?? "",
+  );
+  return { seq, pos, body, rooms: rooms.length, ops: draft.lists.reduce((sum, list) => sum + list.ops.length, 0) };
+}
+
+/**
+ * The answer to a request that was not processed, because its client hung up or sent another one: nothing has happened, and the
+ * client, if it still listens, may go on from where it was.
+ */
+export function emptyResponse(pos: string | null, awake: Awake | null, mac: Mac): Omit<KeptResponse, "seq"> {
+  const lists = (awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, count, ops: [] }));
+  const posOut = pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0, behind: [] }, mac);
+  const body = encodeMsc3575({ pos: posOut, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
+  return { pos: posOut, body, rooms: 0, ops: 0 };
+}
