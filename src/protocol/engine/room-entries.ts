@@ -278,7 +278,7 @@ export class RoomEntries {
       timeline: this.#bytes(events),
       prevBatch: cut?.prevBatch ?? null,
       numLive: events.length,
-      requiredState: this.#requiredState(room.nid),
+      requiredState: this.#requiredState(room.nid, this.#changedState(room, events)),
       timestamp: recencyTs(this.#world, room.nid, this.#draft.bumpTypes),
     };
     const before = this.#engine.synced.get(room.nid)?.head ?? null;
@@ -308,9 +308,27 @@ export class RoomEntries {
     return !isCounted || !isNamed || !isPictured;
   }
 
-  #requiredState(nid: RoomNid): Uint8Array[] {
+  /**
+   * State in the news that the client asked for, the last of each key: matrix-js-sdk takes state from `required_state`
+   * alone, so that a room that becomes encrypted has to be told there. Of lazily loaded members, those it knows.
+   */
+  #changedState(room: RoomDraft, news: readonly StoredEvent[]): StoredEvent[] {
+    if (!news.some(({ stateKey }) => stateKey !== null)) return [];
+    const selection = this.#engine.compile(room.config.requiredState, this.#world.userId);
+    const known = this.#engine.synced.get(room.nid)?.lazyMembers;
+    const changed = new Map<string, StoredEvent>();
+    for (const event of news) {
+      const { type, stateKey } = event;
+      if (stateKey === null) continue;
+      const isKnownMember = selection.lazyMembers && type === "m.room.member" && known?.has(stateKey) === true;
+      if (isKnownMember || selection.matches(type, stateKey)) changed.set(`${type}\0${stateKey}`, event);
+    }
+    return [...changed.values()];
+  }
+
+  #requiredState(nid: RoomNid, changed: readonly StoredEvent[] = []): Uint8Array[] {
     const selection = this.#selections.get(nid);
-    const events = selection === undefined ? [] : this.#data.state(nid, selection);
+    const events = selection === undefined ? [...changed] : this.#data.state(nid, selection);
     const known = new Set(events.map((event) => event.pos));
     for (const userId of this.#members.get(nid) ?? []) {
       const member = this.#data.member(nid, userId);
