@@ -103,6 +103,11 @@ export class NodeRig {
     return this.#nodes;
   }
 
+  /** How HTTP reaches the node. */
+  get gateway(): Gateway {
+    return this.#front();
+  }
+
   /** Starts the node, on whatever its database holds. */
   async boot(): Promise<void> {
     const logger = recordingLogger(this.lines);

@@ -1,0 +1,154 @@
+import { createApp } from "#src/http/app.ts";
+import { type Listener, listen } from "#src/http/listener.ts";
+import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { systemClock, systemTimers } from "#src/system.ts";
+import type { Session } from "./homeserver.ts";
+import { silentLogger } from "./in-process.ts";
+import type { WireEvent } from "./naive-client.ts";
+import { NodeRig, type NodeRigOptions } from "./node-rig.ts";
+import type { RigResponse } from "./sync-rig.ts";
+
+/** Where requests go. */
+export const SYNC_PATH = "/_matrix/client/unstable/org.matrix.msc3575/sync";
+
+/** One request, as a client would write it. */
+export interface FrontRequest {
+  /** Sent as JSON, unless it is text: that is sent as it is. */
+  body?: unknown;
+  pos?: string;
+  /** Of the query, as it is written there. */
+  timeout?: number | string;
+  signal?: AbortSignal;
+  path?: string;
+  /** null = without. */
+  token?: string | null;
+}
+
+/** One answer, whatever its status. */
+export interface FrontAnswer {
+  status: number;
+  headers: Headers;
+  json: Record<string, unknown>;
+}
+
+/** A whole node behind a real port; the homeserver says only what the test makes it say. */
+export class FrontRig {
+  readonly node: NodeRig;
+  readonly #listener: Listener;
+  #events = 0;
+
+  private constructor(node: NodeRig, listener: Listener) {
+    this.node = node;
+    this.#listener = listener;
+  }
+
+  static async start(options: NodeRigOptions = {}): Promise<FrontRig> {
+    const node = await NodeRig.start(options);
+    const app = createApp({
+      gateway: {
+        identify: (accessToken) => node.gateway.identify(accessToken),
+        sync: (identity, input) => node.gateway.sync(identity, input),
+      },
+      readSyncRequest,
+      clock: systemClock,
+      timers: systemTimers,
+      log: silentLogger,
+      metrics: node.metrics,
+      health: { report: async () => ({ ready: true, checks: [] }) },
+      serverInfo: { server: node.homeserver.url, version: "test" },
+    });
+    const listener = await listen({
+      bind: { kind: "tcp", host: "127.0.0.1", port: 0 },
+      tls: null,
+      fetch: (request) => app.handle(request),
+      timers: systemTimers,
+    });
+    return new FrontRig(node, listener);
+  }
+
+  /** An account whose syncs the test plays: `first` is the answer to its first one. */
+  account(name: string, first: Record<string, unknown> = {}, deviceId?: string): Session {
+    const session = this.node.homeserver.addAccount(name, `token-${name}-${deviceId ?? ""}`, deviceId);
+    this.node.homeserver.queueResponse(session, { next_batch: `${name}-1`, ...first });
+    return session;
+  }
+
+  /** Plays one sync of an account whose poller runs; resolves when all of it is applied. */
+  async poll(session: Session, body: Record<string, unknown>): Promise<void> {
+    this.#events += 1;
+    this.node.homeserver.queueResponse(session, { next_batch: `next-${this.#events}`, ...body });
+    await this.node.homeserver.waitUntilPolled(session);
+  }
+
+  /** An event with an id and a time of its own. */
+  event(type: string, sender: string, content: Record<string, unknown>, stateKey?: string): WireEvent {
+    this.#events += 1;
+    return {
+      event_id: `$event-${this.#events}`,
+      type,
+      sender,
+      origin_server_ts: 1_700_000_000_000 + this.#events * 1000,
+      content,
+      ...(stateKey === undefined ? {} : { state_key: stateKey }),
+    };
+  }
+
+  say(sender: string, body: string): WireEvent {
+    return this.event("m.room.message", sender, { msgtype: "m.text", body });
+  }
+
+  /** `rooms` of a sync response in which one is in these rooms; the last one is the most recent. */
+  joined(userId: string, names: readonly string[]): Record<string, unknown> {
+    const join = Object.fromEntries(
+      names.map((name) => {
+        const events = [
+          this.event("m.room.create", userId, { room_version: "11" }, ""),
+          this.event("m.room.member", userId, { membership: "join" }, userId),
+          this.event("m.room.name", userId, { name }, ""),
+        ];
+        const timeline = { events: [this.say(userId, `first of ${name}`)], limited: true, prev_batch: `p-${name}` };
+        return [`!${name}:test`, { state: { events }, timeline }];
+      }),
+    );
+    return { rooms: { join } };
+  }
+
+  /** The same, with one new message. */
+  message(userId: string, name: string, body: string): Record<string, unknown> {
+    return { rooms: { join: { [`!${name}:test`]: { timeline: { events: [this.say(userId, body)] } } } } };
+  }
+
+  async request(session: Session, { body, pos, timeout, signal, path, token }: FrontRequest): Promise<FrontAnswer> {
+    const query = new URLSearchParams();
+    if (pos !== undefined) query.set("pos", pos);
+    if (timeout !== undefined) query.set("timeout", String(timeout));
+    const headers = new Headers();
+    if (token !== null) headers.set("authorization", `Bearer ${token ?? session.accessToken}`);
+    const answer = await fetch(`${this.#listener.address}${path ?? SYNC_PATH}?${query}`, {
+      method: "POST",
+      headers,
+      body: typeof body === "string" ? body : JSON.stringify(body ?? {}),
+      signal: signal ?? null,
+    });
+    return { status: answer.status, headers: answer.headers, json: (await answer.json()) as Record<string, unknown> };
+  }
+
+  /** The same, for those who count on success. */
+  async sync(session: Session, body: unknown, options: Omit<FrontRequest, "body"> = {}): Promise<RigResponse> {
+    const { status, json } = await this.request(session, { timeout: 0, ...options, body });
+    if (status !== 200) throw new Error(`sync was answered ${status}: ${JSON.stringify(json)}`);
+    return json as unknown as RigResponse;
+  }
+
+  /** Resolves when so many requests are in flight, and the node has done all it can do for them now. */
+  async waiting(count: number): Promise<void> {
+    const inFlight = this.node.metrics.gauges.get("sliding_sync_api_requests_in_flight");
+    await this.node.until(() => inFlight?.() === count);
+    await this.node.nodes.settled();
+  }
+
+  async stop(): Promise<void> {
+    await this.#listener.stop(0);
+    await this.node.stop();
+  }
+}
