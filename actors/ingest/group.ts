@@ -1,7 +1,7 @@
-import type { StreamPos } from "#src/protocol/ids.ts";
+import type { RoomId, StreamPos } from "#src/protocol/ids.ts";
 import type { Reduction } from "#src/state/ingest-reducer.ts";
 import type { TracedStep } from "./ingest-tracing.ts";
-import { quarantined, splitBatch, type Work } from "./work.ts";
+import { isBulk, quarantined, splitBatch, type Work } from "./work.ts";
 
 /** Batches that are reduced, committed and sent on as one. */
 export interface Group {
@@ -35,6 +35,13 @@ export const newGroup = (id: number, works: readonly Work[], isFlush: boolean, s
 
 /** `traceparent` of each poll in the group; null for those that nobody records. */
 export const traceparentsOf = (group: Group): (string | null)[] => group.works.map(({ batch }) => batch.traceparent);
+
+/** Nothing but rooms of first syncs, and nothing has gone wrong with them. */
+export const isPlainBulk = ({ works, faults, outages }: Group): boolean =>
+  faults + outages === 0 && works.every((work) => isBulk(work) && !work.isAlone && work.batch.since === null);
+
+export const roomsOf = (works: readonly Work[]): ReadonlySet<RoomId> =>
+  new Set(works.flatMap(({ batch }) => batch.rooms.map(({ roomId }) => roomId)));
 
 /** What to do with a group that failed. */
 export type Recovery =

@@ -11,7 +11,7 @@ import { loadContext } from "./context-loader.ts";
 import { DeferredSinces } from "./deferred-sinces.ts";
 import { announceHead, fanOut } from "./fan-out.ts";
 import { IngestMemory } from "./ingest-memory.ts";
-import { type Group, narrow, newGroup, recover, traceparentsOf } from "./group.ts";
+import { type Group, isPlainBulk, narrow, newGroup, recover, roomsOf, traceparentsOf } from "./group.ts";
 import { inStep, inTraceOfPolls, startStep } from "./ingest-tracing.ts";
 import type { BatchApplied, IngestMessage, PollerSettled } from "./messages.ts";
 import { PollingDevices } from "./polling-devices.ts";
@@ -51,6 +51,8 @@ class IngestActor implements Actor<IngestMessage> {
   #lastGroupId = 0;
   /** Being read, reduced or committed. */
   #current: Group | null = null;
+  /** Being read and reduced while `#current` is committed: begins where that one ends. */
+  #ahead: Group | null = null;
   /** Committed, in stream order; answered from the front. */
   #unapplied: Group[] = [];
   #isFlushDue = false;
@@ -114,7 +116,7 @@ class IngestActor implements Actor<IngestMessage> {
   }
 
   stop(_reason: StopReason): void {
-    const groups = [...this.#unapplied, ...(this.#current === null ? [] : [this.#current])];
+    const groups = [...this.#unapplied, this.#current, this.#ahead].filter((group) => group !== null);
     const works = [...groups.flatMap((group) => group.works), ...this.#queue.takeAll()];
     for (const { waiter } of works) waiter.reply.reject(new SyncError("actor_stopped", "ingest was stopped"));
     this.#endDrain();
@@ -148,7 +150,8 @@ class IngestActor implements Actor<IngestMessage> {
     // Before the head is read, a commit of the life before may still be on its way.
     if (this.#memory === null) return;
     const isOpen = (poller: string): boolean =>
-      this.#queue.has(poller) || this.#current?.works.some((work) => work.poller === poller) === true;
+      this.#queue.has(poller) ||
+      [this.#current, this.#ahead].some((group) => group?.works.some((work) => work.poller === poller));
     const [open, settled] = [new Set<string>(), this.#settling];
     for (const { poller } of settled) if (isOpen(poller)) open.add(poller);
     this.#settling = settled.filter(({ poller }) => open.has(poller));
@@ -159,7 +162,8 @@ class IngestActor implements Actor<IngestMessage> {
   #pump(): void {
     if (this.#settling.length > 0) this.#settle();
     const memory = this.#memory;
-    if (memory === null || this.#current !== null || this.#unapplied.length >= UNAPPLIED_LIMIT) return;
+    if (memory === null || this.#unapplied.length >= UNAPPLIED_LIMIT) return;
+    if (this.#current !== null) return this.#lookAhead(this.#current, memory);
     const works = this.#queue.takeGroup();
     const isFlush = works.length === 0 && this.#isFlushDue && this.#deferred.size > 0;
     if (works.length === 0 && !isFlush) {
@@ -169,18 +173,31 @@ class IngestActor implements Actor<IngestMessage> {
     }
     this.#lastGroupId += 1;
     this.#current = newGroup(this.#lastGroupId, works, isFlush, this.#context.clock.mono());
-    this.#reduce(this.#current, memory);
+    this.#reduce(this.#current, memory, this.#head, this.#maxRoomNid);
   }
 
-  #reduce(group: Group, memory: IngestMemory): void {
+  /** Rooms of a first sync that the group being committed does not touch need not wait for it. */
+  #lookAhead(current: Group, memory: IngestMemory): void {
+    const { reduction, isCommitting } = current;
+    if (this.#ahead !== null || !isCommitting || reduction === null || !isPlainBulk(current)) return;
+    const works = this.#queue.takeAhead(roomsOf(current.works));
+    if (works.length === 0) return;
+    this.#lastGroupId += 1;
+    this.#ahead = newGroup(this.#lastGroupId, works, false, this.#context.clock.mono());
+    this.#reduce(this.#ahead, memory, reduction.transaction.head, reduction.learned.maxRoomNid);
+  }
+
+  /** What it rests on did not come about. */
+  #dropAhead(): void {
+    if (this.#ahead === null) return;
+    this.#queue.putBack(this.#ahead.works);
+    this.#ahead = null;
+  }
+
+  #reduce(group: Group, memory: IngestMemory, head: StreamPos, maxRoomNid: number): void {
     const { id, works } = group;
     const loadable = works.map(({ batch, poller }) => ({ batch, createdAfter: this.#book.createdAfter(poller) }));
-    const base = {
-      head: this.#head,
-      maxRoomNid: this.#maxRoomNid,
-      nowMs: this.#context.clock.now(),
-      polling: this.#polling,
-    };
+    const base = { head, maxRoomNid, nowMs: this.#context.clock.now(), polling: this.#polling };
     const batches = works.map((work) => {
       const toDevice = withoutRepeated(work);
       return toDevice === work.batch.toDevice ? work.batch : Object.assign({}, work.batch, { toDevice });
@@ -198,6 +215,7 @@ class IngestActor implements Actor<IngestMessage> {
   // ------------------------------------------------------------ commit
 
   #commit(groupId: number, reduction: Reduction): void {
+    if (this.#ahead?.id === groupId) this.#ahead.reduction = reduction;
     const group = this.#current;
     if (group?.id !== groupId) return;
     group.reduction = reduction;
@@ -225,6 +243,7 @@ class IngestActor implements Actor<IngestMessage> {
         (error) => ({ type: "group-failed", groupId, error }),
       ),
     );
+    this.#pump();
   }
 
   #finishCommit(groupId: number): void {
@@ -237,9 +256,12 @@ class IngestActor implements Actor<IngestMessage> {
     this.#maxRoomNid = reduction.learned.maxRoomNid;
     this.#deferred.stored(reduction.transaction.sinces);
     this.#memory?.learn(reduction);
-    this.#current = null;
+    const next = this.#ahead;
+    this.#current = next;
+    this.#ahead = null;
     metrics.observe("ingest_commit_duration_secs", (this.#context.clock.mono() - group.startedMs) / 1000);
     this.#send(group, reduction);
+    if (next !== null && next.reduction !== null) this.#commit(next.id, next.reduction);
   }
 
   // ------------------------------------------------------------ fan-out
@@ -307,8 +329,11 @@ class IngestActor implements Actor<IngestMessage> {
 
   /** The group stays; what to do about it depends on where the database stands, which is asked for first. */
   #fail(groupId: number, error: SyncError): void {
+    // It is tried again in its turn, when nothing else can be the cause.
+    if (this.#ahead?.id === groupId) this.#dropAhead();
     const group = this.#current;
     if (group?.id !== groupId) return;
+    this.#dropAhead();
     if (error.code === "storage_unavailable") group.outages += 1;
     else group.faults += 1;
     this.#deps.metrics.count("ingest_failures_total", 1, { code: error.code });
@@ -370,7 +395,7 @@ class IngestActor implements Actor<IngestMessage> {
       case "reduce-again":
         break;
     }
-    if (this.#memory !== null) this.#reduce(group, this.#memory);
+    if (this.#memory !== null) this.#reduce(group, this.#memory, this.#head, this.#maxRoomNid);
   }
 
   #isolate(group: Group): void {

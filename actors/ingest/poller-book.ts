@@ -8,13 +8,13 @@ import type { DeliveryRecord, Work } from "./work.ts";
 const POLLER_LIMIT = 20_000;
 /** A poller that waited this long for an answer may have given up on it just before it came. */
 const DOUBTFUL_WAIT_MS = 5_000;
-/** Two would do, as a poll is asked for only after the answer to the batch before; one more allows for a repeated poll. */
+/** Two would do, as a poll is asked for only after the answer to the one before; one more allows for a repeated poll. */
 const HEADS_KEPT = 3;
 /** Longer lists are not compared. */
 const COMPARED_MESSAGES = 1_000;
 
 interface PollerEntry {
-  /** Stream heads when its latest batches were answered, oldest first. */
+  /** Stream heads when its latest polls were answered, oldest first. */
   heads: StreamPos[];
   last: DeliveryRecord | null;
 }
@@ -46,10 +46,12 @@ export class PollerBook {
   }
 
   answered({ poller, batch, record }: Work, head: StreamPos, waitedMs: number): void {
+    // The batches of one poll were asked for at the same time: only its last one says anything of the next poll.
+    if (batch.since === null) return;
     const { heads } = this.#entry(poller);
     heads.push(head);
     if (heads.length > HEADS_KEPT) heads.shift();
-    if (batch.since !== null && waitedMs < DOUBTFUL_WAIT_MS) record.isDoubtful = false;
+    if (waitedMs < DOUBTFUL_WAIT_MS) record.isDoubtful = false;
   }
 
   /** It may resume from an older `since`. */

@@ -1,3 +1,4 @@
+import type { RoomId } from "#src/protocol/ids.ts";
 import { isBulk, type Work } from "./work.ts";
 
 /** A group's bounds: what one transaction, its memory and the hosts it is sent to can take without stalling others. */
@@ -59,6 +60,22 @@ export class WorkQueue {
     room.bytes = Math.min(room.bytes, group.length > 0 ? BULK_BESIDE_LIVE_BYTES : BULK_ALONE_BYTES);
     this.#bulk = takeInto(group, this.#bulk, room);
     return group;
+  }
+
+  /** Pieces of first syncs without these rooms, in their order, when nothing else waits. */
+  takeAhead(rooms: ReadonlySet<RoomId>): Work[] {
+    if (this.#alone.length + this.#live.length > 0) return [];
+    const shared = this.#bulk.findIndex(({ batch }) => batch.rooms.some(({ roomId }) => rooms.has(roomId)));
+    const free = shared === -1 ? this.#bulk : this.#bulk.slice(0, shared);
+    const group: Work[] = [];
+    takeInto(group, free, { bytes: BULK_ALONE_BYTES, events: GROUP_EVENTS });
+    this.#bulk = this.#bulk.slice(group.length);
+    return group;
+  }
+
+  /** Undoes `takeAhead`. */
+  putBack(works: readonly Work[]): void {
+    this.#bulk = [...works, ...this.#bulk];
   }
 }
 
