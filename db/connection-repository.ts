@@ -7,6 +7,8 @@ interface ConnectionRow {
   incarnation: string;
   params: string;
   cursors: string;
+  to_device_pos: number | null;
+  device_lists_pos: number | null;
   last_used_ms: number;
 }
 
@@ -14,7 +16,7 @@ interface ConnectionRow {
 const MAX_GROUP = 500;
 
 const SELECT = `
-  select incarnation, params, cursors, last_used_ms from glissade.connections
+  select incarnation, params, cursors, to_device_pos, device_lists_pos, last_used_ms from glissade.connections
   where user_id = $1::text and device_id = $2::text and conn_id = $3::text`;
 
 /**
@@ -23,12 +25,14 @@ const SELECT = `
  * what it had not written dies with it. The setting ends with the statement.
  */
 const upsert = (synchronousCommit: "on" | "off"): string => `
-  insert into glissade.connections as c (user_id, device_id, conn_id, incarnation, params, cursors, last_used_ms)
+  insert into glissade.connections as c
+    (user_id, device_id, conn_id, incarnation, params, cursors, to_device_pos, device_lists_pos, last_used_ms)
   select n.* from (select set_config('synchronous_commit', '${synchronousCommit}', true)) setting (value),
-    unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[]) n
+    unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::int8[], $9::int8[]) n
   where setting.value = '${synchronousCommit}'
   on conflict (user_id, device_id, conn_id) do update set
     incarnation = excluded.incarnation, params = excluded.params, cursors = excluded.cursors,
+    to_device_pos = excluded.to_device_pos, device_lists_pos = excluded.device_lists_pos,
     last_used_ms = excluded.last_used_ms`;
 
 interface Waiting {
@@ -59,6 +63,8 @@ class ConnectionRepository implements ConnectionStore {
       incarnation: originalText(row.incarnation),
       params: originalText(row.params),
       cursors: originalText(row.cursors),
+      toDevicePos: row.to_device_pos,
+      deviceListsPos: row.device_lists_pos,
       lastUsedMs: row.last_used_ms,
     };
   }
@@ -133,6 +139,8 @@ function upsertParams(connections: readonly StoredConnection[]): Param[] {
     textArray(connections.map(({ incarnation }) => incarnation)),
     textArray(connections.map(({ params }) => params)),
     textArray(connections.map(({ cursors }) => cursors)),
+    intArray(connections.map(({ toDevicePos }) => toDevicePos)),
+    intArray(connections.map(({ deviceListsPos }) => deviceListsPos)),
     intArray(connections.map(({ lastUsedMs }) => storableInt(lastUsedMs))),
   ];
 }

@@ -250,16 +250,18 @@ function deviceKeyPart(rows: IngestTransaction["deviceKeys"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into glissade.device_keys as d (user_id, device_id, otk_counts, fallback_key_types, pos)
-      select * from unnest(
+      insert into glissade.device_keys as d (user_id, device_id, otk_counts, fallback_key_types, pos, fallback_pos)
+      select n.*, n.pos from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(textArray(rows.map(({ otkCounts }) => otkCounts)), "text[]")},
         ${param(textArray(rows.map(({ fallbackKeyTypes }) => fallbackKeyTypes)), "text[]")},
         ${param(intArray(rows.map(({ pos }) => pos)), "int8[]")}
-      ) ${IF_GUARDED}
+      ) n (user_id, device_id, otk_counts, fallback_key_types, pos) ${IF_GUARDED}
       on conflict (user_id, device_id) do update set
         otk_counts = coalesce(excluded.otk_counts, d.otk_counts),
-        fallback_key_types = coalesce(excluded.fallback_key_types, d.fallback_key_types), pos = excluded.pos`;
+        pos = case when excluded.otk_counts is null then d.pos else excluded.pos end,
+        fallback_key_types = coalesce(excluded.fallback_key_types, d.fallback_key_types),
+        fallback_pos = case when excluded.fallback_key_types is null then d.fallback_pos else excluded.pos end`;
     },
   };
 }

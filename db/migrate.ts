@@ -2,6 +2,7 @@ import { SyncError } from "#src/errors.ts";
 import type { Logger } from "#src/ports/basics.ts";
 import type { Database, Query } from "./connection.ts";
 import init from "./migrations/0000_init.sql" with { type: "text" };
+import deviceReaders from "./migrations/0002_device_readers.sql" with { type: "text" };
 import storageParameters from "./migrations/0001_storage_parameters.sql" with { type: "text" };
 
 interface Migration {
@@ -14,6 +15,7 @@ interface Migration {
 export const MIGRATIONS: readonly Migration[] = [
   { id: 0, name: "0000_init", sql: init },
   { id: 1, name: "0001_storage_parameters", sql: storageParameters },
+  { id: 2, name: "0002_device_readers", sql: deviceReaders },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

@@ -1,6 +1,6 @@
 import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { ConnId, DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta } from "#src/protocol/room-meta.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { Clock } from "#src/ports/basics.ts";
@@ -246,9 +246,14 @@ class RoomRepository implements RoomReader {
 
   async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceSnapshot> {
     const owner = [keyText(userId), keyText(deviceId)] as const;
-    const [keys, lists, newest] = await Promise.all([
-      this.#db.query<{ otk_counts: string | null; fallback_key_types: string | null; pos: number }>(
-        `select otk_counts, fallback_key_types, pos from glissade.device_keys
+    const [keys, lists, newest, connections] = await Promise.all([
+      this.#db.query<{
+        otk_counts: string | null;
+        fallback_key_types: string | null;
+        pos: number;
+        fallback_pos: number;
+      }>(
+        `select otk_counts, fallback_key_types, pos, fallback_pos from glissade.device_keys
          where user_id = $1::text and device_id = $2::text`,
         owner,
       ),
@@ -262,17 +267,28 @@ class RoomRepository implements RoomReader {
          order by pos desc limit 1`,
         owner,
       ),
+      this.#db.query<{ conn_id: string; to_device_pos: number | null; device_lists_pos: number | null }>(
+        `select conn_id, to_device_pos, device_lists_pos from glissade.connections
+         where user_id = $1::text and device_id = $2::text`,
+        owner,
+      ),
     ]);
     return {
       otkCounts: keys[0]?.otk_counts ?? null,
       fallbackKeyTypes: keys[0]?.fallback_key_types ?? null,
-      keysPos: keys[0]?.pos ?? 0,
+      otkCountsPos: keys[0]?.pos ?? 0,
+      fallbackKeyTypesPos: keys[0]?.fallback_pos ?? 0,
       deviceLists: lists.map((row) => ({
         target: originalText(row.target),
         change: row.has_left ? "left" : "changed",
         pos: row.pos,
       })),
       toDevicePos: newest[0]?.pos ?? 0,
+      connections: connections.map((row) => ({
+        connId: originalText(row.conn_id) as ConnId,
+        toDevicePos: row.to_device_pos,
+        deviceListsPos: row.device_lists_pos,
+      })),
     };
   }
 

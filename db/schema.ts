@@ -181,7 +181,10 @@ export const deviceLists = glissade.table(
 export const deviceKeys = glissade.table(
   "device_keys",
   {
+    /** Last change of the counts. */
     pos: int8().notNull(),
+    /** Last change of the fallback keys. */
+    fallbackPos: int8("fallback_pos").notNull().default(0),
     userId: key("user_id").notNull(),
     deviceId: key("device_id").notNull(),
     otkCounts: text("otk_counts"),
@@ -254,6 +257,9 @@ export const connections = glissade.table(
     incarnation: text().notNull(),
     params: text().notNull(),
     cursors: text().notNull(),
+    /** How far the client has what its device's connections share; null = this one does not read it. */
+    toDevicePos: int8("to_device_pos"),
+    deviceListsPos: int8("device_lists_pos"),
   },
   (t) => [primaryKey({ name: "connections_pkey", columns: [t.userId, t.deviceId, t.connId] })],
 );

@@ -1,7 +1,6 @@
 import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
-import type { DeviceId } from "#src/protocol/ids.ts";
 import type { PosClaims } from "#src/protocol/pos.ts";
-import type { LiveUser } from "#actors/user/live-user.ts";
+import type { DeviceReader } from "#actors/user/live-device.ts";
 import { receivedToDevice, type ResponseWorkDeps } from "./response-work.ts";
 
 type ToDeviceDeps = Pick<ResponseWorkDeps, "toDeviceToken" | "directory">;
@@ -10,8 +9,7 @@ type ToDeviceDeps = Pick<ResponseWorkDeps, "toDeviceToken" | "directory">;
 export function acknowledge(
   claims: PosClaims | null,
   engine: ConnectionEngine,
-  user: LiveUser,
-  deviceId: DeviceId,
+  { device, connId }: DeviceReader,
   deps: ToDeviceDeps,
 ): (Promise<void> | null)[] {
   const { to_device: toDevice, e2ee } = engine.params.extensions;
@@ -19,21 +17,21 @@ export function acknowledge(
   const toldSince = e2ee.enabled ? engine.extensionSince("e2ee") : null;
   // Responses before the extension spoke told nothing, whatever their position.
   const wasTold = claims !== null && toldSince !== null && toldSince <= claims.seq;
+  device.ended(connId, { toDevice: !toDevice.enabled, deviceLists: !e2ee.enabled });
   return [
-    received === null ? null : user.acknowledgeToDevice(deviceId, received),
-    wasTold ? user.acknowledgeDeviceLists(deviceId, claims.streamPos) : null,
+    received === null ? null : device.acknowledgeToDevice(connId, received),
+    wasTold ? device.acknowledgeDeviceLists(connId, claims.streamPos) : null,
   ];
 }
 
 /** True when no response would have anything in it: the usual case of a request that waits for news. */
 export function hasNothingToSay(
   engine: ConnectionEngine,
-  user: LiveUser,
-  deviceId: DeviceId,
+  { device, connId }: DeviceReader,
   deps: ToDeviceDeps,
 ): boolean {
   if (engine.isDirty || engine.isFirst || engine.hasUnheardExtensions) return false;
   if (!engine.params.extensions.to_device.enabled) return true;
-  const device = user.device(deviceId);
-  return device !== null && device.toDevicePos <= (receivedToDevice(engine, deps) ?? 0);
+  const since = receivedToDevice(engine, deps);
+  return device.snapshot !== null && device.toDevicePos <= device.toDeviceAfter(connId, since);
 }

@@ -6,6 +6,7 @@ import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import { encodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
 import type { Rng } from "#src/ports/basics.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
+import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import type { Written } from "./connection-record.ts";
 import type { BuiltResponse } from "./response-work.ts";
@@ -14,20 +15,28 @@ import { ParamsHistory } from "./stored-params.ts";
 /** A connection's memory while it is awake. */
 export interface Awake extends Written {
   log: ResponseLog;
+  reader: DeviceReader;
 }
 
 /** A connection that has told its client nothing. */
-export function startOver(link: UserLink, rng: Rng): Awake {
+export function startOver(link: UserLink, reader: DeviceReader, rng: Rng): Awake {
   return {
     incarnation: Math.floor(rng.next() * 2 ** 48).toString(36),
     engine: new ConnectionEngine(link.position, newLife(rng.next())),
     log: new ResponseLog(0),
     params: new ParamsHistory(),
+    reader,
   };
 }
 
 /** Takes a connection up again from what is stored and what the client's `pos` proves; null when that is not enough. */
-export function takeUp(stored: StoredConnection | null, claims: PosClaims, link: UserLink, rng: Rng): Awake | null {
+export function takeUp(
+  stored: StoredConnection | null,
+  claims: PosClaims,
+  link: UserLink,
+  reader: DeviceReader,
+  rng: Rng,
+): Awake | null {
   if (stored === null || stored.incarnation !== claims.incarnation) return null;
   const params = ParamsHistory.parse(stored.params);
   const sticky = params.at(claims.seq);
@@ -38,7 +47,7 @@ export function takeUp(stored: StoredConnection | null, claims: PosClaims, link:
   const cursors = isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
   engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
-  return { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params };
+  return { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params, reader };
 }
 
 /** The position is of this connection, but of an earlier life of its memory. */

@@ -8,6 +8,7 @@ import type { Metrics } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
 import { userAddress } from "#actors/addresses.ts";
 import type { Actor, ActorContext, StopReason } from "#actors/runtime/actor.ts";
+import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
 import { type Awake, emptyResponse, isOtherLife, refusesPos, startOver, takeUp, writeResponse } from "./awake.ts";
@@ -38,6 +39,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #deps: ConnectionDeps;
   readonly #userId: UserId;
   readonly #deviceId: DeviceId;
+  readonly #connId: ConnId;
   readonly #storage: ConnectionStorage;
   #link: UserLink | null = null;
   #isAttaching = false;
@@ -54,7 +56,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#context = context;
     this.#deps = deps;
     const key = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
-    [this.#userId, this.#deviceId] = key;
+    [this.#userId, this.#deviceId, this.#connId] = key;
     this.#storage = new ConnectionStorage(context, deps.store, key);
     this.#lastRequestMs = this.#nowMs;
     context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
@@ -117,6 +119,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const error = new SyncError("actor_stopped", `connection stopped: ${reason}`);
     this.#current?.reject(error, this.#nowMs);
     this.#next?.command.reply.reject(error);
+    if (this.#link !== null) this.#readerOf(this.#link).device.fellAsleep(this.#connId);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
   }
 
@@ -167,7 +170,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const { claims } = current;
     if (current.command.pos === null) {
-      this.#awake = startOver(this.#link, this.#context.rng);
+      this.#awake = startOver(this.#link, this.#readerOf(this.#link), this.#context.rng);
       this.#process(current, 0, this.#link);
       return;
     }
@@ -201,15 +204,19 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         current.replay = resolution.replay;
         current.isUrgent = resolution.replay !== null;
         if (!this.#takeParams(awake, link, request)) return;
-        this.#serve(current, awake, link);
+        this.#serve(current, awake);
     }
   }
 
-  #serve(current: CurrentRequest, { engine }: Awake, { user }: UserLink): void {
-    for (const deletion of acknowledge(current.claims, engine, user, this.#deviceId, this.#deps))
+  #readerOf({ user }: UserLink): DeviceReader {
+    return { device: user.device(this.#deviceId), connId: this.#connId };
+  }
+
+  #serve(current: CurrentRequest, { engine, reader }: Awake): void {
+    for (const deletion of acknowledge(current.claims, engine, reader, this.#deps))
       this.#storage.inBackground(deletion);
     const leftMs = current.leftMs(this.#nowMs);
-    if (leftMs > 0 && hasNothingToSay(engine, user, this.#deviceId, this.#deps)) this.#park(current, leftMs);
+    if (leftMs > 0 && hasNothingToSay(engine, reader, this.#deps)) this.#park(current, leftMs);
     else this.#startWork();
   }
 
@@ -262,7 +269,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#begin();
       return;
     }
-    const awake = takeUp(stored, claims, link, this.#context.rng);
+    const awake = takeUp(stored, claims, link, this.#readerOf(link), this.#context.rng);
     if (awake === null) {
       this.#reject(new SyncError("unknown_pos", "connection is not known"));
       return;
@@ -281,7 +288,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#workIds += 1;
     const draft = awake.engine.collect(link.user, link.position);
     const release = this.#deps.directory.hold();
-    const work = new ResponseWork(awake.engine, draft, link.user, this.#deviceId, this.#deps);
+    const work = new ResponseWork(awake.engine, draft, link.user, awake.reader, this.#deps);
     this.#work = { id: this.#workIds, work, release };
     this.#continueWork();
   }
@@ -311,6 +318,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const seq = awake.log.nextSeq;
     awake.engine.noteSent(built.draft, seq, built.entries.heads);
     built.entries.noteMembers();
+    awake.reader.device.toDeviceSent(built.toDeviceUpTo);
     const answerSeq = current?.replay?.seq ?? seq;
     const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq, answerSeq);
     this.#workIds += 1;

@@ -1,6 +1,7 @@
 import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
+import type { LiveDevice } from "#actors/user/live-device.ts";
 import type { ParamsHistory } from "./stored-params.ts";
 
 /** A connection's memory while it is awake, as far as it is written down. */
@@ -8,6 +9,7 @@ export interface Written {
   incarnation: string;
   engine: ConnectionEngine;
   params: ParamsHistory;
+  reader: { readonly device: Pick<LiveDevice, "reading">; readonly connId: ConnId };
 }
 
 /** A connection in use is written down at least this often, so that it does not expire. */
@@ -29,7 +31,7 @@ export class ConnectionRecord {
   }
 
   /** The connection as it has to be stored; null when that is what is stored already. */
-  next({ incarnation, engine, params }: Written, nowMs: number): StoredConnection | null {
+  next({ incarnation, engine, params, reader }: Written, nowMs: number): StoredConnection | null {
     const paramsText = params.stringify();
     const cursors = JSON.stringify(engine.snapshot());
     const text = `${incarnation}${paramsText}${cursors}`;
@@ -44,6 +46,8 @@ export class ConnectionRecord {
       incarnation,
       params: paramsText,
       cursors,
+      // Written along: for the sake of these alone nothing is written.
+      ...reader.device.reading(reader.connId),
       lastUsedMs: nowMs,
     };
   }

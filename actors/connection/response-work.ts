@@ -8,10 +8,12 @@ import {
   type ExtensionsBody,
   hasExtensionData,
 } from "#src/protocol/engine/extensions.ts";
+import { withoutCancelled } from "#src/protocol/key-requests.ts";
 import { RoomEntries, type RoomEntry } from "#src/protocol/engine/room-entries.ts";
-import type { DeviceId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import type { ConnId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { RoomReader } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+import type { DeviceReader, LiveDevice } from "#actors/user/live-device.ts";
 import type { LiveUser } from "#actors/user/live-user.ts";
 import { ConnectionData } from "./connection-data.ts";
 
@@ -31,6 +33,8 @@ export interface BuiltResponse {
   hasData: boolean;
   /** Rooms of which it tells less than up to its position. */
   behind: RoomNid[];
+  /** The last to-device message in it; 0 = none. */
+  toDeviceUpTo: StreamPos;
 }
 
 type Step = () => Promise<void> | null;
@@ -42,7 +46,8 @@ type Step = () => Promise<void> | null;
 export class ResponseWork {
   readonly #engine: ConnectionEngine;
   readonly #user: LiveUser;
-  readonly #deviceId: DeviceId;
+  readonly #connId: ConnId;
+  readonly #device: LiveDevice;
   readonly #deps: ResponseWorkDeps;
   readonly #draft: Draft;
   readonly #data: ConnectionData;
@@ -50,15 +55,18 @@ export class ResponseWork {
   /** To-device messages up to here are the client's; null when its `since` is none of ours. */
   readonly #receivedPos: StreamPos | null;
   #steps: Step[];
-  #toDevice: DeviceData["toDevice"] = [];
+  #toDevice: readonly { pos: StreamPos; json: Uint8Array }[] = [];
+  /** The last message read, whether it is sent or not. */
+  #toDeviceUpTo: StreamPos = 0;
 
-  constructor(engine: ConnectionEngine, draft: Draft, user: LiveUser, deviceId: DeviceId, deps: ResponseWorkDeps) {
+  constructor(engine: ConnectionEngine, draft: Draft, user: LiveUser, reader: DeviceReader, deps: ResponseWorkDeps) {
     this.#engine = engine;
     this.#draft = draft;
     this.#user = user;
-    this.#deviceId = deviceId;
+    this.#connId = reader.connId;
+    this.#device = reader.device;
     this.#deps = deps;
-    this.#data = new ConnectionData(deps.directory, user, deviceId);
+    this.#data = new ConnectionData(deps.directory, user, reader.device.deviceId);
     this.#entries = new RoomEntries(user, engine, draft, this.#data);
     this.#receivedPos = receivedToDevice(engine, deps);
     this.#steps = [
@@ -67,7 +75,7 @@ export class ResponseWork {
       () => this.#deps.directory.ensureState(this.#entries.stateNeeds()),
       () => this.#deps.directory.ensureReceipts(extensionNeeds(this.#user, this.#engine, this.#draft).receipts),
       () => this.#user.ensureAccountData(extensionNeeds(this.#user, this.#engine, this.#draft).accountData),
-      () => (this.#needsDevice() ? this.#user.ensureDevice(this.#deviceId) : null),
+      () => (this.#needsDevice() ? this.#device.ensure() : null),
       () => this.#readToDevice(),
     ];
   }
@@ -85,18 +93,21 @@ export class ResponseWork {
   /** The finished response; call after `advance` returned null. */
   build(): BuiltResponse {
     const rooms = this.#entries.build();
-    const extensions = buildExtensions(
-      this.#user,
-      this.#engine,
-      this.#draft,
-      this.#data,
-      this.#device(),
-      (nid) => this.#entries.timelineIds(nid),
-      (pos) => this.#deps.toDeviceToken.make(pos),
+    const extensions = buildExtensions(this.#user, this.#engine, this.#draft, this.#data, this.#deviceData(), (nid) =>
+      this.#entries.timelineIds(nid),
     );
+    const toDeviceUpTo = this.#toDevice.at(-1)?.pos ?? 0;
     const hasData =
       rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
-    return { draft: this.#draft, entries: this.#entries, rooms, extensions, hasData, behind: this.#engine.behind };
+    return {
+      draft: this.#draft,
+      entries: this.#entries,
+      rooms,
+      extensions,
+      hasData,
+      behind: this.#engine.behind,
+      toDeviceUpTo,
+    };
   }
 
   /** Everything that is known to be needed is read at once; the steps behind it find it in memory. */
@@ -108,7 +119,7 @@ export class ResponseWork {
       directory.ensureState(this.#entries.earlyStateNeeds()),
       directory.ensureReceipts(needs.receipts),
       this.#user.ensureAccountData(needs.accountData),
-      this.#needsDevice() ? this.#user.ensureDevice(this.#deviceId) : null,
+      this.#needsDevice() ? this.#device.ensure() : null,
     ].filter((wait) => wait !== null);
     return waits.length === 0 ? null : allOf(waits);
   }
@@ -132,24 +143,31 @@ export class ResponseWork {
 
   #readToDevice(): Promise<void> | null {
     const { enabled, limit } = this.#engine.params.extensions.to_device;
-    const device = this.#user.device(this.#deviceId);
-    if (!enabled || device === null) return null;
-    const after = this.#receivedPos ?? 0;
-    if (device.toDevicePos <= after) return null;
+    if (!enabled) return null;
+    const after = this.#device.toDeviceAfter(this.#connId, this.#receivedPos);
+    this.#toDeviceUpTo = after;
+    if (this.#device.toDevicePos <= after) return null;
     return this.#loadToDevice(after, Math.min(limit, MAX_TO_DEVICE));
   }
 
   async #loadToDevice(after: StreamPos, limit: number): Promise<void> {
-    const messages = await this.#deps.reader.loadToDevice(this.#user.userId, this.#deviceId, after, limit);
+    const loaded = await this.#deps.reader.loadToDevice(this.#user.userId, this.#device.deviceId, after, limit);
     // Storage may be ahead of the commits applied here: what is newer comes with its own.
-    this.#toDevice = messages.filter(({ pos }) => pos <= this.#draft.upTo);
+    const messages = loaded.filter(({ pos }) => pos <= this.#draft.upTo);
+    this.#toDevice = withoutCancelled(messages, ({ pos }) => pos > this.#device.sentUpTo);
+    this.#toDeviceUpTo = messages.at(-1)?.pos ?? after;
   }
 
-  #device(): DeviceData | null {
-    const device = this.#user.device(this.#deviceId);
-    if (device === null) return null;
-    const toDeviceSince = this.#deps.toDeviceToken.make(this.#receivedPos ?? 0);
-    return { ...device, toDeviceSince, toDevice: this.#toDevice };
+  #deviceData(): DeviceData | null {
+    const { snapshot } = this.#device;
+    if (snapshot === null) return null;
+    const { e2ee } = this.#engine.params.extensions;
+    return {
+      ...snapshot,
+      deviceListsAfter: e2ee.enabled ? this.#device.deviceListsAfter(this.#connId) : 0,
+      nextBatch: this.#deps.toDeviceToken.make(this.#toDeviceUpTo),
+      toDevice: this.#toDevice.map(({ json }) => json),
+    };
   }
 }
 

@@ -5,8 +5,9 @@ import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import { type InviteView, inviteView } from "#src/protocol/room-name.ts";
 import type { RoomOrder } from "#src/protocol/room-order.ts";
 import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
-import type { DeviceSnapshot, RoomReader, UserSnapshot } from "#src/ports/stores.ts";
+import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+import { LiveDevice } from "./live-device.ts";
 import { HeldEvents, TXN_WAIT_MS } from "./held-events.ts";
 
 /** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
@@ -31,18 +32,6 @@ export interface UserChanges {
 
 /** By type. */
 type AccountData = Map<string, { json: Uint8Array; pos: StreamPos }>;
-
-/** A device's own data in memory. */
-interface LiveDevice {
-  snapshot: DeviceSnapshot | null;
-  /** Counts changes of keys and lists; a snapshot read before the latest one is read again. */
-  changes: number;
-  snapshotChanges: number;
-  /** Newest to-device message told of since the start; storage may know of newer ones. */
-  toDevicePos: StreamPos;
-  /** To-device messages up to here are acknowledged and deleted. */
-  deletedUpTo: StreamPos;
-}
 
 /** One active user: standings, account data and devices. Read by the user's connections, written by its actor alone. */
 export class LiveUser implements World {
@@ -180,12 +169,11 @@ export class LiveUser implements World {
       this.#applyAccountData(user, mark, changes);
       this.#applyTxns(user, mark, nowMs);
       for (const { deviceId, pos } of user.toDevice) {
-        const device = this.#liveDevice(deviceId);
-        device.toDevicePos = Math.max(device.toDevicePos, pos);
+        this.device(deviceId).messageCame(pos);
         changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.toDevice);
       }
       for (const { deviceId } of user.deviceChanges) {
-        this.#liveDevice(deviceId).changes += 1;
+        this.device(deviceId).changed();
         changes.devices.set(deviceId, (changes.devices.get(deviceId) ?? 0) | DIRTY_USER.device);
       }
     }
@@ -214,39 +202,14 @@ export class LiveUser implements World {
     return found;
   }
 
-  /** As last read, with the newest to-device position there is. */
-  device(deviceId: DeviceId): DeviceSnapshot | null {
-    const device = this.#devices.get(deviceId);
-    if (device === undefined || device.snapshot === null) return null;
-    return { ...device.snapshot, toDevicePos: Math.max(device.snapshot.toDevicePos, device.toDevicePos) };
-  }
-
-  /** Brings a device's keys and lists into memory; null when they are there as they are now. */
-  ensureDevice(deviceId: DeviceId): Promise<void> | null {
-    const device = this.#liveDevice(deviceId);
-    if (device.snapshot !== null && device.snapshotChanges === device.changes) return null;
-    return this.#readDevice(device, deviceId);
-  }
-
-  /** The client has everything up to `pos`: deletes it; null when there is nothing to delete. */
-  acknowledgeToDevice(deviceId: DeviceId, pos: StreamPos): Promise<void> | null {
-    const device = this.#liveDevice(deviceId);
-    const newest = this.device(deviceId)?.toDevicePos ?? Number.MAX_SAFE_INTEGER;
-    if (newest === 0 || pos <= device.deletedUpTo || pos === 0) return null;
-    device.deletedUpTo = pos;
-    return this.#reader.deleteToDevice(this.userId, deviceId, pos);
-  }
-
-  /** The client has all device-list changes up to `pos`; null when there is nothing to delete. */
-  acknowledgeDeviceLists(deviceId: DeviceId, pos: StreamPos): Promise<void> | null {
-    const device = this.#devices.get(deviceId);
-    const first = device?.snapshot?.deviceLists[0];
-    if (device?.snapshot == null || first === undefined || first.pos > pos) return null;
-    device.snapshot = {
-      ...device.snapshot,
-      deviceLists: device.snapshot.deviceLists.filter((change) => change.pos > pos),
-    };
-    return this.#reader.deleteDeviceLists(this.userId, deviceId, pos);
+  /** A device's own data, of which nothing is read before somebody asks. */
+  device(deviceId: DeviceId): LiveDevice {
+    let device = this.#devices.get(deviceId);
+    if (device === undefined) {
+      device = new LiveDevice(this.userId, deviceId, this.#reader);
+      this.#devices.set(deviceId, device);
+    }
+    return device;
   }
 
   async #readAccountData(nids: readonly (RoomNid | 0)[]): Promise<void> {
@@ -261,23 +224,6 @@ export class LiveUser implements World {
       this.#accountReadCount -= 1;
       if (this.#accountReadCount === 0) this.#earlyAccountData.clear();
     }
-  }
-
-  async #readDevice(device: LiveDevice, deviceId: DeviceId): Promise<void> {
-    const { changes } = device;
-    const snapshot = await this.#reader.loadDevice(this.userId, deviceId);
-    if (device.snapshot !== null && device.snapshotChanges > changes) return;
-    device.snapshot = snapshot;
-    device.snapshotChanges = changes;
-  }
-
-  #liveDevice(deviceId: DeviceId): LiveDevice {
-    let device = this.#devices.get(deviceId);
-    if (device === undefined) {
-      device = { snapshot: null, changes: 0, snapshotChanges: 0, toDevicePos: 0, deletedUpTo: 0 };
-      this.#devices.set(deviceId, device);
-    }
-    return device;
   }
 
   #applyTxns({ txns, cleared, awaited }: UserUpdate, mark: (nid: RoomNid, bits: number) => void, nowMs: number): void {

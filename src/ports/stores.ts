@@ -68,12 +68,15 @@ export interface StateQuery {
 export interface DeviceSnapshot {
   otkCounts: string | null;
   fallbackKeyTypes: string | null;
-  /** Position of the last change of the two above. */
-  keysPos: StreamPos;
+  /** Positions of their last changes. */
+  otkCountsPos: StreamPos;
+  fallbackKeyTypesPos: StreamPos;
   /** Undelivered device-list changes, oldest first. */
   deviceLists: { target: string; change: "changed" | "left"; pos: StreamPos }[];
   /** Newest stored to-device position; 0 = none stored. */
   toDevicePos: StreamPos;
+  /** How far the device's connections had read when they were last written down. */
+  connections: Pick<StoredConnection, "connId" | "toDevicePos" | "deviceListsPos">[];
 }
 
 export interface RoomReader {
@@ -119,6 +122,10 @@ export interface StoredConnection {
   params: string;
   /** Which rooms the client holds, as JSON; written behind. */
   cursors: string;
+  /** The client has to-device messages up to here; null = the connection does not read them. */
+  toDevicePos: StreamPos | null;
+  /** The client has device-list changes up to here; null = the connection does not read them. */
+  deviceListsPos: StreamPos | null;
   lastUsedMs: number;
 }
 

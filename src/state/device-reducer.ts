@@ -1,7 +1,7 @@
-import type { PollBatch, PolledToDevice } from "#src/protocol/poll-batch.ts";
+import { withoutCancelled } from "#src/protocol/key-requests.ts";
+import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { GroupDraft } from "./group-draft.ts";
 import { pollerKey } from "./ingest-context.ts";
-import { asText, parseContent } from "./json.ts";
 
 /** What concerns one device alone: to-device messages, device lists, key counts. */
 export function reduceDevice(group: GroupDraft, batch: PollBatch, drafts: DeviceDrafts): void {
@@ -9,7 +9,7 @@ export function reduceDevice(group: GroupDraft, batch: PollBatch, drafts: Device
   // A batch that was committed by an earlier incarnation, which could no longer say so, comes again.
   const isRepeated =
     batch.since !== null && batch.since !== "" && batch.since === group.context.resumedSince(userId, deviceId);
-  for (const message of isRepeated ? [] : withoutCancelled(batch.toDevice)) {
+  for (const message of isRepeated ? [] : withoutCancelled(batch.toDevice, () => true)) {
     const pos = group.nextPos();
     group.tx.toDevice.push({ ...message, userId, deviceId, pos });
     group.users.touchToDevice(userId, deviceId, pos);
@@ -60,35 +60,4 @@ export class DeviceDrafts {
       group.users.touchDevice(userId, deviceId, pos);
     }
   }
-}
-
-/** Identifies a key request and its cancellation; null for other messages. */
-function keyRequest(message: PolledToDevice): { key: string; isCancellation: boolean } | null {
-  if (message.type !== "m.room_key_request") return null;
-  const content = parseContent(message.json);
-  const requestId = asText(content["request_id"]);
-  if (requestId === null) return null;
-  const device = asText(content["requesting_device_id"]) ?? "";
-  return {
-    key: `${message.sender}\0${device}\0${requestId}`,
-    isCancellation: content["action"] === "request_cancellation",
-  };
-}
-
-/** A key request that is cancelled in the same poll needs nobody's attention. */
-function withoutCancelled(messages: readonly PolledToDevice[]): readonly PolledToDevice[] {
-  if (!messages.some((message) => message.type === "m.room_key_request")) return messages;
-  const open = new Map<string, PolledToDevice>();
-  const dropped = new Set<PolledToDevice>();
-  for (const message of messages) {
-    const request = keyRequest(message);
-    if (request === null) continue;
-    const pending = open.get(request.key);
-    if (!request.isCancellation) open.set(request.key, message);
-    else if (pending !== undefined) {
-      dropped.add(pending).add(message);
-      open.delete(request.key);
-    }
-  }
-  return messages.filter((message) => !dropped.has(message));
 }

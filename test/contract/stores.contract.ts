@@ -481,12 +481,14 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         expect(await stores.rooms.loadDevice(BOB, PHONE)).toEqual({
           otkCounts: '{"a":2}',
           fallbackKeyTypes: "[]",
-          keysPos: last + 1,
+          otkCountsPos: last + 1,
+          fallbackKeyTypesPos: last - 2,
           deviceLists: [
             { target: "@y:h", change: "changed", pos: last - 1 },
             { target: "@x:h", change: "changed", pos: last },
           ],
           toDevicePos: 0,
+          connections: [],
         });
         await stores.rooms.deleteDeviceLists(BOB, PHONE, last - 1);
         expect((await stores.rooms.loadDevice(BOB, PHONE)).deviceLists.map(({ target }) => target)).toEqual(["@x:h"]);
@@ -607,8 +609,25 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         incarnation: "i1",
         params: '{"lists":{}}',
         cursors: "[]",
+        toDevicePos: null,
+        deviceListsPos: null,
         lastUsedMs: 1000,
         ...overrides,
+      });
+
+      test("[STO-64] a device knows how far its connections have read", async () => {
+        const deviceId = "READER" as DeviceId;
+        await stores.connections.save(connection("a", { deviceId, toDevicePos: 7 }));
+        await stores.connections.save(connection("b", { deviceId, deviceListsPos: 2 ** 40 }));
+        await stores.connections.save(connection("a", { deviceId, toDevicePos: 9, deviceListsPos: 3 }));
+        const { connections } = await stores.rooms.loadDevice(ALICE, deviceId);
+        expect(connections.toSorted((a, b) => (a.connId < b.connId ? -1 : 1))).toEqual([
+          { connId: "a" as ConnId, toDevicePos: 9, deviceListsPos: 3 },
+          { connId: "b" as ConnId, toDevicePos: null, deviceListsPos: 2 ** 40 },
+        ]);
+        expect(await stores.connections.load(ALICE, deviceId, "b" as ConnId)).toEqual(
+          connection("b", { deviceId, deviceListsPos: 2 ** 40 }),
+        );
       });
 
       test("[STO-60] a connection is kept, replaced and removed", async () => {

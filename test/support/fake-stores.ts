@@ -47,7 +47,7 @@ export class FakeDatabase {
   readonly accountData = new Map<string, IngestTransaction["accountData"][number]>();
   toDevice: IngestTransaction["toDevice"] = [];
   readonly deviceLists = new Map<string, IngestTransaction["deviceLists"][number]>();
-  readonly deviceKeys = new Map<string, IngestTransaction["deviceKeys"][number]>();
+  readonly deviceKeys = new Map<string, IngestTransaction["deviceKeys"][number] & { fallbackPos: StreamPos }>();
   readonly txns = new Map<string, IngestTransaction["txns"][number]>();
   readonly quarantine: IngestTransaction["quarantine"] = [];
   readonly devices = new Map<string, { userId: UserId; deviceId: DeviceId; since: string | null }>();
@@ -165,6 +165,8 @@ class FakeIngestStore implements IngestStore {
       db.deviceKeys.set(key, {
         ...row,
         otkCounts: row.otkCounts ?? before?.otkCounts ?? null,
+        pos: row.otkCounts === null && before !== undefined ? before.pos : row.pos,
+        fallbackPos: row.fallbackKeyTypes === null && before !== undefined ? before.fallbackPos : row.pos,
         fallbackKeyTypes: row.fallbackKeyTypes ?? before?.fallbackKeyTypes ?? null,
       });
     }
@@ -271,12 +273,16 @@ class FakeRoomReader implements RoomReader {
     return {
       otkCounts: keys?.otkCounts ?? null,
       fallbackKeyTypes: keys?.fallbackKeyTypes ?? null,
-      keysPos: keys?.pos ?? 0,
+      otkCountsPos: keys?.pos ?? 0,
+      fallbackKeyTypesPos: keys?.fallbackPos ?? 0,
       deviceLists: [...this.#db.deviceLists.values()]
         .filter((row) => row.userId === userId && row.deviceId === deviceId)
         .sort(byPos)
         .map(({ target, change, pos }) => ({ target, change, pos })),
       toDevicePos: Math.max(0, ...this.#messages(userId, deviceId).map(({ pos }) => pos)),
+      connections: [...this.#db.connections.values()]
+        .filter((row) => row.userId === userId && row.deviceId === deviceId)
+        .map(({ connId, toDevicePos, deviceListsPos }) => ({ connId, toDevicePos, deviceListsPos })),
     };
   }
 

@@ -180,11 +180,21 @@ export class SyncRig {
     body: Record<string, unknown>,
     options: { pos?: string | null; timeoutMs?: number; requestId?: number; deviceId?: DeviceId } = {},
   ): Promise<RigResponse> {
+    const { body: bytes } = await this.answer(userId, body, options);
+    return JSON.parse(new TextDecoder().decode(bytes)) as RigResponse;
+  }
+
+  /** The same, as it is on the wire. */
+  answer(
+    userId: UserId,
+    body: Record<string, unknown>,
+    options: { pos?: string | null; timeoutMs?: number; requestId?: number; deviceId?: DeviceId } = {},
+  ): Promise<SyncAnswer> {
     this.#requests += 1;
     const request = readSyncRequest(body);
     const connId = (request.conn_id ?? "") as ConnId;
     const deviceId = options.deviceId ?? DEVICE;
-    const answer = await this.nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), {
+    return this.nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), {
       type: "sync-request",
       userId,
       deviceId,
@@ -195,7 +205,6 @@ export class SyncRig {
       request,
       requestId: options.requestId ?? this.#requests,
     });
-    return JSON.parse(new TextDecoder().decode(answer.body)) as RigResponse;
   }
 
   /** The client of a request hangs up. */

@@ -10,13 +10,17 @@ import { DIRTY, DIRTY_USER, type World } from "./world.ts";
 export interface DeviceData {
   otkCounts: string | null;
   fallbackKeyTypes: string | null;
-  keysPos: StreamPos;
+  /** Positions of their last changes. */
+  otkCountsPos: StreamPos;
+  fallbackKeyTypesPos: StreamPos;
   /** Undelivered changes, oldest first, one for each target. */
   deviceLists: readonly { target: string; change: "changed" | "left"; pos: StreamPos }[];
-  /** Up to where the client has to-device messages: its own `since`, unless that is foreign. */
-  toDeviceSince: string;
-  /** Messages after it, already limited. */
-  toDevice: readonly { pos: StreamPos; json: Uint8Array }[];
+  /** Of the changes, those after this are told to a client that has been told none. */
+  deviceListsAfter: StreamPos;
+  /** Where the client goes on with to-device messages once it has these. */
+  nextBatch: string;
+  /** Messages the client does not have, already limited. */
+  toDevice: readonly Uint8Array[];
 }
 
 /** The `extensions` of one response; undefined = the key is left out. */
@@ -62,16 +66,11 @@ export function buildExtensions(
   data: RoomData,
   device: DeviceData | null,
   timelineIds: (nid: RoomNid) => ReadonlySet<string>,
-  toDeviceToken: (pos: StreamPos) => string,
 ): ExtensionsBody {
   const { extensions } = engine.params;
   const body: ExtensionsBody = {};
   if (extensions.to_device.enabled && device !== null) {
-    const last = device.toDevice.at(-1);
-    body.toDevice = {
-      nextBatch: last === undefined ? device.toDeviceSince : toDeviceToken(last.pos),
-      events: device.toDevice.map((message) => message.json),
-    };
+    body.toDevice = { nextBatch: device.nextBatch, events: [...device.toDevice] };
   }
   if (extensions.e2ee.enabled && device !== null) addE2ee(body, draft, device);
   if (extensions.account_data.enabled) addAccountData(body, world, engine, draft, data);
@@ -110,13 +109,14 @@ export function hasExtensionData(body: ExtensionsBody): boolean {
 function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
   const isStart = draft.startedExtensions.has("e2ee");
   if (!isStart && (draft.dirtyUser & DIRTY_USER.device) === 0) return;
-  const after = isStart ? 0 : draft.since;
+  const after = isStart ? device.deviceListsAfter : draft.since;
   const lists = device.deviceLists.filter((change) => change.pos > after && change.pos <= draft.upTo);
-  const hasKeys = device.keysPos > after && (device.otkCounts !== null || device.fallbackKeyTypes !== null);
-  if (lists.length === 0 && !hasKeys) return;
+  const otkCounts = isStart || device.otkCountsPos > draft.since ? device.otkCounts : null;
+  const fallbackKeyTypes = isStart || device.fallbackKeyTypesPos > draft.since ? device.fallbackKeyTypes : null;
+  if (lists.length === 0 && otkCounts === null && fallbackKeyTypes === null) return;
   body.e2ee = {
-    otkCounts: hasKeys ? device.otkCounts : null,
-    fallbackKeyTypes: hasKeys ? device.fallbackKeyTypes : null,
+    otkCounts,
+    fallbackKeyTypes,
     lists:
       lists.length === 0
         ? null

@@ -6,11 +6,13 @@ import { ParamsHistory } from "#actors/connection/stored-params.ts";
 
 describe("ConnectionRecord", () => {
   const record = () => new ConnectionRecord("@a:hs" as UserId, "D" as DeviceId, "" as ConnId);
-  const awake = { incarnation: "i", engine: new ConnectionEngine(1, 5), params: new ParamsHistory() };
+  const reading = { toDevicePos: 7, deviceListsPos: null };
+  const reader = { connId: "" as ConnId, device: { reading: () => reading } };
+  const awake = { incarnation: "i", engine: new ConnectionEngine(1, 5), params: new ParamsHistory(), reader };
 
   test("[CON-70] what is stored is not stored again, but for the sign that the connection is in use", () => {
     const rows = record();
-    expect(rows.next(awake, 1000)).toMatchObject({ incarnation: "i", lastUsedMs: 1000 });
+    expect(rows.next(awake, 1000)).toMatchObject({ incarnation: "i", lastUsedMs: 1000, ...reading });
     expect(rows.next(awake, 2000)).toBeNull();
     expect(rows.next(awake, 1000 + CONNECTION_TOUCH_MS)).toMatchObject({ lastUsedMs: 1000 + CONNECTION_TOUCH_MS });
     rows.forget();
