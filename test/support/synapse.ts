@@ -87,6 +87,9 @@ export async function startSynapse(options: { stateAfter: boolean }): Promise<Sy
   };
 }
 
+/** The password that an account registers with. */
+export const passwordOf = (localpart: string): string => `${localpart}-secret`;
+
 /** One account, driven over plain HTTP. */
 export class SynapseUser {
   readonly url: string;
@@ -105,11 +108,22 @@ export class SynapseUser {
   static async register(url: string, localpart: string): Promise<SynapseUser> {
     const answer = await fetch(`${url}/_matrix/client/v3/register`, {
       method: "POST",
-      body: JSON.stringify({ username: localpart, password: `${localpart}-secret`, auth: { type: "m.login.dummy" } }),
+      body: JSON.stringify({ username: localpart, password: passwordOf(localpart), auth: { type: "m.login.dummy" } }),
     });
     const body = (await answer.json()) as { user_id: string; device_id: string; access_token: string };
     if (!answer.ok) throw new Error(`register ${localpart}: ${answer.status}`);
     return new SynapseUser(url, body.user_id, body.device_id, body.access_token);
+  }
+
+  /** Another device of the same account. */
+  async logIn(): Promise<SynapseUser> {
+    const localpart = this.userId.slice(1, this.userId.indexOf(":"));
+    const body = await this.call<{ device_id: string; access_token: string }>("POST", "/login", {
+      type: "m.login.password",
+      identifier: { type: "m.id.user", user: localpart },
+      password: passwordOf(localpart),
+    });
+    return new SynapseUser(this.url, this.userId, body.device_id, body.access_token);
   }
 
   async call<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> {
