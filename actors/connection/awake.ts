@@ -9,6 +9,7 @@ import type { StoredConnection } from "#src/ports/stores.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import type { Written } from "./connection-record.ts";
+import type { Arrival } from "./current-request.ts";
 import type { BuiltResponse } from "./response-work.ts";
 import { ParamsHistory } from "./stored-params.ts";
 
@@ -55,10 +56,12 @@ export function isOtherLife(awake: Awake, claims: PosClaims): boolean {
   return awake.incarnation === claims.incarnation && lifeOf(awake.engine.generation) !== lifeOf(claims.generation);
 }
 
-/** True when this memory alone shows that the position is none to go on from. */
-export function refusesPos(awake: Awake, claims: PosClaims): boolean {
-  if (awake.incarnation !== claims.incarnation) return true;
-  return !isOtherLife(awake, claims) && !awake.log.knows(claims.seq);
+/** It is seen before a request is served that its `pos` is none to go on from. */
+export function isHopeless({ command, claims }: Arrival, awake: Awake | null): boolean {
+  if (command.pos === null) return false;
+  if (claims === null) return true;
+  if (awake === null || isOtherLife(awake, claims)) return false;
+  return awake.incarnation !== claims.incarnation || !awake.log.knows(claims.seq);
 }
 
 /** Writes response `seq` out. */

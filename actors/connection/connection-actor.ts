@@ -11,7 +11,7 @@ import type { Actor, ActorContext, StopReason } from "#actors/runtime/actor.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
-import { type Awake, emptyResponse, isOtherLife, refusesPos, startOver, takeUp, writeResponse } from "./awake.ts";
+import { type Awake, emptyResponse, isHopeless, isOtherLife, startOver, takeUp, writeResponse } from "./awake.ts";
 import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
 import { type Arrival, CurrentRequest, sendAnswer } from "./current-request.ts";
@@ -81,6 +81,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       case "user-failed":
         this.#userFailed(message.error);
         return;
+      case "expire":
+        this.#expire();
+        return;
       case "updates-applied":
         this.#link?.consumed(message.pos);
         for (const [nid, bits] of message.rooms) this.#awake?.engine.markDirty(nid, bits);
@@ -116,9 +119,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   stop(reason: StopReason): void {
     this.#work?.release();
-    const error = new SyncError("actor_stopped", `connection stopped: ${reason}`);
-    this.#current?.reject(error, this.#nowMs);
-    this.#next?.command.reply.reject(error);
+    this.#refuseAll(new SyncError("actor_stopped", `connection stopped: ${reason}`));
     if (this.#link !== null) this.#readerOf(this.#link).device.fellAsleep(this.#connId);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
   }
@@ -137,8 +138,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   /** A request cuts short the one that is being served, which is answered first, with what there is. */
   #arrive(arrival: Arrival): void {
     this.#lastRequestMs = this.#nowMs;
+    if (this.#link !== null) this.#link.usedMs = this.#lastRequestMs;
     const current = this.#current;
-    if (current !== null && this.#isHopeless(arrival, current)) {
+    if (current !== null && isHopeless(arrival, this.#awake)) {
       arrival.command.reply.reject(new SyncError("unknown_pos", "pos is of no response to go on from"));
       return;
     }
@@ -151,13 +153,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (current !== null) this.#supersedeCurrent(current);
     this.#current = new CurrentRequest(arrival, this.#lastRequestMs);
     this.#begin();
-  }
-
-  /** It is seen before it is served that it will be refused: it disturbs nobody. */
-  #isHopeless({ command, claims }: Arrival, current: CurrentRequest): boolean {
-    if (command.pos === null) return false;
-    if (claims === null) return true;
-    return current.phase !== "loading" && this.#awake !== null && refusesPos(this.#awake, claims);
   }
 
   /** Takes the current request as far as it goes without waiting. */
@@ -404,6 +399,24 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const current = this.#current;
     if (current?.command.requestId !== requestId || current.phase === "working") return;
     this.#supersedeCurrent(current);
+  }
+
+  /** Ends for good: nobody may take it up again, and what its device shares does not wait for it. */
+  #expire(): void {
+    this.#context.log.info({ user_id: this.#userId, device_id: this.#deviceId }, "device has too many connections");
+    this.#forget();
+    this.#storage.remove();
+    if (this.#link !== null)
+      this.#readerOf(this.#link).device.ended(this.#connId, { toDevice: true, deviceLists: true });
+    this.#refuseAll(new SyncError("unknown_pos", "connection expired"));
+    this.#context.stopSelf();
+  }
+
+  #refuseAll(error: SyncError): void {
+    this.#current?.reject(error, this.#nowMs);
+    this.#next?.command.reply.reject(error);
+    this.#current = null;
+    this.#next = null;
   }
 
   #reject(error: SyncError): void {

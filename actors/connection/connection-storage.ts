@@ -66,6 +66,11 @@ export class ConnectionStorage {
     if (hasInitialRooms || this.#record.isOutdated(awake.engine)) this.flushSoon();
   }
 
+  /** Nobody may take the connection up again. */
+  remove(): void {
+    this.inBackground(this.#store.delete(...this.#key));
+  }
+
   /** It is not known what is stored. */
   distrust(): void {
     this.#record.forget();

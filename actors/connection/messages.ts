@@ -34,6 +34,8 @@ export type ConnectionCommand =
 export type ConnectionFeed =
   | { type: "user-ready"; link: UserLink }
   | { type: "user-failed"; error: SyncError }
+  /** The device has too many connections: this one ends for good. */
+  | { type: "expire" }
   /** `rooms`: with bits of `DIRTY`; `bits`: of `DIRTY_USER`. */
   | {
       type: "updates-applied";

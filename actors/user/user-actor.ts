@@ -1,5 +1,5 @@
 import { SyncError } from "#src/errors.ts";
-import type { DeviceId, StreamPos, UserId } from "#src/protocol/ids.ts";
+import { CONNECTIONS_PER_DEVICE, type DeviceId, type StreamPos, type UserId } from "#src/protocol/ids.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
 import { pollerAddress } from "#actors/addresses.ts";
@@ -62,6 +62,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
           deviceId: message.deviceId,
           link: null,
         });
+        this.#expireConnections(message.deviceId);
         this.#ensurePolling(message.deviceId);
         return;
       case "detach":
@@ -216,7 +217,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
     if (user === null || progress === null) return;
     for (const connection of this.#connections.values()) {
       if (connection.link !== null || this.#polling.get(connection.deviceId) !== true) continue;
-      connection.link = new UserLink(user, progress);
+      connection.link = new UserLink(user, progress, this.#context.clock.mono());
       this.#tell(connection.address, { type: "user-ready", link: connection.link });
     }
   }
@@ -269,6 +270,17 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
       this.#connections.delete(key);
       this.#tell(connection.address, { type: "user-failed", error });
     }
+  }
+
+  /** A device that keeps making connections loses those it has not used for longest. */
+  #expireConnections(deviceId: DeviceId): void {
+    const ofDevice = [...this.#connections.values()].filter((connection) => connection.deviceId === deviceId);
+    if (ofDevice.length <= CONNECTIONS_PER_DEVICE) return;
+    // Those that still wait for their user are the newest.
+    const usedMs = ({ link }: Attached): number => link?.usedMs ?? Infinity;
+    const oldest = ofDevice.reduce((a, b) => (usedMs(b) < usedMs(a) ? b : a));
+    this.#connections.delete(oldest.address.key);
+    this.#tell(oldest.address, { type: "expire" });
   }
 
   #tell(address: Address, message: ConnectionFeed): void {

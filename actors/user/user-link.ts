@@ -31,12 +31,15 @@ export class UserProgress {
 /** What a connection holds of its user. */
 export class UserLink {
   readonly user: LiveUser;
+  /** When the connection was last asked something. */
+  usedMs: number;
   readonly #progress: UserProgress;
   #pending = 0;
   #consumedPos: StreamPos;
 
-  constructor(user: LiveUser, progress: UserProgress) {
+  constructor(user: LiveUser, progress: UserProgress, nowMs: number) {
     this.user = user;
+    this.usedMs = nowMs;
     this.#progress = progress;
     this.#consumedPos = progress.position;
   }

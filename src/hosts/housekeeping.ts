@@ -1,4 +1,5 @@
 import type { Cancel } from "#src/ports/basics.ts";
+import { CONNECTIONS_PER_DEVICE } from "#src/protocol/ids.ts";
 import type { ConnectionStore, DeviceStore } from "#src/ports/stores.ts";
 import { GATEWAY, pollerAddress } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
@@ -8,8 +9,6 @@ import type { HostServices } from "./compositions.ts";
 const HOUR_MS = 3_600_000;
 /** An abandoned connection is kept for this long: a phone that comes back after a holiday starts over, no other. */
 const CONNECTION_LIFE_MS = 7 * 24 * HOUR_MS;
-/** Clients use two or three. */
-const CONNECTIONS_PER_DEVICE = 20;
 /** An echo later than this is no echo any more. */
 const TXN_LIFE_MS = HOUR_MS;
 

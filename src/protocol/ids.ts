@@ -11,6 +11,8 @@ export type RoomId = Branded<string, "RoomId">;
 export type EventId = Branded<string, "EventId">;
 /** Client-chosen name of a connection within a device, up to 16 bytes. */
 export type ConnId = Branded<string, "ConnId">;
+/** Connections of one device that are kept: clients use two or three. */
+export const CONNECTIONS_PER_DEVICE = 20;
 /** Our own small number for a room, allocated by ingest, stable for the life of a database. */
 export type RoomNid = Branded<number, "RoomNid">;
 /** Our own number for everything stored: gap-free, in commit order. 0 = before everything. */

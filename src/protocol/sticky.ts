@@ -85,6 +85,8 @@ export interface MergedRequest {
 export const MAX_LISTS = 100;
 /** Room subscriptions of one connection: many requests may add up to more than one request may hold. */
 const MAX_SUBSCRIPTIONS = 10_000;
+/** Everything a connection remembers, as text: it is stored whole whenever it changes. */
+const MAX_PARAMS_CHARS = 2 * 1024 * 1024;
 const DEFAULT_SORT = ["by_recency"];
 const DEFAULT_TO_DEVICE_LIMIT = 100;
 /** Bounds what one response carries of a backlog; the rest follows with the next ones. */
@@ -114,14 +116,23 @@ export function mergeRequest(before: StickyParams, request: SyncRequest): Merged
   const { subscriptions, subscribed, unsubscribed } = mergeSubscriptions(before.subscriptions, request);
   const extensions = mergeExtensions(before.extensions, request.extensions ?? {});
   const changed = lists !== before.lists || subscriptions !== before.subscriptions || extensions !== before.extensions;
+  const params = changed ? { lists, subscriptions, extensions } : before;
+  // What changes with nearly every request, the to-device position, is bounded by itself.
+  if (lists !== before.lists || subscriptions !== before.subscriptions) checkSize(params);
   return {
-    params: changed ? { lists, subscriptions, extensions } : before,
+    params,
     lists: changes,
     deletedLists,
     subscribed,
     unsubscribed,
     changed,
   };
+}
+
+function checkSize(params: StickyParams): void {
+  const size = JSON.stringify(params).length;
+  if (size <= MAX_PARAMS_CHARS) return;
+  throw new SyncError("invalid_param", `parameters of the connection are too large: ${size} > ${MAX_PARAMS_CHARS}`);
 }
 
 /** One config that gives everybody what they asked for. */

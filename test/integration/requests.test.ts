@@ -298,4 +298,68 @@ describe("requests over HTTP", () => {
       expect((await next).extensions["typing"]).toEqual({ rooms: { "!b:test": typing } });
     });
   });
+
+  describe("limits", () => {
+    test("[CON-101] a device that keeps making connections loses the one it has not used for longest, at once", async () => {
+      const connect = (at: number) => rig.sync(alice, { conn_id: `c${at}`, lists: { all: LIST } });
+      const ask = (at: number, pos: string) => rig.request(alice, { body: { conn_id: `c${at}` }, pos, timeout: 0 });
+      const oldest = await connect(0);
+      const second = await connect(1);
+      const third = await connect(2);
+      for (let at = 3; at < 20; at += 1) await connect(at);
+      const again = await ask(0, oldest.pos);
+      expect(again.status).toBe(200);
+      const parked = rig.request(alice, { body: { conn_id: "c1" }, pos: second.pos, timeout: LONG });
+      await rig.waiting(1);
+      await connect(20);
+      expect((await ask(2, third.pos)).json["errcode"]).toBe("M_UNKNOWN_POS");
+      expect((await ask(0, String(again.json["pos"]))).status).toBe(200);
+      await rig.poll(alice, rig.message(aliceId, "a", "live"));
+      expect((await parked).json).toMatchObject({ rooms: { "!a:test": { num_live: 1 } } });
+    });
+
+    test("[CON-102] one that lost its connection is told so, also while it waits, and starts over", async () => {
+      const connect = (at: number) => rig.sync(alice, { conn_id: `c${at}`, lists: { all: LIST } });
+      const oldest = await connect(0);
+      const parked = rig.request(alice, { body: { conn_id: "c0" }, pos: oldest.pos, timeout: LONG });
+      await rig.waiting(1);
+      for (let at = 1; at <= 20; at += 1) await connect(at);
+      const unknown = { status: 400, json: { errcode: "M_UNKNOWN_POS" } };
+      expect(await parked).toMatchObject(unknown);
+      expect(await rig.request(alice, { body: { conn_id: "c0" }, pos: oldest.pos })).toMatchObject(unknown);
+      expect((await connect(0)).lists["all"]?.count).toBe(3);
+    });
+
+    test("[REQ-16] what is too much is refused with what a client understands, and the connection goes on", async () => {
+      const { pos } = await first();
+      const many = (count: number, make: (at: number) => unknown) => Array.from({ length: count }, (_, at) => make(at));
+      const named = (count: number, prefix: string, value: unknown) =>
+        Object.fromEntries(many(count, (at) => [`${prefix}${at}`, value]) as [string, unknown][]);
+      const tooMuch: unknown[] = [
+        { txn_id: "x".repeat(65) },
+        { conn_id: "é".repeat(9) },
+        { lists: named(101, "l", {}) },
+        { lists: { ["x".repeat(65)]: {} } },
+        { lists: { all: { ranges: many(101, (at) => [at, at]) } } },
+        { lists: { all: { sort: many(101, () => "by_name") } } },
+        { lists: { all: { required_state: many(1001, (at) => ["m", `${at}`]) } } },
+        { lists: { all: { filters: { not_tags: many(101, String) } } } },
+        { lists: { all: { filters: { room_name_like: "x".repeat(1025) } } } },
+        { room_subscriptions: named(1001, "!", {}) },
+        { unsubscribe_rooms: many(1001, (at) => `!${at}`) },
+        { extensions: { typing: { rooms: many(1001, (at) => `!${at}`) } } },
+        { extensions: { typing: { lists: many(101, String) } } },
+        { extensions: { to_device: { since: "x".repeat(1025) } } },
+      ];
+      for (const body of tooMuch) {
+        const { status, json } = await rig.request(alice, { body, pos });
+        expect([status, json["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);
+        expect(json["error"]).toMatch(/^HTTP 400 : .* > \d+$/);
+      }
+      const large = await rig.request(alice, { body: `{"x":"${"a".repeat(1024 * 1024)}"}`, pos });
+      expect([large.status, large.json["errcode"]]).toEqual([413, "M_TOO_LARGE"]);
+      await rig.poll(alice, rig.message(aliceId, "a", "live"));
+      expect((await rig.sync(alice, {}, { pos })).rooms["!a:test"]).toMatchObject({ num_live: 1 });
+    });
+  });
 });

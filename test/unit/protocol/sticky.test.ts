@@ -230,6 +230,16 @@ test("[STK-8] a connection remembers no more than its share of rooms, however ma
   expect(mergeRequest(full, { ...request(1, "c"), unsubscribe_rooms: ["!a0"] }).subscribed).toEqual(["!c0"]);
 });
 
+test("[STK-35] nor more text than its share, however it is spread over requests", () => {
+  const state = Array.from({ length: 500 }, (_, index): [string, string] => ["m".repeat(500), `${index}`]);
+  const request = (roomId: string): SyncRequest => ({ room_subscriptions: { [roomId]: { required_state: state } } });
+  let full = EMPTY_PARAMS;
+  for (const roomId of ["!a", "!b", "!c", "!d", "!e", "!f", "!g", "!h"])
+    full = mergeRequest(full, request(roomId)).params;
+  expect(() => mergeRequest(full, request("!i"))).toThrow("parameters of the connection are too large");
+  expect(mergeRequest(full, { ...request("!i"), unsubscribe_rooms: ["!a"] }).subscribed).toEqual(["!i"]);
+});
+
 describe("mergeRequest: extensions", () => {
   test("[STK-13] at first all lists and rooms are in scope, later null keeps", () => {
     const first = after({ extensions: { typing: { enabled: true } } });
