@@ -296,7 +296,7 @@ class IngestRepository implements IngestStore {
     return rows.map((row) => {
       const events = eventsOf(row).map((event) => {
         const after = byPlace.get(`${event.nid} ${event.pos}`);
-        return after?.id === event.id ? { ...event, json: after.json } : event;
+        return after?.id === event.id ? after : event;
       });
       return { nid: row.nid, inTimeline: row.in_timeline, firstPos: row.first_pos, records: encodeWhole(events) };
     });

@@ -14,8 +14,34 @@ export interface UnsignedFields {
 /** An event without `unsigned`. */
 export const NO_UNSIGNED: UnsignedFields = { txnId: null, replacesState: null, prevContentAt: FAIL, cuts: [] };
 
-/** Members that only the polling user or device may see. */
-const PERSONAL_KEYS = ["transaction_id", "membership", "io.element.msc4115.membership", "txn_id"] as const;
+/** Where in an event something personal may be. Events come inside of events: why one was redacted, what replaced it, a thread's latest. */
+type Shape = "unsigned" | "event" | "relations" | "thread";
+
+/** Members that only the polling user or device may see, and where to look for more of them. */
+const SHAPES: Record<
+  Shape,
+  { personal: readonly string[]; inside: readonly (readonly [key: string, shape: Shape])[] }
+> = {
+  unsigned: {
+    personal: ["transaction_id", "membership", "io.element.msc4115.membership", "txn_id"],
+    inside: [
+      ["redacted_because", "event"],
+      ["m.relations", "relations"],
+    ],
+  },
+  event: { personal: [], inside: [["unsigned", "unsigned"]] },
+  relations: {
+    personal: [],
+    inside: [
+      ["m.replace", "event"],
+      ["m.thread", "thread"],
+    ],
+  },
+  thread: { personal: ["current_user_participated"], inside: [["latest_event", "event"]] },
+};
+
+/** Homeservers put no more events into each other than this; three steps lead from one to the next. */
+const MAX_DEPTH = 12;
 
 /** The longest identifier that is kept; a longer transaction id is of no use to anyone. */
 const MAX_TXN_ID_LENGTH = 255;
@@ -33,30 +59,50 @@ export function readUnsigned(bytes: Buffer, at: number, end: number, before: Uns
   let replacesState: string | null = null;
   let prevContentAt = FAIL;
   const cuts: number[] = [];
+  cutPersonal(bytes, at, end, "unsigned", 0, cuts, (keyStart, keyEnd, valueAt) => {
+    if (isKey(bytes, keyStart, keyEnd, "transaction_id")) txnId = storable(stringAt(bytes, valueAt, end));
+    else if (isKey(bytes, keyStart, keyEnd, "replaces_state")) replacesState = storable(stringAt(bytes, valueAt, end));
+    else if (isKey(bytes, keyStart, keyEnd, "prev_content")) {
+      prevContentAt = isObjectAt(bytes, valueAt, end) ? valueAt : FAIL;
+    }
+  });
+  return { txnId, replacesState, prevContentAt, cuts: before.cuts.length === 0 ? cuts : [...before.cuts, ...cuts] };
+}
+
+/** Notes in `cuts` what is personal in the object at `at`, and shows every member of it to `visit`. */
+function cutPersonal(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  shape: Shape,
+  depth: number,
+  cuts: number[],
+  visit?: (keyStart: number, keyEnd: number, valueAt: number) => void,
+): void {
+  const { personal, inside } = SHAPES[shape];
   let hasKept = false;
   let firstCutAt = FAIL;
   let previousEnd = FAIL;
   const close =
     eachMember(bytes, at, end, (keyStart, keyEnd, valueAt) => {
       const valueEnd = skipValue(bytes, valueAt, end);
-      if (PERSONAL_KEYS.some((key) => isKey(bytes, keyStart, keyEnd, key))) {
+      visit?.(keyStart, keyEnd, valueAt);
+      if (personal.some((key) => isKey(bytes, keyStart, keyEnd, key))) {
         // Behind a kept member its comma goes along; before the first kept one the comma behind it goes.
         if (hasKept) cuts.push(previousEnd, valueEnd);
         else if (firstCutAt === FAIL) firstCutAt = keyStart - 1;
-        if (isKey(bytes, keyStart, keyEnd, "transaction_id")) txnId = storable(stringAt(bytes, valueAt, end));
       } else {
         if (!hasKept && firstCutAt !== FAIL) cuts.push(firstCutAt, keyStart - 1);
         hasKept = true;
-        if (isKey(bytes, keyStart, keyEnd, "replaces_state")) replacesState = storable(stringAt(bytes, valueAt, end));
-        else if (isKey(bytes, keyStart, keyEnd, "prev_content")) {
-          prevContentAt = isObjectAt(bytes, valueAt, end) ? valueAt : FAIL;
+        const found = inside.find(([key]) => isKey(bytes, keyStart, keyEnd, key));
+        if (found !== undefined && depth < MAX_DEPTH && isObjectAt(bytes, valueAt, end)) {
+          cutPersonal(bytes, valueAt, end, found[1], depth + 1, cuts);
         }
       }
       previousEnd = valueEnd;
       return valueEnd;
     }) - 1;
   if (!hasKept && firstCutAt !== FAIL) cuts.push(at + 1, close);
-  return { txnId, replacesState, prevContentAt, cuts: before.cuts.length === 0 ? cuts : [...before.cuts, ...cuts] };
 }
 
 /** The bytes in [start, end) less the given ranges: a view when there is nothing to leave out, a copy otherwise. */

@@ -189,7 +189,9 @@ export class RoomDraft {
     const { heroes } = this.#meta;
     if (this.#plainMembers.size === 0 || !heroes.some(isPlain)) return;
     this.#change({
-      heroes: heroes.map((hero) => (isPlain(hero) ? { ...hero, displayName: null, avatarUrl: null } : hero)),
+      heroes: heroes.map((hero) => (isPlain(hero) ? withoutProfile(hero) : hero)),
     });
   }
 }
+
+const withoutProfile = (hero: Hero): Hero => ({ ...hero, displayName: null, avatarUrl: null });

@@ -155,6 +155,32 @@ describe("unsigned", () => {
     expect(typeof event === "string" ? null : event.json.buffer).toBe(bytes.buffer as ArrayBuffer);
   });
 
+  test.each([
+    [
+      '{"redacted_because":{"event_id":"$r","unsigned":{"transaction_id":"x","age":1}},"age":2}',
+      '{"redacted_because":{"event_id":"$r","unsigned":{"age":1}},"age":2}',
+    ],
+    [
+      '{"membership":"join","redacted_because":{"unsigned":{"membership":"join"}},"transaction_id":"y"}',
+      '{"redacted_because":{"unsigned":{}}}',
+    ],
+    [
+      '{"m.relations":{"m.replace":{"content":{"unsigned":{"transaction_id":"kept"}},"unsigned":{"io.element.msc4115.membership":"join"}}}}',
+      '{"m.relations":{"m.replace":{"content":{"unsigned":{"transaction_id":"kept"}},"unsigned":{}}}}',
+    ],
+    [
+      '{"m.relations":{"m.thread":{"count":2,"current_user_participated":true,"latest_event":{"unsigned":{"transaction_id":"x",' +
+        '"m.relations":{"m.replace":{"unsigned":{"txn_id":"z"}}}}}}}}',
+      '{"m.relations":{"m.thread":{"count":2,"latest_event":{"unsigned":{"m.relations":{"m.replace":{"unsigned":{}}}}}}}}',
+    ],
+    [
+      '{"prev_content":{"membership":"join"},"redacted_because":"$x","m.relations":[]}',
+      '{"prev_content":{"membership":"join"},"redacted_because":"$x","m.relations":[]}',
+    ],
+  ])("[EVT-14] what is personal in events inside of events goes too: %s", (unsigned, expected) => {
+    expect(decode(take(wrap(`"unsigned":${unsigned},"x":1`)).json)).toBe(wrap(`"unsigned":${expected},"x":1`));
+  });
+
   test.each(["null", "5", "[]", '"transaction_id"'])("[EVT-13] unsigned %s is left alone", (unsigned) => {
     const text = wrap(`"unsigned":${unsigned}`);
     expect(decode(take(text).json)).toBe(text);
