@@ -174,7 +174,7 @@ function metaOf(nid: number, latest: StoredEvent): RoomMeta {
     roomVersion: "11",
     successor: null,
     predecessor: null,
-    historyVisibility: "shared",
+    sharedSince: null,
     joinedCount: MEMBERS,
     invitedCount: 0,
     heroes: Array.from({ length: 6 }, (_, i) => ({

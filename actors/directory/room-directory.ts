@@ -1,6 +1,7 @@
 import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { StateNeed, TimelineNeed } from "#src/protocol/engine/room-entries.ts";
+import type { StateNeed } from "#src/protocol/engine/room-entries.ts";
+import type { TimelineNeed } from "#src/protocol/engine/room-timelines.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";

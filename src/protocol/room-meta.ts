@@ -28,7 +28,11 @@ export interface RoomMeta {
   successor: string | null;
   /** Create event's predecessor room. */
   predecessor: string | null;
-  historyVisibility: string;
+  /**
+   * Where `m.room.history_visibility` began to say `shared` or `world_readable`: every event from there on is for later members too.
+   * null = it does not say so now, or never said anything, or it is not sure.
+   */
+  sharedSince: StreamPos | null;
   joinedCount: number;
   invitedCount: number;
   /** Up to HERO_LIMIT joined or invited members in order of their membership event; then left ones if none is. */
@@ -69,7 +73,10 @@ export interface UserRoom<B = Uint8Array> {
   joinTs: number;
   /** Last visible position after a leave or ban (that event included); null while joined or never joined. */
   leftPos: StreamPos | null;
-  /** Stripped state of an invite or knock, a JSON array exactly as received; null otherwise. */
+  /**
+   * Stripped state of an invite or knock, a JSON array exactly as received; of one that came to nothing the event that ended it, which is
+   * in no timeline that the user may see; null otherwise.
+   */
   stripped: B | null;
   /** `is_direct` of the invite. */
   isDirect: boolean;

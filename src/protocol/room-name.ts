@@ -13,7 +13,8 @@ export interface RoomName {
   heroes: Hero[];
 }
 
-const EMPTY_ROOM = "Empty Room";
+/** Name of a room in which nobody else is or ever was. */
+export const EMPTY_ROOM = "Empty Room";
 /** More members than this are counted, not named, unless all of them are known. */
 const NAMED_HEROES = 5;
 

@@ -7,6 +7,7 @@ import type { IngestContext } from "./ingest-context.ts";
 import type { StateRow } from "./ingest-transaction.ts";
 import { isBareRoom, reduceLatestByType, reduceState } from "./room-meta-reducer.ts";
 
+const HISTORY_VISIBILITY = "m.room.history_visibility";
 /** Longer state blocks of a new room are left to be read back from storage by whoever needs them. */
 const MAX_ANNOUNCED_STATE = 200;
 
@@ -72,12 +73,15 @@ export class RoomDraft {
       this.#plainMembers.set(stateKey, id);
       return;
     }
-    const change = reduceState(this.#meta, type, stateKey, json);
+    // What it says of history stays in it; since when that holds is another matter.
+    const change = type === HISTORY_VISIBILITY ? null : reduceState(this.#meta, type, stateKey, json, event.pos);
     // What a room is of is settled with its creation, whatever is left of that event.
     if (change !== null) this.#change({ ...change, roomVersion: this.#meta.roomVersion });
   }
 
   addTimeline(event: StoredEvent): void {
+    // Whether it becomes current or is late: around it not all history is for everybody.
+    if (event.type === HISTORY_VISIBILITY && this.#meta.sharedSince !== null) this.#change({ sharedSince: null });
     this.#timeline.push(event);
   }
 
@@ -103,7 +107,7 @@ export class RoomDraft {
       this.#count(row, 1);
       this.#members.set(stateKey, { row, event });
     } else {
-      const change = reduceState(this.#meta, type, stateKey, event.json);
+      const change = reduceState(this.#meta, type, stateKey, event.json, pos);
       if (change !== null) this.#change(change);
     }
     const rows = this.#rows.get(type);

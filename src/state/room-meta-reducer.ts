@@ -16,7 +16,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     roomVersion: "1",
     successor: null,
     predecessor: null,
-    historyVisibility: "shared",
+    sharedSince: null,
     joinedCount: 0,
     invitedCount: 0,
     heroes: [],
@@ -44,12 +44,16 @@ const READ_TYPES: ReadonlySet<string> = new Set([
   "m.space.child",
 ]);
 
+/** Visibilities under which later members may see an event. */
+const SHARED: ReadonlySet<unknown> = new Set(["shared", "world_readable"]);
+
 /** What one new current state event changes in the metadata; null when it changes nothing. */
 export function reduceState(
   meta: RoomMeta,
   type: string,
   stateKey: string,
   json: Uint8Array,
+  pos: StreamPos,
 ): Partial<RoomMeta> | null {
   if (!READ_TYPES.has(type)) return null;
   if (type === "m.space.child") return reduceSpaceChild(meta, stateKey, json);
@@ -66,7 +70,7 @@ export function reduceState(
     case "m.room.tombstone":
       return { successor: asText(content["replacement_room"]) };
     case "m.room.history_visibility":
-      return { historyVisibility: asText(content["history_visibility"]) ?? "shared" };
+      return { sharedSince: SHARED.has(content["history_visibility"]) ? pos : null };
     default:
       return {
         roomType: asText(content["type"]),

@@ -264,7 +264,7 @@ class ChunkReduction {
       this.#room,
       stateKey,
       { membership: membership ?? "leave", sender, ts, pos },
-      event.prevMembership,
+      event,
     );
   }
 }

@@ -22,24 +22,24 @@ export function reduceMemberEvent(
   room: RoomDraft,
   target: string,
   fact: standing.MembershipFact,
-  prevMembership: Membership | null,
+  event: Pick<EventFields, "prevMembership" | "json"> | null,
 ): void {
   if (!group.isKnownUser(target)) return;
   const userId = target as UserId;
   const before = group.users.standing(userId, room.nid);
-  const isPending = before?.membership === "invite" || before?.membership === "knock";
-  if (isPending && userId !== batch.userId) return;
+  if (standing.isPending(before?.membership) && userId !== batch.userId) return;
   if (fact.membership === "join") {
     // A profile change does not reopen a stay; a rejoin whose leave fell into a gap does.
+    const prevMembership = event?.prevMembership ?? null;
     const isRejoin = prevMembership !== null && prevMembership !== "join";
     if (before?.membership === "join" && !isRejoin) return;
     group.users.setStanding(standing.join(before, userId, room.nid, fact));
     return;
   }
   if (before === null || before.membership === fact.membership) return;
-  if (isGone(fact.membership)) group.users.setStanding(standing.leave(before, fact, fact.pos));
+  if (isGone(fact.membership)) group.users.setStanding(standing.leave(before, fact, fact.pos, event?.json ?? null));
   else if (before.membership === "join") {
-    group.users.setStanding(standing.leave(before, { ...fact, membership: "leave" }, fact.pos));
+    group.users.setStanding(standing.leave(before, { ...fact, membership: "leave" }, fact.pos, null));
   }
 }
 
@@ -97,7 +97,8 @@ export function settleLeave(
   if (row?.membership === "join" && own !== null && row.eventId !== own.id) return;
   const pos = isGone(row?.membership) ? row.pos : standing.OWN_POS;
   const lastPos = pos === standing.OWN_POS ? group.head : pos;
-  group.users.setStanding(standing.leave(current, { membership, sender, ts: own?.ts ?? 0, pos }, lastPos));
+  const fact = { membership, sender, ts: own?.ts ?? 0, pos };
+  group.users.setStanding(standing.leave(current, fact, lastPos, own?.json ?? null));
   releaseTyping(group, batch, room);
 }
 

@@ -6,6 +6,10 @@ import { sameBytes } from "./bytes.ts";
 /** Stands for the position that the changed row itself is given when the group is complete. */
 export const OWN_POS: StreamPos = -1;
 
+/** True for one who is neither in nor out. */
+export const isPending = (membership: Membership | undefined): boolean =>
+  membership === "invite" || membership === "knock";
+
 /** A membership event, as far as a standing cares. */
 export interface MembershipFact {
   membership: Membership;
@@ -44,15 +48,17 @@ export function join(before: UserRoom | null, userId: UserId, nid: RoomNid, fact
   };
 }
 
-/** The end of a stay, invite or knock; `lastPos` is the last position that the user may see of a stay. */
-export function leave(before: UserRoom, fact: MembershipFact, lastPos: StreamPos): UserRoom {
+/**
+ * The end of a stay, invite or knock; `lastPos` is the last position that the user may see of a stay, `ending` the event that says so.
+ */
+export function leave(before: UserRoom, fact: MembershipFact, lastPos: StreamPos, ending: Uint8Array | null): UserRoom {
   return {
     ...before,
     membership: fact.membership,
     memberPos: fact.pos,
     memberSender: fact.sender,
     leftPos: before.membership === "join" ? lastPos : before.leftPos,
-    stripped: null,
+    stripped: isPending(before.membership) ? ending : null,
     isDirect: false,
     notificationCount: 0,
     highlightCount: 0,

@@ -77,7 +77,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   roomVersion: "11",
   successor: null,
   predecessor: null,
-  historyVisibility: "shared",
+  sharedSince: null,
   joinedCount: 1,
   invitedCount: 0,
   heroes: [],

@@ -58,7 +58,7 @@ function writeRoom(out: ByteWriter, room: RoomEntry): void {
   if (room.avatar !== undefined) out.text(`,"avatar":${JSON.stringify(room.avatar)}`);
   if (room.heroes !== undefined) out.text(`,"heroes":${heroesJson(room.heroes)}`);
   if (room.isDm) out.text(',"is_dm":true');
-  if (room.joinedCount !== undefined) out.text(`,"joined_count":${room.joinedCount}`);
+  if (room.joinedCount !== undefined && room.joinedCount > 0) out.text(`,"joined_count":${room.joinedCount}`);
   if (room.invitedCount !== undefined) out.text(`,"invited_count":${room.invitedCount}`);
   if (room.requiredState.length > 0) writeEvents(out, "required_state", room.requiredState);
   if (room.timeline.length > 0) writeEvents(out, "timeline", room.timeline);

@@ -144,8 +144,8 @@ export class ConnectionEngine {
     for (const [nid, { configs, withTimeline, withState }] of this.#initial) {
       const config = combineConfigs([...configs]);
       rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), withTimeline, withState });
-      this.#addOldRooms(world, nid, config, rooms, upTo);
     }
+    for (const { nid, config } of rooms.values()) this.#addOldRooms(world, nid, config, rooms, upTo);
     for (const nid of deltas) {
       if (rooms.has(nid)) continue;
       const { since, upTo: dueUpTo } = this.#span(world, nid, upTo);
@@ -235,12 +235,12 @@ export class ConnectionEngine {
   }
 
   /** A change while nobody watched is found by position; the bits only say where to look. */
-  #restoreRoom(world: World, { nid, membership, joinPos, leftPos, pos }: UserRoom, sinceSeq: number | null): void {
+  #restoreRoom(world: World, { nid, membership, joinPos, memberPos, pos }: UserRoom, sinceSeq: number | null): void {
     const meta = world.meta(nid);
     const isReset = meta === undefined || meta.resetPos > this.streamPos;
     // Rooms out of view are not kept: nobody looks for what they missed.
     const isVisible = this.isVisible(nid);
-    const hasLeft = leftPos !== null && leftPos > this.streamPos && !isListed({ membership });
+    const hasLeft = memberPos > this.streamPos && !isListed({ membership });
     if (
       sinceSeq !== null &&
       !isReset &&
@@ -292,7 +292,7 @@ export class ConnectionEngine {
     const isInList = this.#lists.has(nid);
     const isJoined = standing?.membership === "join";
     const isNewlyJoined = isJoined && standing.joinPos > this.streamPos;
-    const hasLeft = standing !== undefined && !isListed(standing) && (standing.leftPos ?? 0) > this.streamPos;
+    const hasLeft = standing !== undefined && !isListed(standing) && standing.memberPos > this.streamPos;
     const roomId = world.meta(nid)?.roomId;
     if (isJoined && roomId !== undefined && !this.#subscribed.has(nid)) this.#subscribe(world, roomId);
     const wasSubscribed = !isJoined && this.#subscribed.delete(nid);
@@ -389,7 +389,8 @@ export class ConnectionEngine {
   /** Follows an upgrade chain backwards through rooms the user is still in (spec 8.6); never in circles. */
   #addOldRooms(world: World, nid: RoomNid, config: RoomConfig, rooms: Map<RoomNid, RoomDraft>, upTo: StreamPos): void {
     const old = config.includeOldRooms;
-    if (old === null) return;
+    // What an invited user knows of the room is in the invite.
+    if (old === null || world.standing(nid)?.membership !== "join") return;
     const oldConfig: RoomConfig = { ...old, includeOldRooms: null };
     const seen = new Set<RoomNid>([nid]);
     let predecessor = world.meta(nid)?.predecessor ?? null;
@@ -397,12 +398,10 @@ export class ConnectionEngine {
       const next = world.nidOf(predecessor);
       if (next === undefined || seen.has(next) || world.standing(next)?.membership !== "join") return;
       seen.add(next);
-      if (!rooms.has(next)) {
-        // One in view loses nothing of what was asked for it there.
-        const config = this.isVisible(next) ? combineConfigs([this.configOf(next), oldConfig]) : oldConfig;
-        const span = this.#span(world, next, upTo);
-        rooms.set(next, { nid: next, kind: "initial", config, ...span, withTimeline: true, withState: true });
-      }
+      // One in view loses nothing of what was asked for it there.
+      const inView = rooms.get(next)?.config ?? (this.isVisible(next) ? this.configOf(next) : null);
+      const config = inView === null ? oldConfig : combineConfigs([inView, oldConfig]);
+      rooms.set(next, { nid: next, kind: "initial", config, ...this.#span(world, next, upTo), ...WHOLE });
       predecessor = world.meta(next)?.predecessor ?? null;
     }
   }

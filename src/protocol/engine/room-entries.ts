@@ -1,14 +1,16 @@
-import type { RoomNid, StreamPos } from "../ids.ts";
+import type { RoomNid } from "../ids.ts";
 import { withTransactionId } from "../overlay.ts";
 import type { StateSelection } from "../required-state.ts";
-import { isListed, visibleRange } from "../visibility.ts";
-import type { Hero } from "../room-meta.ts";
+import { isListed, isOwnInvite } from "../visibility.ts";
+import type { Hero, UserRoom } from "../room-meta.ts";
+import { EMPTY_ROOM } from "../room-name.ts";
 import type { StoredEvent } from "../events.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
 import type { ConnectionEngine } from "./engine.ts";
 import type { RoomData } from "./room-data.ts";
 import { highlightCount, recencyTs, type RoomHead, roomHead } from "./room-facts.ts";
-import { deltaTimeline, initialTimeline, MAX_TIMELINE_LIMIT, nearestPrevBatch, type TimelineCut } from "./timeline.ts";
+import { type TimelineNeed, RoomTimelines } from "./room-timelines.ts";
+import { liveAfter } from "./timeline.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** One entry of `rooms`, ready to be written. Undefined = the key is left out. */
@@ -34,14 +36,6 @@ export interface RoomEntry {
   timestamp: number;
 }
 
-/** Timeline a room needs in memory: everything after `since`, or the newest `limit` events at or below `upTo`. */
-export interface TimelineNeed {
-  nid: RoomNid;
-  limit: number;
-  since: StreamPos | null;
-  upTo: StreamPos;
-}
-
 /** What a response's rooms need of storage before they can be written. */
 export interface StateNeed {
   nid: RoomNid;
@@ -63,7 +57,7 @@ export class RoomEntries {
   readonly #engine: ConnectionEngine;
   readonly #draft: Draft;
   readonly #data: RoomData;
-  readonly #cuts = new Map<RoomNid, TimelineCut>();
+  readonly #timelines: RoomTimelines;
   readonly #selections = new Map<RoomNid, StateSelection>();
   /** Whole rooms as they were when they were decided on. */
   readonly #drafted = new Map<RoomNid, RoomHead>();
@@ -76,53 +70,21 @@ export class RoomEntries {
     this.#engine = engine;
     this.#draft = draft;
     this.#data = data;
+    this.#timelines = new RoomTimelines(world, draft, data);
     for (const { nid, kind } of draft.rooms.values()) {
       const head = kind === "initial" ? roomHead(world, nid) : null;
       if (head !== null) this.#drafted.set(nid, head);
     }
   }
 
-  /** Which timelines have to be in memory: the newest `limit` events, or everything after `since`. */
+  /** See `RoomTimelines.needs`. */
   timelineNeeds(): TimelineNeed[] {
-    const needs: TimelineNeed[] = [];
-    for (const room of this.#draft.rooms.values()) {
-      if (this.#world.invite(room.nid) !== null || !room.withTimeline) continue;
-      if (room.kind === "initial" && room.config.timelineLimit > 0) {
-        const limit = Math.min(room.config.timelineLimit, MAX_TIMELINE_LIMIT);
-        needs.push({ nid: room.nid, limit, since: null, upTo: room.upTo });
-      } else if (room.kind === "delta" && this.#mayHaveNews(room)) {
-        needs.push({ nid: room.nid, limit: 0, since: room.since, upTo: room.upTo });
-      }
-    }
-    return needs;
+    return this.#timelines.needs();
   }
 
-  /**
-   * Cuts the timelines. A delta that is too long becomes an initial entry, whose longer timeline may be missing yet:
-   * true = ask `timelineNeeds` again.
-   */
+  /** See `RoomTimelines.cut`. */
   cutTimelines(): boolean {
-    let grew = false;
-    for (const room of this.#draft.rooms.values()) {
-      if (this.#cuts.has(room.nid) || !room.withTimeline || this.#world.invite(room.nid) !== null) continue;
-      if (room.kind === "delta" && !this.#mayHaveNews(room)) {
-        this.#cuts.set(room.nid, { events: [], isLimited: false, prevBatch: null });
-        continue;
-      }
-      const tail = this.#data.tail(room.nid);
-      if (room.kind === "initial") {
-        this.#cuts.set(room.nid, initialTimeline(this.#world, room.nid, tail, room.config.timelineLimit, room.upTo));
-        continue;
-      }
-      const events = deltaTimeline(this.#world, room.nid, tail, room.since, room.upTo);
-      if (events === null) {
-        this.#draft.rooms.set(room.nid, { ...room, kind: "initial", withState: true });
-        grew = true;
-      } else {
-        this.#cuts.set(room.nid, { events, isLimited: false, prevBatch: nearestPrevBatch(events) });
-      }
-    }
-    return grew;
+    return this.#timelines.cut();
   }
 
   /**
@@ -146,14 +108,19 @@ export class RoomEntries {
     this.#addTypingMembers();
     const needs: StateNeed[] = [];
     for (const room of this.#draft.rooms.values()) {
+      const me = this.#world.userId;
+      if (room.kind === "initial" && this.#world.invite(room.nid) !== null && room.config.timelineLimit > 0) {
+        needs.push({ nid: room.nid, selection: null, members: [me] });
+      }
       // State is for those inside: of a room that was left, what the timeline says is the end.
       if (room.kind === "counts" || this.#world.standing(room.nid)?.membership !== "join") continue;
       const selection = this.#engine.compile(room.config.requiredState, this.#world.userId);
       const members = new Set(this.#members.get(room.nid));
       if (selection.lazyMembers) {
         const sent = this.#engine.synced.get(room.nid)?.lazyMembers;
-        const isWhole = room.kind === "initial";
-        for (const event of this.#cuts.get(room.nid)?.events ?? []) {
+        // With the timeline alone the client keeps the state it has.
+        const isWhole = room.kind === "initial" && room.withState;
+        for (const event of this.#timelines.cutOf(room.nid)?.events ?? []) {
           if (isWhole || sent?.has(event.sender) !== true) members.add(event.sender);
         }
       }
@@ -167,7 +134,7 @@ export class RoomEntries {
 
   /** Event ids of the timeline sent for a room, for its receipts. */
   timelineIds(nid: RoomNid): ReadonlySet<string> {
-    return new Set(this.#cuts.get(nid)?.events.map((event) => event.id));
+    return new Set(this.#timelines.cutOf(nid)?.events.map((event) => event.id));
   }
 
   /** The entries; rooms that turn out to have nothing to say are left out. */
@@ -190,13 +157,6 @@ export class RoomEntries {
     }
   }
 
-  /** False when no event after `since` can be there for the viewer: then none has to be read. */
-  #mayHaveNews({ nid, since, upTo }: RoomDraft): boolean {
-    const standing = this.#world.standing(nid);
-    const latestPos = this.#world.meta(nid)?.latestPos ?? 0;
-    return standing !== undefined && latestPos > since && upTo > since && visibleRange(standing) !== null;
-  }
-
   #entry(room: RoomDraft): RoomEntry | null {
     const standing = this.#world.standing(room.nid);
     const roomId = this.#world.meta(room.nid)?.roomId;
@@ -215,13 +175,15 @@ export class RoomEntries {
       timestamp: 0,
     };
     if (room.kind === "counts") return base;
-    if (!isListed(standing)) return this.#departure(room, base);
+    if (!isListed(standing)) return this.#departure(room, base, standing);
     const head = this.#drafted.get(room.nid) ?? roomHead(this.#world, room.nid);
     if (head === null) return null;
     if (room.kind === "delta") return this.#delta(room, base, head);
     const whole = this.#whole(room, base, head);
     if (standing.membership === "invite") {
       if (standing.stripped !== null) whole.inviteState = standing.stripped;
+      const invite = this.#data.member(room.nid, this.#world.userId);
+      if (room.config.timelineLimit > 0 && isOwnInvite(invite, this.#world.userId)) whole.timeline = [invite.json];
       return whole;
     }
     this.#addTimeline(room, whole);
@@ -239,23 +201,25 @@ export class RoomEntries {
       joinedCount: head.joinedCount,
       invitedCount: head.invitedCount,
       isDm: head.isDm,
-      timestamp: recencyTs(this.#world, room.nid, this.#draft.bumpTypes),
+      timestamp: this.#timestamp(room.nid),
     };
     if (head.heroes !== null && room.config.includeHeroes) whole.heroes = head.heroes;
     return whole;
   }
 
   #addTimeline(room: RoomDraft, whole: RoomEntry): void {
-    const cut = this.#cuts.get(room.nid);
+    const cut = this.#timelines.cutOf(room.nid);
     if (cut === undefined) return;
     whole.timeline = this.#bytes(cut.events);
     whole.prevBatch = cut.prevBatch;
     if (room.config.timelineLimit > 0) whole.isLimited = cut.isLimited;
-    if (!this.#draft.isFirst) whole.numLive = cut.events.filter((event) => event.pos > room.since).length;
+    if (this.#draft.isFirst) return;
+    const after = liveAfter(this.#world, room.nid, room.since);
+    whole.numLive = cut.events.filter((event) => event.pos > after).length;
   }
 
   /** The end of a stay: its last events, and nothing of what the room has become since. */
-  #departure(room: RoomDraft, base: RoomEntry): RoomEntry | null {
+  #departure(room: RoomDraft, base: RoomEntry, standing: UserRoom): RoomEntry | null {
     const head = this.#drafted.get(room.nid);
     if (head !== undefined) {
       // It was left while the response was read together: as it was before, but for state, which is of now.
@@ -263,15 +227,31 @@ export class RoomEntries {
       this.#addTimeline(room, whole);
       return whole;
     }
-    const events = this.#cuts.get(room.nid)?.events ?? [];
-    const hasCounts = ((this.#draft.dirty.get(room.nid) ?? 0) & DIRTY.counts) !== 0;
-    if (events.length === 0 && !hasCounts) return null;
-    const timestamp = events.at(-1)?.ts ?? 0;
-    return { ...base, timeline: this.#bytes(events), numLive: events.length, timestamp };
+    // Of a room that was never entered there is nothing to know but that.
+    if (standing.stripped !== null && standing.memberPos > room.since) {
+      return { ...base, name: EMPTY_ROOM, invitedCount: 0, timeline: [standing.stripped], numLive: 1 };
+    }
+    const events = this.#timelines.cutOf(room.nid)?.events ?? [];
+    if (events.length === 0) return null;
+    return { ...base, timeline: this.#bytes(events), numLive: events.length, timestamp: this.#lastTs(events) };
+  }
+
+  /** When the last of these events happened that moves a room. */
+  #lastTs(events: readonly StoredEvent[]): number {
+    const { bumpTypes } = this.#draft;
+    if (bumpTypes.length === 0) return events.at(-1)?.ts ?? 0;
+    return events.reduce((ts, event) => (bumpTypes.includes(event.type) ? Math.max(ts, event.ts) : ts), 0);
+  }
+
+  /** `timestamp` of a room the user is in or invited to: never before the own join. */
+  #timestamp(nid: RoomNid): number {
+    const { bumpTypes } = this.#draft;
+    const ts = recencyTs(this.#world, nid, bumpTypes);
+    return bumpTypes.length === 0 ? ts : Math.max(ts, this.#world.standing(nid)?.joinTs ?? 0);
   }
 
   #delta(room: RoomDraft, base: RoomEntry, head: RoomHead): RoomEntry | null {
-    const cut = this.#cuts.get(room.nid);
+    const cut = this.#timelines.cutOf(room.nid);
     const events = cut?.events ?? [];
     const entry: RoomEntry = {
       ...base,
@@ -279,7 +259,7 @@ export class RoomEntries {
       prevBatch: cut?.prevBatch ?? null,
       numLive: events.length,
       requiredState: this.#requiredState(room.nid, this.#changedState(room, events)),
-      timestamp: recencyTs(this.#world, room.nid, this.#draft.bumpTypes),
+      timestamp: this.#timestamp(room.nid),
     };
     const before = this.#engine.synced.get(room.nid)?.head ?? null;
     // After a restart the head as sent is unknown: it goes out again with the next event, not for its own sake.
@@ -293,19 +273,18 @@ export class RoomEntries {
 
   /** Name, avatar and counts go out again when they differ from what the client was told. */
   #addHeadChanges(entry: RoomEntry, before: RoomHead | null, head: RoomHead, includeHeroes: boolean): boolean {
-    const isCounted = before?.joinedCount === head.joinedCount && before.invitedCount === head.invitedCount;
+    const isJoinedSame = before?.joinedCount === head.joinedCount;
+    const isInvitedSame = before?.invitedCount === head.invitedCount;
     const isNamed = before?.name === head.name && sameHeroes(before.heroes, head.heroes);
     const isPictured = before !== null && before.avatar === head.avatar;
-    if (!isCounted) {
-      entry.joinedCount = head.joinedCount;
-      entry.invitedCount = head.invitedCount;
-    }
-    if (!isCounted || !isNamed) {
+    if (!isJoinedSame) entry.joinedCount = head.joinedCount;
+    if (!isInvitedSame) entry.invitedCount = head.invitedCount;
+    if (!isJoinedSame || !isInvitedSame || !isNamed) {
       entry.name = head.name;
       if (head.heroes !== null && includeHeroes) entry.heroes = head.heroes;
     }
     if (!isPictured) entry.avatar = head.avatar;
-    return !isCounted || !isNamed || !isPictured;
+    return !isJoinedSame || !isInvitedSame || !isNamed || !isPictured;
   }
 
   /**

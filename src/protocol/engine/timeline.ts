@@ -1,6 +1,5 @@
 import type { StoredEvent } from "../events.ts";
 import type { RoomNid, StreamPos } from "../ids.ts";
-import type { UserRoom } from "../room-meta.ts";
 import { isIgnoredEvent, visibleRange } from "../visibility.ts";
 import type { TimelineTail } from "./room-data.ts";
 import type { World } from "./world.ts";
@@ -20,35 +19,57 @@ export interface TimelineCut {
 
 const EMPTY_CUT: TimelineCut = { events: [], isLimited: false, prevBatch: null };
 
-/** The newest `limit` events the viewer may see, not beyond `upTo`. */
+/** Which events of a room are due; those after `since` are live. null = it is sent as if it were new. */
+export interface TimelineSpan {
+  since: StreamPos | null;
+  upTo: StreamPos;
+}
+
+/**
+ * The newest `limit` events the viewer may see, not beyond `upTo`, and with them every live one: what happened since the last response is
+ * told whole, and the limit counts from the first of it backwards.
+ */
 export function initialTimeline(
   world: World,
   nid: RoomNid,
   tail: TimelineTail,
   limit: number,
-  upTo: StreamPos,
+  { since, upTo }: TimelineSpan,
 ): TimelineCut {
-  const standing = world.standing(nid);
-  if (standing === undefined || limit <= 0) return EMPTY_CUT;
-  const wanted = Math.min(limit, MAX_TIMELINE_LIMIT);
+  const range = rangeOf(world, nid);
+  if (range === null || limit <= 0) return EMPTY_CUT;
   const { events } = tail;
-  let first = events.length;
-  let taken = 0;
-  const picked: StoredEvent[] = [];
-  while (first > 0 && taken < wanted) {
-    const event = events[first - 1];
-    if (event === undefined || !canSee(standing, event.pos, upTo)) {
-      if (event !== undefined && event.pos < (visibleRange(standing)?.from ?? 0)) break;
-      first -= 1;
-      continue;
-    }
+  const from = firstAfter(events, range.from - 1);
+  const end = firstAfter(events, Math.min(range.to, upTo));
+  const live = since === null ? 0 : liveCount(world, nid, tail, since, upTo);
+  const wanted = Math.min(limit, MAX_TIMELINE_LIMIT) + Math.max(0, live - 1);
+  let first = end;
+  while (first > from && end - first < wanted) {
     first -= 1;
-    taken += 1;
-    if (!isIgnoredEvent(event, world.ignored)) picked.push(event);
-    if (event.gapBefore) break;
+    if (events[first]?.gapBefore === true) break;
   }
-  picked.reverse();
-  return { events: picked, isLimited: isLimited(picked, tail, first), prevBatch: nearestPrevBatch(picked) };
+  const picked = events.slice(first, end).filter((event) => !isIgnoredEvent(event, world.ignored));
+  return { events: picked, isLimited: isLimited(tail, from, first, end), prevBatch: nearestPrevBatch(events, first) };
+}
+
+/** How many events the viewer has not seen yet, as far as all of them are there and few enough to be told one by one. */
+export function liveCount(world: World, nid: RoomNid, tail: TimelineTail, since: StreamPos, upTo: StreamPos): number {
+  const range = rangeOf(world, nid);
+  if (range === null || tail.coversFrom > since) return 0;
+  const count =
+    firstAfter(tail.events, Math.min(range.to, upTo)) - firstAfter(tail.events, liveAfter(world, nid, since));
+  return count > MAX_DELTA_EVENTS ? 0 : Math.max(0, count);
+}
+
+/** What went before the viewer's own join is history, however new it is here. */
+export function liveAfter(world: World, nid: RoomNid, since: StreamPos): StreamPos {
+  return Math.max(since, (world.standing(nid)?.joinPos ?? 0) - 1);
+}
+
+function rangeOf(world: World, nid: RoomNid): ReturnType<typeof visibleRange> {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  return standing === undefined || meta === undefined ? null : visibleRange(standing, meta);
 }
 
 /**
@@ -62,31 +83,38 @@ export function deltaTimeline(
   since: StreamPos,
   upTo: StreamPos,
 ): StoredEvent[] | null {
-  const standing = world.standing(nid);
-  if (standing === undefined) return [];
+  const range = rangeOf(world, nid);
+  if (range === null) return [];
   const start = firstAfter(tail.events, since);
   const isTooMuch = tail.coversFrom > since || tail.events.length - start > MAX_DELTA_EVENTS;
-  if (isTooMuch && standing.membership === "join") return null;
+  if (isTooMuch && world.standing(nid)?.membership === "join") return null;
   return tail.events
-    .slice(start)
-    .filter((event) => canSee(standing, event.pos, upTo) && !isIgnoredEvent(event, world.ignored));
+    .slice(Math.max(start, firstAfter(tail.events, range.from - 1)), firstAfter(tail.events, Math.min(range.to, upTo)))
+    .filter((event) => !isIgnoredEvent(event, world.ignored));
 }
 
-function canSee(standing: UserRoom, pos: StreamPos, upTo: StreamPos): boolean {
-  const range = visibleRange(standing);
-  return range !== null && pos >= range.from && pos <= range.to && pos <= upTo;
+/** True when there is more before the events [first, end) of the tail; the viewer sees those at `from` and behind it. */
+function isLimited({ events, isComplete }: TimelineTail, from: number, first: number, end: number): boolean {
+  const oldest = first < end ? events[first] : undefined;
+  if (oldest === undefined) return first > 0 || !isComplete;
+  if (isCreation(oldest)) return false;
+  // The creator's own join follows the creation, which nobody was there to see.
+  const before = events[first - 1];
+  if (before !== undefined) return first > from || !isCreation(before);
+  return !isComplete || oldest.gapBefore || oldest.prevBatch !== null;
 }
 
-function isLimited(picked: readonly StoredEvent[], tail: TimelineTail, firstIndex: number): boolean {
-  const first = picked[0];
-  if (first === undefined) return firstIndex > 0 || !tail.isComplete;
-  if (first.type === "m.room.create" && first.stateKey === "") return false;
-  return firstIndex > 0 || !tail.isComplete || first.gapBefore || first.prevBatch !== null;
-}
+const isCreation = (event: StoredEvent): boolean => event.type === "m.room.create" && event.stateKey === "";
 
-/** The token at the first event that has one: never older than the first event, so paging leaves no hole (spec 4.5). */
-export function nearestPrevBatch(events: readonly StoredEvent[]): string | null {
-  for (const event of events) if (event.prevBatch !== null) return event.prevBatch;
+/**
+ * The token at the first event at or after `first` that has one: never older than what is shown, so paging leaves no hole (spec 4.5). Hidden
+ * events count, for the token is about their place.
+ */
+export function nearestPrevBatch(events: readonly StoredEvent[], first: number): string | null {
+  for (let index = first; index < events.length; index += 1) {
+    const token = events[index]?.prevBatch ?? null;
+    if (token !== null) return token;
+  }
   return null;
 }
 

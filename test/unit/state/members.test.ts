@@ -110,7 +110,7 @@ describe("metadata", () => {
       avatar: "mxc://a",
       alias: "#a:hs",
       isEncrypted: true,
-      historyVisibility: "joined",
+      sharedSince: null,
       successor: "!next",
     });
     await apply("m.room.name", { name: 7 });
@@ -118,6 +118,50 @@ describe("metadata", () => {
     await apply("m.room.encryption", {});
     await apply("m.room.tombstone", { replacement_room: "" });
     expect(world.meta(ROOM)).toMatchObject({ name: null, avatar: null, isEncrypted: true, successor: null });
+  });
+
+  test("[VIS-10] history is shared from the event on that says so, and no longer when another one says something else", async () => {
+    await start();
+    expect(world.meta(ROOM).sharedSince).toBeNull();
+    const visibility = (id: string, value: unknown) =>
+      stateEvent(id, "m.room.history_visibility", "", { history_visibility: value });
+    for (const value of ["shared", "world_readable"]) {
+      await timeline(visibility(`$${value}`, value));
+      expect(world.meta(ROOM).sharedSince).toBe(world.event(`$${value}`).pos);
+    }
+    for (const value of ["joined", "invited", "nonsense", 7]) {
+      await timeline(visibility(`$back${nextId++}`, "shared"), visibility(`$${value}`, value));
+      expect(world.meta(ROOM).sharedSince).toBeNull();
+    }
+    // In a state block, before the timeline of the same poll.
+    await world.apply(
+      pollBatch(ALICE, {
+        rooms: [joinSection("!b", { state: [visibility("$block", "shared")], timeline: [change(ALICE, "join")] })],
+      }),
+    );
+    expect(world.meta("!b").sharedSince).toBe(world.event("$block").pos);
+  });
+
+  test("[VIS-11] where an event about visibility is not applied, history is not shared", async () => {
+    await start();
+    const visibility = (id: string, value: string) =>
+      stateEvent(id, "m.room.history_visibility", "", { history_visibility: value });
+    await timeline(visibility("$shared", "shared"));
+    // Its successor is known: it is late, and what came with it was not for everybody.
+    await timeline(visibility("$late", "joined"), visibility("$shared", "shared"));
+    expect(world.meta(ROOM).sharedSince).toBeNull();
+    await world.apply(
+      pollBatch(ALICE, {
+        rooms: [
+          joinSection(ROOM, {
+            isStateAfter: true,
+            state: [visibility("$c", "shared")],
+            timeline: [visibility("$a", "shared"), visibility("$b", "joined"), visibility("$c", "shared")],
+          }),
+        ],
+      }),
+    );
+    expect(world.meta(ROOM).sharedSince).toBe(world.event("$c").pos);
   });
 
   test("[MBR-9] state under another key than the empty one is not the room's", async () => {

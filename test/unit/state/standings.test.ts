@@ -189,11 +189,13 @@ describe("invites", () => {
 
   test("[MEM-13] a rejected invite vanishes and leaves nothing of the room behind", async () => {
     await invite(BOB);
-    await leaveRoom(BOB, { timeline: [memberEvent("$reject", BOB, "leave")] });
+    const reject = memberEvent("$reject", BOB, "leave");
+    await leaveRoom(BOB, { timeline: [reject] });
     const standing = world.standing(BOB, ROOM);
     expect(standing).toMatchObject({
       membership: "leave",
-      stripped: null,
+      // All that is left to tell.
+      stripped: reject.json,
       joinPos: 0,
       leftPos: null,
       memberSender: BOB,

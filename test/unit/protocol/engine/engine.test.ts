@@ -170,7 +170,11 @@ describe("ConnectionEngine", () => {
     });
 
     test("[CON-67] tells of rooms left meanwhile, and of counts out of view", () => {
-      expect(restored((world) => world.set(3, { membership: "leave", leftPos: 15, pos: 15 }))).toContainEqual([
+      expect(
+        restored((world) => world.set(3, { membership: "leave", memberPos: 15, leftPos: 15, pos: 15 })),
+      ).toContainEqual([3, "delta"]);
+      // An invite that came to nothing has no stay that ended.
+      expect(restored((world) => world.set(3, { membership: "leave", memberPos: 15, pos: 15 }))).toContainEqual([
         3,
         "delta",
       ]);
