@@ -116,18 +116,14 @@ class RoomRepository implements RoomReader {
     return row.head;
   }
 
-  loadUser(userId: UserId): Promise<UserSnapshot> {
+  loadUser(userId: UserId, hasRoom: (nid: RoomNid) => boolean): Promise<UserSnapshot> {
     const user = keyText(userId);
     const since = this.#clock.now() - TXN_LIFE_MS;
     // Sent in one go; the server answers them in order, all as of the first.
     return this.#db.snapshot(async (query) => {
       const [heads, rooms, steering, txns] = await Promise.all([
         query<{ head: number }>("select head from glissade.meta where id = $1::int2", [1]),
-        query<UserRoomRow & { meta: string }>(
-          `select ${USER_ROOM_COLUMNS}, r.meta from glissade.user_rooms u
-           join glissade.rooms r on r.nid = u.nid where u.user_id = $1::text`,
-          [user],
-        ),
+        query<UserRoomRow>(`select ${USER_ROOM_COLUMNS} from glissade.user_rooms u where u.user_id = $1::text`, [user]),
         query<AccountDataRow>(
           `select nid, type, pos, json from glissade.account_data where user_id = $1::text
            and case when nid = 0 then type in ('m.direct', 'm.ignored_user_list') else type = 'm.tag' end`,
@@ -138,11 +134,19 @@ class RoomRepository implements RoomReader {
           [user, since],
         ),
       ]);
+      const metas = new Map<number, RoomMeta>();
+      const missing = rooms.flatMap(({ nid }) => (hasRoom(nid as RoomNid) ? [] : [nid]));
+      if (missing.length > 0) {
+        const found = await query<{ meta: string }>("select meta from glissade.rooms where nid = any($1::int4[])", [
+          intArray(missing),
+        ]);
+        for (const meta of found.map(roomMetaOf)) metas.set(meta.nid, meta);
+      }
       const global = (type: string): Uint8Array | null =>
         steering.find((row) => row.nid === 0 && row.type === type)?.json ?? null;
       return {
         head: heads[0]?.head ?? 0,
-        rooms: rooms.map((row) => ({ standing: userRoomOf(row), meta: roomMetaOf(row) })),
+        rooms: rooms.map((row) => ({ standing: userRoomOf(row), meta: metas.get(row.nid) ?? null })),
         direct: global("m.direct"),
         ignored: global("m.ignored_user_list"),
         tags: steering.flatMap(({ nid, json }) => (nid === 0 ? [] : [{ nid: nid as RoomNid, json }])),

@@ -47,6 +47,8 @@ export class RoomDirectory {
   readonly #loads = new Set<UserLoad>();
   /** Rooms with droppable content, least recently used first. */
   readonly #recent = new Map<RoomNid, RoomCache>();
+  /** Rooms of users that are gone, and the reads that began before they went. */
+  #left: { nids: ReadonlySet<RoomNid>; loads: Set<UserLoad> }[] = [];
   #head: StreamPos = 0;
   #isPrimed = false;
   readonly #primed = Promise.withResolvers<void>();
@@ -104,6 +106,7 @@ export class RoomDirectory {
 
   endLoad(load: UserLoad): void {
     this.#loads.delete(load);
+    this.#sweep(load);
     const oldest = first(this.#loads);
     this.#log = oldest === undefined ? [] : this.#log.filter((batch) => batch.toPos >= oldest.fromPos);
   }
@@ -115,7 +118,7 @@ export class RoomDirectory {
   addUser(
     user: DirectoryUser,
     head: StreamPos,
-    rooms: readonly { nid: RoomNid; isJoined: boolean; meta: RoomMeta }[],
+    rooms: readonly { nid: RoomNid; isJoined: boolean; meta: RoomMeta | null }[],
   ): readonly UpdateBatch[] {
     const before = this.#users.get(user.userId);
     if (before !== undefined) this.removeUser(before.user);
@@ -124,6 +127,7 @@ export class RoomDirectory {
     const added = new Set<RoomNid>();
     for (const { nid, isJoined, meta } of rooms) {
       if (!this.#rooms.has(nid)) {
+        invariant(meta !== null, "what a load saw here is kept until it ends");
         this.#rooms.set(nid, new RoomCache(meta, head));
         added.add(nid);
       }
@@ -152,9 +156,24 @@ export class RoomDirectory {
     for (const nid of active.rooms) {
       this.#leave(nid, user);
       const room = this.#rooms.get(nid);
-      if (room === undefined) continue;
-      room.userCount -= 1;
-      if (room.userCount > 0) continue;
+      if (room !== undefined) room.userCount -= 1;
+    }
+    // A user that is being read may count on them.
+    if (this.#loads.size > 0) this.#left.push({ nids: active.rooms, loads: new Set(this.#loads) });
+    else this.#dropEmpty(active.rooms);
+  }
+
+  #sweep(load: UserLoad): void {
+    const ready = this.#left.filter(({ loads }) => loads.delete(load) && loads.size === 0);
+    if (ready.length === 0) return;
+    this.#left = this.#left.filter(({ loads }) => loads.size > 0);
+    for (const { nids } of ready) this.#dropEmpty(nids);
+  }
+
+  #dropEmpty(nids: Iterable<RoomNid>): void {
+    for (const nid of nids) {
+      const room = this.#rooms.get(nid);
+      if (room === undefined || room.userCount > 0) continue;
       this.#rooms.delete(nid);
       if (this.#recent.delete(nid)) this.#cachedBytes -= room.bytes;
     }

@@ -68,7 +68,8 @@ export class LiveUser implements World {
     this.#reader = reader;
     for (const { standing, meta } of snapshot.rooms) {
       this.#standings.set(standing.nid, standing);
-      this.#nids.set(meta.roomId, standing.nid);
+      const roomId = (meta ?? this.meta(standing.nid))?.roomId;
+      if (roomId !== undefined) this.#nids.set(roomId, standing.nid);
     }
     this.#direct = snapshot.direct === null ? new Set() : readDirect(parse(snapshot.direct));
     this.#ignored = (snapshot.ignored === null ? null : readIgnored(parse(snapshot.ignored))) ?? new Set();

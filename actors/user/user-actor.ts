@@ -171,7 +171,9 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
       cancelTimeout: this.#context.after(LOAD_DEADLINE_MS, { type: "load-timeout", loadId }),
     };
     this.#context.pipe(
-      this.#deps.directory.primed.then(() => this.#deps.reader.loadUser(this.userId)),
+      this.#deps.directory.primed.then(() =>
+        this.#deps.reader.loadUser(this.userId, (nid) => this.#deps.directory.room(nid) !== undefined),
+      ),
       (snapshot) => ({ type: "snapshot-loaded", loadId, snapshot }),
       (error) => ({ type: "load-failed", loadId, error }),
     );

@@ -42,7 +42,8 @@ export interface IngestStore {
 /** What a user actor needs to start, all as of one position. */
 export interface UserSnapshot {
   head: StreamPos;
-  rooms: { standing: UserRoom; meta: RoomMeta }[];
+  /** `meta` is null for rooms that the caller has. */
+  rooms: { standing: UserRoom; meta: RoomMeta | null }[];
   /** Global account data of the types that steer us (`m.direct`, `m.ignored_user_list`), and `m.tag` by room. */
   direct: Uint8Array | null;
   ignored: Uint8Array | null;
@@ -82,7 +83,8 @@ export interface DeviceSnapshot {
 export interface RoomReader {
   /** Stream head. */
   loadHead(): Promise<StreamPos>;
-  loadUser(userId: UserId): Promise<UserSnapshot>;
+  /** `hasRoom`: rooms whose metadata the caller has, as of a commit that reached it or will. */
+  loadUser(userId: UserId, hasRoom: (nid: RoomNid) => boolean): Promise<UserSnapshot>;
   /** Metadata of known rooms among these ids, with the user's standing where there is one. */
   loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]>;
   /** For each room, the newest `limit` timeline events at or below `upTo`. */

@@ -513,9 +513,9 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
           ],
         }));
         stores.setNow(10_000_001);
-        const snapshot = await stores.rooms.loadUser(carol);
+        const snapshot = await stores.rooms.loadUser(carol, () => false);
         expect(snapshot.head).toBe(head);
-        expect(snapshot.rooms.sort((a, b) => a.meta.nid - b.meta.nid)).toEqual([
+        expect(snapshot.rooms.sort((a, b) => a.standing.nid - b.standing.nid)).toEqual([
           { standing: userRoom(carol, 141), meta: roomMeta(141) },
           { standing: userRoom(carol, 142, { membership: "leave", leftPos: 5 }), meta: roomMeta(142) },
         ]);
@@ -523,7 +523,20 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         expect(snapshot.ignored).toBeNull();
         expect(snapshot.tags.map(({ nid }) => nid as number)).toEqual([141]);
         expect(snapshot.txns).toEqual([{ deviceId: PHONE, eventId: "$mine", txnId: "t" }]);
-        expect((await stores.rooms.loadUser("@stranger:x" as UserId)).rooms).toEqual([]);
+        expect((await stores.rooms.loadUser("@stranger:x" as UserId, () => false)).rooms).toEqual([]);
+      });
+
+      test("[STO-35] a user is read without the metadata of rooms that the reader has", async () => {
+        const dave = "@dave:x" as UserId;
+        await commit(1, () => ({
+          rooms: [143, 144].map((nid) => ({ meta: roomMeta(nid), isNew: true })),
+          userRooms: [userRoom(dave, 143), userRoom(dave, 144)],
+        }));
+        const { rooms } = await stores.rooms.loadUser(dave, (nid) => nid === room(143));
+        expect(rooms.sort((a, b) => a.standing.nid - b.standing.nid)).toEqual([
+          { standing: userRoom(dave, 143), meta: null },
+          { standing: userRoom(dave, 144), meta: roomMeta(144) },
+        ]);
       });
     });
 

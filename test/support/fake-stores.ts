@@ -190,7 +190,7 @@ class FakeRoomReader implements RoomReader {
     return this.#db.head;
   }
 
-  async loadUser(userId: UserId): Promise<UserSnapshot> {
+  async loadUser(userId: UserId, hasRoom: (nid: RoomNid) => boolean): Promise<UserSnapshot> {
     await this.#db.reach();
     const db = this.#db;
     const own = [...db.accountData.values()].filter((row) => row.userId === userId);
@@ -204,7 +204,7 @@ class FakeRoomReader implements RoomReader {
         .map((standing) => {
           const meta = db.rooms.get(standing.nid);
           invariant(meta !== undefined, "a standing has its room");
-          return { standing, meta };
+          return { standing, meta: hasRoom(standing.nid) ? null : meta };
         }),
       direct: global("m.direct"),
       ignored: global("m.ignored_user_list"),

@@ -115,6 +115,28 @@ describe("RoomDirectory", () => {
       expect(directory.roomCount).toBe(0);
     });
 
+    test("[DIR-30] a room outlives its last user while others are being read, who may count on it", () => {
+      const directory = primedAt(10);
+      const alice = activeUser("@alice:hs");
+      const bob = activeUser("@bob:hs");
+      directory.addUser(alice, 10, [{ nid: ROOM.nid, isJoined: true, meta: ROOM }]);
+      const [first, second] = [directory.beginLoad(), directory.beginLoad()];
+      directory.removeUser(alice);
+      const later = directory.beginLoad();
+      directory.endLoad(first);
+      expect(directory.roomCount).toBe(1);
+      directory.apply(commitOf(11, []), 0, open());
+      directory.addUser(bob, 11, [{ nid: ROOM.nid, isJoined: true, meta: null }]);
+      directory.endLoad(second);
+      directory.apply(commitOf(12, []), 0, open());
+      expect(bob.heard).toEqual([12]);
+      expect(directory.room(ROOM.nid)?.tail.events.map(({ pos }) => pos)).toEqual([11, 12]);
+      directory.removeUser(bob);
+      expect(directory.roomCount).toBe(1);
+      directory.endLoad(later);
+      expect(directory.roomCount).toBe(0);
+    });
+
     test("[DIR-6] commits are remembered for reads under way, and for no longer", () => {
       const directory = primedAt(10);
       const first = directory.beginLoad();
