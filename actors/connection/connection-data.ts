@@ -44,7 +44,7 @@ export class ConnectionData implements RoomData {
   }
 
   typing(nid: RoomNid): { json: Uint8Array; userIds: readonly string[] } | null {
-    return this.#directory.room(nid)?.typing ?? null;
+    return this.#directory.typing.of(nid);
   }
 
   accountData(nid: RoomNid | 0, after: StreamPos): Uint8Array[] {

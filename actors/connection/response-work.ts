@@ -93,9 +93,10 @@ export class ResponseWork {
   /** The finished response; call after `advance` returned null. */
   build(): BuiltResponse {
     const rooms = this.#entries.build();
-    const extensions = buildExtensions(this.#user, this.#engine, this.#draft, this.#data, this.#deviceData(), (nid) =>
-      this.#entries.timelineIds(nid),
-    );
+    const extensions = buildExtensions(this.#user, this.#engine, this.#draft, this.#data, this.#deviceData(), {
+      nids: rooms.map(({ nid }) => nid),
+      timelineIds: (nid) => this.#entries.timelineIds(nid),
+    });
     const toDeviceUpTo = this.#toDevice.at(-1)?.pos ?? 0;
     const hasData =
       rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);

@@ -28,7 +28,6 @@ export interface RoomRead {
 /** One room as a sync host knows it: metadata always, the rest as far as it was asked for. */
 export class RoomCache {
   meta: RoomMeta;
-  typing: { json: Uint8Array; userIds: string[] } | null = null;
   /** Active users with a standing in the room. */
   userCount = 0;
   /** When the directory last handed it out, in its own count. */
@@ -169,8 +168,6 @@ export class RoomCache {
   /** Applies a committed update; what is known already changes nothing. `keep` makes bytes safe to hold on to. */
   apply(update: RoomUpdate, keep: (event: StoredEvent) => StoredEvent): void {
     if (update.meta.latestPos >= this.meta.latestPos) this.meta = update.meta;
-    // A copy: it outlives the message it came in.
-    if (update.typing !== null) this.typing = { ...update.typing, json: update.typing.json.slice() };
     const last = this.#events.at(-1)?.pos ?? this.#coversFrom;
     for (const incoming of update.timeline) {
       const isNew = incoming.pos > last;

@@ -8,6 +8,7 @@ import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.t
 import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
 import type { Barrier } from "./barrier.ts";
 import { RoomCache, type RoomRead } from "./room-cache.ts";
+import { TypingBoard } from "./typing-board.ts";
 
 /** Timelines are read at least this deep: the next client asks for no fewer. */
 const MIN_TIMELINE_READ = 20;
@@ -41,6 +42,7 @@ export class RoomDirectory {
   readonly #rooms = new Map<RoomNid, RoomCache>();
   readonly #members = new Map<RoomNid, Set<DirectoryUser>>();
   readonly #users = new Map<UserId, ActiveUser>();
+  readonly typing = new TypingBoard();
   /** Commits applied while users are being read from storage: none may fall between a read and its use. */
   #log: UpdateBatch[] = [];
   /** Reads of users under way, oldest first, with the position each began at. */
@@ -195,6 +197,7 @@ export class RoomDirectory {
       for (const standing of update.rooms) this.#take(active, standing, updates, batch);
     }
     for (const update of batch.rooms) {
+      if (update.typing !== null) this.typing.set(update.nid, update.typing);
       const room = this.#rooms.get(update.nid);
       if (room === undefined) continue;
       this.#applyTo(room, update, keep);

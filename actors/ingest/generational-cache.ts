@@ -37,6 +37,11 @@ export class GenerationalCache<K, V> {
     this.#old.delete(key);
   }
 
+  *entries(): Iterable<[K, V]> {
+    for (const entry of this.#old) if (!this.#young.has(entry[0])) yield entry;
+    yield* this.#young;
+  }
+
   clear(): void {
     this.#young = new Map();
     this.#old = new Map();

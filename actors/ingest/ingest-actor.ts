@@ -77,6 +77,8 @@ class IngestActor implements Actor<IngestMessage> {
         this.#polling.heard(message.userId, message.deviceId, this.#context.clock.now());
         this.#settling.push({ poller: pollerKey(message.userId, message.deviceId), reply: message.reply });
         return this.#settle();
+      case "recall-typing":
+        return message.reply.resolve({ rooms: this.#memory?.recallTyping() ?? [] });
       case "poller-stopped": {
         const poller = pollerKey(message.userId, message.deviceId);
         this.#polling.stopped(message.userId, message.deviceId);

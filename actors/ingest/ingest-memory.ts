@@ -11,6 +11,7 @@ import {
 } from "#src/state/ingest-context.ts";
 import type { Reduction } from "#src/state/ingest-reducer.ts";
 import type { StateRow } from "#src/state/ingest-transaction.ts";
+import type { TypingRecalled } from "./messages.ts";
 import { EventLog } from "./event-log.ts";
 import { GenerationalCache } from "./generational-cache.ts";
 
@@ -28,6 +29,8 @@ const LIMITS = {
   typing: 10_000,
   awaited: 5_000,
 } as const;
+
+const decoder = new TextDecoder();
 
 /** What the single writer remembers of the database, so that live traffic need not ask it. Only committed things get in. */
 export class IngestMemory {
@@ -86,9 +89,18 @@ export class IngestMemory {
   releaseTyping(owner: string): void {
     for (const nid of this.#typingOf.get(owner) ?? []) {
       const typing = this.typing.get(nid);
-      if (typing?.owner === owner) this.typing.set(nid, { owner: null, hash: typing.hash });
+      if (typing?.owner === owner) this.typing.set(nid, { ...typing, owner: null });
     }
     this.#typingOf.delete(owner);
+  }
+
+  /** What sync hosts were told of typing, for one that begins. */
+  recallTyping(): TypingRecalled["rooms"] {
+    return Array.from(this.typing.entries(), ([nid, { typing }]) => ({
+      nid,
+      json: decoder.decode(typing.json),
+      userIds: typing.userIds,
+    }));
   }
 
   /** Forgets all that is read from the database, as when it turned out not to be what was thought. */

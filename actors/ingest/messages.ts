@@ -1,5 +1,5 @@
 import type { SyncError } from "#src/errors.ts";
-import type { StreamPos } from "#src/protocol/ids.ts";
+import type { RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { Packed } from "#src/protocol/packed.ts";
 import type { Reduction } from "#src/state/ingest-reducer.ts";
 import type { Asked } from "#actors/runtime/actor.ts";
@@ -14,6 +14,12 @@ export interface PollerSettled {
   ok: true;
 }
 
+/** Who types in which room, by pollers that told so. */
+export interface TypingRecalled {
+  /** The `m.typing` event as JSON text. */
+  rooms: { nid: RoomNid; json: string; userIds: readonly string[] }[];
+}
+
 export type IngestCommand =
   /** One `PollBatch` (`packPollBatch`), its bytes transferred. Answered after storage and fan-out. */
   | Asked<{ type: "store-batch"; packed: Packed }, BatchApplied>
@@ -22,6 +28,8 @@ export type IngestCommand =
    * one, and what was polled with it not polled again.
    */
   | Asked<{ type: "settle-poller"; userId: string; deviceId: string }, PollerSettled>
+  /** A sync host begins, and nothing that is stored says who is typing. */
+  | Asked<{ type: "recall-typing" }, TypingRecalled>
   /** The poller of this device ended or parked: what it alone reported (typing) is released. */
   | { type: "poller-stopped"; userId: string; deviceId: string };
 

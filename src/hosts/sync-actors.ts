@@ -2,6 +2,9 @@ import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import type { Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { ConnectionStore, RoomReader } from "#src/ports/stores.ts";
+import { SyncError } from "#src/errors.ts";
+import { INGEST } from "#actors/addresses.ts";
+import type { TypingRecalled } from "#actors/ingest/messages.ts";
 import { ConnectionActor } from "#actors/connection/connection-actor.ts";
 import type { ConnectionMessage } from "#actors/connection/messages.ts";
 import { DirectoryActor } from "#actors/directory/directory-actor.ts";
@@ -10,7 +13,7 @@ import { RoomDirectory } from "#actors/directory/room-directory.ts";
 import type { ActorKind, KindTable } from "#actors/runtime/actor.ts";
 import type { UserMessage } from "#actors/user/messages.ts";
 import { UserActor } from "#actors/user/user-actor.ts";
-import type { HostComposition } from "./compositions.ts";
+import type { HostComposition, HostServices } from "./compositions.ts";
 import { patiently } from "./patience.ts";
 
 /** What a sync host is made of. */
@@ -20,6 +23,7 @@ export interface SyncHostParts {
   metrics: Metrics;
   timers: Timers;
   logger: Logger;
+  actors: HostServices["actors"];
   /** Seals what a `pos` claims. */
   mac: Mac;
   /** Random id of the database: to-device positions of another one are foreign. */
@@ -31,6 +35,10 @@ export interface SyncHostParts {
 
 /** A client sends one request at a time on a connection; updates are marks, not messages that pile up. */
 const CONNECTION_MAILBOX = 10_000;
+
+/** Ingest answers at once or not at all: nobody is kept waiting for who types. */
+const RECALL_MS = 1000;
+const encoder = new TextEncoder();
 
 /** Users, their connections, and the rooms they are in. */
 export function composeSyncHost(parts: SyncHostParts): HostComposition {
@@ -71,8 +79,23 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
   };
   const kinds: KindTable = { directory: directoryKind, user: userKind, connection: connectionKind };
   // Wired to ingest by then: what is committed from there on arrives by itself.
-  const priming = patiently(async () => directory.prime(await reader.loadHead()), parts);
+  const priming = patiently(async () => {
+    await recallTyping(directory, parts);
+    directory.prime(await reader.loadHead());
+  }, parts);
   return { kinds, onBegin: priming.begin, close: async () => priming.close() };
+}
+
+/** Who is typing is stored nowhere: after a crash of this host, ingest still knows what it told it. */
+async function recallTyping({ typing }: RoomDirectory, { actors, logger }: SyncHostParts): Promise<void> {
+  try {
+    const { rooms } = await actors.ask<TypingRecalled>(INGEST, { type: "recall-typing" }, { deadlineMs: RECALL_MS });
+    for (const { nid, json, userIds } of rooms) typing.recall(nid, { json: encoder.encode(json), userIds });
+  } catch (error) {
+    if (!(error instanceof SyncError)) throw error;
+    // It starts as well: then it knows of none.
+    logger.debug({ code: error.code }, "typing not recalled");
+  }
 }
 
 /** `<epoch>_<position>`: a token of a database that is no more is treated as none, and nothing is deleted for it. */

@@ -8,6 +8,8 @@ export interface TypingState {
   /** Key of the poller whose reports count; null when that poller stopped. */
   owner: string | null;
   hash: string;
+  /** The event, as sync hosts were told of it. */
+  typing: { json: Uint8Array; userIds: readonly string[] };
 }
 
 /** Last values of a device's key counts; null = never reported. */

@@ -55,7 +55,9 @@ function reduceTyping(group: GroupDraft, batch: PollBatch, section: PolledJoin, 
   if (known !== undefined && known.owner !== null && known.owner !== reporter) return;
   const hash = hashBytes(section.typing.json);
   if (known?.owner === reporter && known.hash === hash) return;
-  group.typing.set(room.nid, { owner: reporter, hash });
+  // A copy: it is remembered for longer than the poll.
+  const typing = { json: section.typing.json.slice(), userIds: section.typing.userIds };
+  group.typing.set(room.nid, { owner: reporter, hash, typing });
   if (known?.hash !== hash) room.typing = section.typing;
 }
 

@@ -129,5 +129,5 @@ function wasInside(own: EventFields | null, section: PolledLeave): boolean {
 function releaseTyping(group: GroupDraft, batch: PollBatch, room: RoomDraft): void {
   const typing = group.typing.get(room.nid) ?? group.context.typing(room.nid);
   if (typing?.owner !== pollerKey(batch.userId, batch.deviceId)) return;
-  group.typing.set(room.nid, { owner: null, hash: typing.hash });
+  group.typing.set(room.nid, { ...typing, owner: null });
 }

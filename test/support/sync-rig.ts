@@ -60,13 +60,14 @@ export class SyncRig {
           kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },
         }),
         poller: () => ({ kinds: { poller: readyPoller } }),
-        sync: (_init, { timers, logger }) =>
+        sync: (_init, { timers, logger, actors }) =>
           composeSyncHost({
             reader: stores.rooms,
             connections: stores.connections,
             metrics: noMetrics,
             timers,
             logger,
+            actors,
             mac,
             epoch: "e",
             cacheBytes: CACHE_BYTES,

@@ -4,6 +4,7 @@ import type { StoredReceipt } from "../update.ts";
 import type { Draft } from "./draft.ts";
 import type { ConnectionEngine } from "./engine.ts";
 import type { RoomData } from "./room-data.ts";
+import { initialTimeline } from "./timeline.ts";
 import { DIRTY, DIRTY_USER, type World } from "./world.ts";
 
 /** A device's own data as stored. */
@@ -37,6 +38,13 @@ export interface ExtensionsBody {
   typing?: Map<string, Uint8Array>;
 }
 
+/** The rooms of a response. */
+export interface SentRooms {
+  nids: readonly RoomNid[];
+  /** Ids of the timeline events sent of a room. */
+  timelineIds(nid: RoomNid): ReadonlySet<string>;
+}
+
 /** Which rooms' receipts and account data have to be in memory before `buildExtensions`. */
 export function extensionNeeds(
   world: World,
@@ -65,7 +73,7 @@ export function buildExtensions(
   draft: Draft,
   data: RoomData,
   device: DeviceData | null,
-  timelineIds: (nid: RoomNid) => ReadonlySet<string>,
+  sent: SentRooms,
 ): ExtensionsBody {
   const { extensions } = engine.params;
   const body: ExtensionsBody = {};
@@ -78,7 +86,7 @@ export function buildExtensions(
     const rooms = new Map<string, string>();
     for (const [nid, scope] of roomsOf("receipts", DIRTY.receipt, world, engine, draft)) {
       const receipts: StoredReceipt[] = scope.isInitial
-        ? data.receipts(nid, timelineIds(nid), world.userId)
+        ? data.receipts(nid, heldEvents(nid, world, engine, draft, data, sent), world.userId)
         : data.receiptsAfter(nid, draft.since, world.userId);
       if (receipts.length > 0) rooms.set(scope.roomId, packReceipts(receipts));
     }
@@ -86,7 +94,10 @@ export function buildExtensions(
   }
   if (extensions.typing.enabled) {
     const rooms = new Map<string, Uint8Array>();
-    for (const [nid, scope] of roomsOf("typing", DIRTY.typing, world, engine, draft)) {
+    const scoped = roomsOf("typing", DIRTY.typing, world, engine, draft);
+    // Whatever else is told of a room, who types in it is told along.
+    for (const nid of sent.nids) addRoom(scoped, "typing", nid, false, world, engine);
+    for (const [nid, scope] of scoped) {
       const typing = data.typing(nid);
       if (typing !== null) rooms.set(scope.roomId, typing.json);
     }
@@ -104,6 +115,20 @@ export function hasExtensionData(body: ExtensionsBody): boolean {
     body.receipts !== undefined ||
     body.typing !== undefined
   );
+}
+
+/** Events of a room that the client has with this response: as sent, or else, when receipts begin late, as it was sent before. */
+function heldEvents(
+  nid: RoomNid,
+  world: World,
+  engine: ConnectionEngine,
+  draft: Draft,
+  data: RoomData,
+  sent: SentRooms,
+): ReadonlySet<string> {
+  if (draft.rooms.get(nid)?.kind === "initial") return sent.timelineIds(nid);
+  const { timelineLimit } = engine.configOf(nid);
+  return new Set(initialTimeline(world, nid, data.tail(nid), timelineLimit, draft.upTo).events.map(({ id }) => id));
 }
 
 function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
@@ -146,24 +171,40 @@ function addAccountData(
   if (global.length > 0 || rooms.size > 0) body.accountData = { global, rooms };
 }
 
+type PerRoom = "account_data" | "receipts" | "typing";
+
+interface ScopedRoom {
+  roomId: string;
+  isInitial: boolean;
+}
+
+/** Adds a room if the extension speaks about it at all: the user is in it, and the client wants to hear of it. */
+function addRoom(
+  rooms: Map<RoomNid, ScopedRoom>,
+  name: PerRoom,
+  nid: RoomNid,
+  isInitial: boolean,
+  world: World,
+  engine: ConnectionEngine,
+): void {
+  const roomId = world.meta(nid)?.roomId;
+  if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join") return;
+  if (engine.inScope(name, nid, roomId)) rooms.set(nid, { roomId, isInitial });
+}
+
 /**
  * Rooms an extension speaks about in this response: those sent whole, those in view when the extension starts,
  * and those in view with a change of its kind. Ordered, each once.
  */
 function roomsOf(
-  name: "account_data" | "receipts" | "typing",
+  name: PerRoom,
   bit: number,
   world: World,
   engine: ConnectionEngine,
   draft: Draft,
-): Map<RoomNid, { roomId: string; isInitial: boolean }> {
-  const rooms = new Map<RoomNid, { roomId: string; isInitial: boolean }>();
-  const add = (nid: RoomNid, isInitial: boolean): void => {
-    const roomId = world.meta(nid)?.roomId;
-    if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join")
-      return;
-    if (engine.inScope(name, nid, roomId)) rooms.set(nid, { roomId, isInitial });
-  };
+): Map<RoomNid, ScopedRoom> {
+  const rooms = new Map<RoomNid, ScopedRoom>();
+  const add = (nid: RoomNid, isInitial: boolean): void => addRoom(rooms, name, nid, isInitial, world, engine);
   for (const room of draft.rooms.values()) if (room.kind === "initial") add(room.nid, true);
   if (draft.startedExtensions.has(name)) for (const nid of engine.visibleRooms()) add(nid, true);
   for (const [nid, bits] of draft.dirty) if ((bits & bit) !== 0) add(nid, false);
