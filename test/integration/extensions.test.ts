@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { UserId } from "#src/protocol/ids.ts";
 import { INGEST } from "#actors/addresses.ts";
 import { type RigResponse, SyncRig } from "#test/support/sync-rig.ts";
 
@@ -340,7 +340,7 @@ describe("typing", () => {
     await rig.poll(alice, [rig.join("!a", { typing: typing("@dan:hs") })]);
     const second = await ask(first.pos, {});
     expect(second.extensions).toEqual({});
-    rig.nodes.tell(INGEST, { type: "poller-stopped", userId: bob, deviceId: "DEV" as DeviceId });
+    rig.nodes.tell(INGEST, { type: "poller-stopped", userId: bob, deviceId: "DEV" });
     await rig.poll(alice, [rig.join("!a", { typing: typing("@dan:hs", "@erin:hs") })]);
     expect(typists(await ask(second.pos, {}))).toEqual({ "!a": ["@dan:hs", "@erin:hs"] });
   });

@@ -128,7 +128,8 @@ function heldEvents(
 ): ReadonlySet<string> {
   if (draft.rooms.get(nid)?.kind === "initial") return sent.timelineIds(nid);
   const { timelineLimit } = engine.configOf(nid);
-  return new Set(initialTimeline(world, nid, data.tail(nid), timelineLimit, draft.upTo).events.map(({ id }) => id));
+  const span = { since: null, upTo: draft.upTo };
+  return new Set(initialTimeline(world, nid, data.tail(nid), timelineLimit, span).events.map(({ id }) => id));
 }
 
 function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
