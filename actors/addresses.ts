@@ -18,6 +18,8 @@ export const directoryAddress = (hostIndex: number): Address => ({
   key: String(hostIndex),
   shard: String(hostIndex),
 });
+/** Lives beside ingest, of whose news it is told. */
+export const REPAIR: Address = { kind: "repair", key: "", shard: "" };
 export const INGEST: Address = { kind: "ingest", key: "", shard: "" };
 export const GATEWAY: Address = { kind: "gateway", key: "", shard: "" };
 export const SUPERVISOR: Address = { kind: "supervisor", key: "", shard: "" };

@@ -64,7 +64,7 @@ async function ingest(
   createdAfter: number,
 ): Promise<{ loadMs: number; reduceMs: number; learnMs: number; packMs: number; events: number }> {
   const started = performance.now();
-  const loadable = batches.map((batch) => ({ batch, createdAfter }));
+  const loadable = batches.map((batch) => ({ batch, createdAfter, polledAt: -1 }));
   const context = await loadContext(stores.ingest, memory, loadable, { head, maxRoomNid, nowMs: 0, polling });
   const loaded = performance.now();
   const reduction = reduceGroup(batches, context);

@@ -141,6 +141,7 @@ const empty = (): IngestTransaction => ({
   events: [],
   redacted: [],
   state: [],
+  repairs: [],
   userRooms: [],
   receipts: [],
   accountData: [],

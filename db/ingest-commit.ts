@@ -121,6 +121,22 @@ function statePart(rows: IngestTransaction["state"], places: readonly EventPlace
   };
 }
 
+/** Rows that a repair takes away; a row is never written by the same commit. */
+function removedStatePart(repairs: IngestTransaction["repairs"]): Part {
+  const rows = repairs.flatMap(({ nid, removed }) => removed.map((key) => ({ nid, ...key })));
+  return {
+    name: "removed_state",
+    isEmpty: rows.length === 0,
+    sql: (param) => `
+      delete from glissade.room_state s using unnest(
+        ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
+        ${param(keyArray(rows.map(({ type }) => type)), "text[]")},
+        ${param(keyArray(rows.map(({ stateKey }) => stateKey)), "text[]")}
+      ) r (nid, type, state_key)
+      where exists (select from guard) and s.nid = r.nid and s.type = r.type and s.state_key = r.state_key`,
+  };
+}
+
 function userRoomPart(rows: IngestTransaction["userRooms"]): Part {
   return {
     name: "user_rooms",
@@ -363,6 +379,7 @@ export class CommitStatements {
       eventPart(chunks, this.#hashId),
       rewrittenPart(rewritten),
       statePart(tx.state, places),
+      removedStatePart(tx.repairs),
       userRoomPart(tx.userRooms),
       receiptPart(tx.receipts),
       accountDataPart(tx.accountData),

@@ -10,6 +10,7 @@ import {
   type ChunkRow,
   STATE_COLUMNS,
   type StateChunkRow,
+  type StateEvent,
   USER_ROOM_COLUMNS,
   type UserRoomRow,
   eventsOf,
@@ -42,6 +43,10 @@ const SELECT_STATE = `
     select * from glissade.room_state s
     where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
   ) s`;
+
+const SELECT_ROOM_STATE = `
+  select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
+  cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`;
 
 const SELECT_HEROES = `
   select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
@@ -78,6 +83,15 @@ const SELECT_CHUNKS_AT = `
     where e.nid = q.nid and e.in_timeline = q.in_timeline and e.first_pos <= q.pos
     order by e.first_pos desc limit 1
   ) e`;
+
+const stateRowOf = ({ pos, membership, event }: StateEvent): StateRow => ({
+  nid: event.nid,
+  type: event.type,
+  stateKey: event.stateKey ?? "",
+  pos,
+  membership,
+  eventId: event.id,
+});
 
 /** The hash that finds events by id. Seeded, so that nobody outside can choose ids that meet. Stored: never change it. */
 function idHasher(epoch: string): (id: string) => number {
@@ -147,14 +161,12 @@ class IngestRepository implements IngestStore {
       keyArray(keys.map(({ type }) => type)),
       keyArray(keys.map(({ stateKey }) => stateKey)),
     ]);
-    return stateEventsOf(rows).map(({ pos, membership, event }) => ({
-      nid: event.nid,
-      type: event.type,
-      stateKey: event.stateKey ?? "",
-      pos,
-      membership,
-      eventId: event.id,
-    }));
+    return stateEventsOf(rows).map(stateRowOf);
+  }
+
+  async loadRoomState(nid: RoomNid): Promise<StateRow[]> {
+    const rows = await this.#db.query<StateChunkRow>(withChunks(SELECT_ROOM_STATE), [intArray([nid])]);
+    return stateEventsOf(rows).map(stateRowOf);
   }
 
   async loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]> {

@@ -121,7 +121,13 @@ export const userRooms = glissade.table(
     memberSender: text("member_sender").notNull(),
     stripped: bytes(),
   },
-  (t) => [primaryKey({ name: "user_rooms_pkey", columns: [t.userId, t.nid] })],
+  (t) => [
+    primaryKey({ name: "user_rooms_pkey", columns: [t.userId, t.nid] }),
+    // Who of ours is in a room: for repairs.
+    index("user_rooms_joined")
+      .on(t.nid)
+      .where(sql`${t.membership} = 1`),
+  ],
 );
 
 /** Read receipts: the latest of each user, thread and kind. */
@@ -263,6 +269,24 @@ export const connections = glissade.table(
   },
   (t) => [primaryKey({ name: "connections_pkey", columns: [t.userId, t.deviceId, t.connId] })],
 );
+
+/** What operators asked to have compared with the homeserver; the newest rows only. */
+export const repairs = glissade.table("repairs", {
+  id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+  askedMs: int8("asked_ms").notNull(),
+  /** null while it is not done. */
+  endedMs: int8("ended_ms"),
+  /** `room`, `user` or `all`. */
+  kind: text().notNull(),
+  /** Room or user; "" for all. */
+  target: text().notNull(),
+  /** Rooms to look at, looked at, and of those the ones that could not be compared. */
+  total: integer().notNull(),
+  done: integer().notNull(),
+  failed: integer().notNull(),
+  /** Highest room number that is done: a restart goes on behind it. */
+  cursor: integer().notNull(),
+});
 
 /** What was skipped, for the operator to look at; the newest rows only. */
 export const quarantine = glissade.table("quarantine", {

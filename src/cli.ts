@@ -7,6 +7,8 @@ import { problemsText, variablesHelp } from "#src/config/help.ts";
 import { nearestName } from "#src/config/nearest-name.ts";
 import { probeHealth } from "#src/http/probe-health.ts";
 import type { ProbedHealth } from "#src/http/probe-health.ts";
+import type { RepairTarget } from "#src/ports/repair.ts";
+import { readTarget } from "#src/resync.ts";
 import { systemEnv } from "#src/system.ts";
 import { FULL_VERSION } from "#src/version.ts";
 
@@ -25,6 +27,8 @@ export interface CliDeps {
   serve: (config: Config) => Promise<number>;
   demo: (args: readonly string[]) => Promise<number>;
   smokeTest: () => Promise<number>;
+  /** True when every room was compared. */
+  resync: (config: Config, target: RepairTarget) => Promise<boolean>;
 }
 
 const HELP = `Glissade: sliding sync for any Matrix homeserver
@@ -35,6 +39,12 @@ Commands:
   serve          serve clients (default)
   demo           serve a made-up homeserver and its residents, to look at sliding sync without having one
   config check   say everything that is wrong with the configuration, and what holds if nothing is
+  resync room <room id>
+  resync user <user id>
+  resync all     have the server that runs with this configuration compare a room, all rooms of a user, or
+                 all rooms with the homeserver, put right what differs, and send clients these rooms anew;
+                 shows how far it is. Nobody is logged out or disconnected. Safe to interrupt: the server
+                 goes on, and after a restart too
 
 Options:
   --help         this text
@@ -42,13 +52,22 @@ Options:
   --healthcheck  ask the Glissade that runs with this configuration whether it is ready
   --smoke-test   start every part of the executable once, crash one, and see it come back
 
-Exit codes: 0 done; 1 failed or not healthy; 2 the command line or the configuration cannot be used.
+Exit codes: 0 done; 1 failed or not healthy, or a room could not be compared; 2 the command line or the configuration cannot be used.
 
 Configuration is by environment variables; [in brackets] what holds without them.
 
 `;
 
-const COMMANDS = ["serve", "demo", "config check", "--help", "--version", "--healthcheck", "--smoke-test"] as const;
+const COMMANDS = [
+  "serve",
+  "demo",
+  "config check",
+  "resync",
+  "--help",
+  "--version",
+  "--healthcheck",
+  "--smoke-test",
+] as const;
 type Command = (typeof COMMANDS)[number];
 
 /** Runs the command that `argv` (without program and script) names; resolves to the exit code. */
@@ -73,6 +92,14 @@ export async function runCli(argv: readonly string[], deps: CliDeps = systemDeps
       return deps.demo(parsed.args);
     case "config check":
       return checkConfig(deps);
+    case "resync": {
+      const target = readTarget(parsed.args);
+      if (target === null) {
+        deps.err("glissade resync takes room <room id>, user <user id>, or all.\n");
+        return EXIT.unusable;
+      }
+      return withConfig(deps, async (config) => ((await deps.resync(config, target)) ? EXIT.ok : EXIT.failed));
+    }
     case "--healthcheck":
       return withConfig(deps, async (config) => {
         const health = await deps.probeHealth(config);
@@ -100,6 +127,8 @@ function parseCommand(argv: readonly string[]): { command: Command; args: readon
       return { command: "--version", args: [] };
     case "demo":
       return { command: "demo", args: rest };
+    case "resync":
+      return { command: "resync", args: rest };
     case "config":
       return rest.length === 1 && rest[0] === "check"
         ? { command: "config check", args: [] }
@@ -168,6 +197,11 @@ function systemDeps(): CliDeps {
     probeHealth,
     serve: async (config) => (await import("#src/run-main.ts")).runServe(config),
     demo: async (args) => (await import("#src/demo/run-demo.ts")).runDemo(args),
+    resync: async (config, target) =>
+      (await import("#src/hosts/resync-host.ts")).resync(config, target, {
+        out: (text) => void process.stdout.write(text),
+        err: (text) => void process.stderr.write(text),
+      }),
     smokeTest: async () => (await import("#src/hosts/smoke-test.ts")).runSmokeTest(),
   };
 }

@@ -24,6 +24,7 @@ import type { PollingDevices } from "./polling-devices.ts";
 export type ContextStore = Pick<
   IngestStore,
   | "loadRooms"
+  | "loadRoomState"
   | "knownEvents"
   | "loadEvents"
   | "loadState"
@@ -37,6 +38,8 @@ export type ContextStore = Pick<
 export interface LoadableBatch {
   batch: PollBatch;
   createdAfter: StreamPos;
+  /** Where the stream stood when the device's previous poll was answered; -1 = not known. */
+  polledAt: StreamPos;
 }
 
 export interface ContextBase {
@@ -45,6 +48,8 @@ export interface ContextBase {
   nowMs: number;
   polling: PollingDevices;
 }
+
+type StateKeyed = Pick<EventFields, "type" | "stateKey">;
 
 interface KnownChunk {
   batch: PollBatch;
@@ -65,6 +70,8 @@ class GroupContext implements IngestContext {
   readonly users = new Set<string>();
   readonly heroes = new Map<RoomNid, StoredEvent[]>();
   readonly sinces = new Map<string, string>();
+  readonly roomRowsByNid = new Map<RoomNid, StateRow[]>();
+  readonly polledAts = new Map<string, StreamPos>();
   readonly #memory: IngestMemory;
   readonly #polling: PollingDevices;
 
@@ -90,6 +97,14 @@ class GroupContext implements IngestContext {
 
   stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null {
     return this.rows.get(stateKeyOf(nid, type, stateKey)) ?? null;
+  }
+
+  roomRows(nid: RoomNid): readonly StateRow[] {
+    return this.roomRowsByNid.get(nid) ?? [];
+  }
+
+  polledAt(userId: UserId, deviceId: DeviceId): StreamPos {
+    return this.polledAts.get(pollerKey(userId, deviceId)) ?? -1;
   }
 
   userRoom(userId: UserId, nid: RoomNid): UserRoom | null {
@@ -141,11 +156,17 @@ export async function loadContext(
   base: ContextBase,
 ): Promise<IngestContext> {
   const context = new GroupContext(memory, base);
-  for (const { batch } of batches) memory.users.set(batch.userId, true);
+  for (const { batch, polledAt } of batches) {
+    memory.users.set(batch.userId, true);
+    context.polledAts.set(pollerKey(batch.userId, batch.deviceId), polledAt);
+  }
   await loadRooms(store, memory, batches, context);
+  if (batches.some(({ batch }) => batch.rooms.some(({ kind }) => kind === "snapshot"))) {
+    await loadWholeRooms(store, batches, context);
+  }
   const chunks = await loadStandingsAndEvents(store, memory, batches, context);
   await loadRedacted(store, chunks, context);
-  await loadRows(store, memory, chunks, context);
+  await loadRows(store, memory, batches, chunks, context);
   return context;
 }
 
@@ -167,6 +188,26 @@ async function loadRooms(
   for (const meta of await store.loadRooms([...missing])) {
     memory.rooms.set(meta.roomId, meta);
     context.rooms.set(meta.roomId, meta);
+  }
+}
+
+/** Every row of the rooms that are compared with the homeserver; too many to be remembered. */
+async function loadWholeRooms(
+  store: ContextStore,
+  batches: readonly LoadableBatch[],
+  context: GroupContext,
+): Promise<void> {
+  const nids = new Set<RoomNid>();
+  for (const { batch } of batches) {
+    for (const section of batch.rooms) {
+      const meta = section.kind === "snapshot" ? context.rooms.get(section.roomId) : undefined;
+      if (meta !== undefined) nids.add(meta.nid);
+    }
+  }
+  for (const nid of nids) {
+    const rows = await store.loadRoomState(nid);
+    context.roomRowsByNid.set(nid, rows);
+    for (const row of rows) context.rows.set(stateKeyOf(nid, row.type, row.stateKey), row);
   }
 }
 
@@ -192,9 +233,8 @@ async function loadStandingsAndEvents(
     else if (known !== null) context.standings.set(key, known);
     return known ?? null;
   };
-  const wantMember = (event: EventFields, meta: RoomMeta | undefined): void => {
-    const { stateKey } = event;
-    if (event.type !== "m.room.member" || stateKey === null || !stateKey.startsWith("@")) return;
+  const wantMember = ({ type, stateKey }: StateKeyed, meta: RoomMeta | undefined): void => {
+    if (type !== "m.room.member" || stateKey === null || !stateKey.startsWith("@")) return;
     const isKnown = memory.users.get(stateKey);
     if (isKnown === false) return;
     if (isKnown === true) context.users.add(stateKey);
@@ -210,6 +250,16 @@ async function loadStandingsAndEvents(
     for (const section of batch.rooms) {
       const meta = context.rooms.get(section.roomId);
       const standing = meta === undefined ? null : wantStanding(batch.userId, meta.nid);
+      if (section.kind === "snapshot") {
+        const rows = meta === undefined ? [] : context.roomRows(meta.nid);
+        const current = new Set(rows.map(({ eventId }) => eventId));
+        for (const row of rows) wantMember(row, meta);
+        for (const event of section.state) {
+          if (meta !== undefined && !current.has(event.id)) events.add(event.id);
+          wantMember(event, meta);
+        }
+        for (const id of current) context.events.add(id as EventId);
+      }
       if (!isChunk(section)) continue;
       const isStored = meta !== undefined && !isBareRoom(meta);
       if (isStored) chunks.push({ batch, section, meta });
@@ -271,15 +321,53 @@ async function loadRedacted(store: ContextStore, chunks: readonly KnownChunk[], 
   for (const event of await store.loadEvents([...wanted])) context.storedEvents.set(event.id, event);
 }
 
+/** Longer lists of known members are not compared with what is held. */
+const DOUBTED_STATE = 500;
+
+/** A known event in a state block: its row tells whether state moved back. In a first sync members are too many to look at. */
+const isWorthDoubting = (section: PolledChunk, batch: PollBatch, event: EventFields): boolean =>
+  section.kind === "join" &&
+  (event.type !== "m.room.member" || (!batch.isFirstSync && section.state.length <= DOUBTED_STATE));
+
+type ChangedMembers = Map<RoomNid, { meta: RoomMeta; userIds: Set<string> }>;
+
+/** Adds the members on whom a snapshot and what is stored disagree. */
+function noteSnapshotMembers(
+  batches: readonly LoadableBatch[],
+  context: GroupContext,
+  changedMembers: ChangedMembers,
+): void {
+  for (const { batch } of batches) {
+    for (const section of batch.rooms) {
+      const meta = section.kind === "snapshot" ? context.rooms.get(section.roomId) : undefined;
+      if (section.kind !== "snapshot" || meta === undefined) continue;
+      const differing = new Map(
+        context
+          .roomRows(meta.nid)
+          .flatMap((row) => (row.type === "m.room.member" ? [[row.stateKey, row.eventId]] : [])),
+      );
+      for (const { type, stateKey, id } of section.state) {
+        if (type !== "m.room.member" || stateKey === null) continue;
+        if (differing.get(stateKey) === id) differing.delete(stateKey);
+        else differing.set(stateKey, id);
+      }
+      const changed = changedMembers.get(meta.nid) ?? { meta, userIds: new Set<string>() };
+      for (const userId of differing.keys()) changed.userIds.add(userId);
+      changedMembers.set(meta.nid, changed);
+    }
+  }
+}
+
 /** Current state that the sections may change, and members to stand in for heroes that leave. */
 async function loadRows(
   store: ContextStore,
   memory: IngestMemory,
+  batches: readonly LoadableBatch[],
   chunks: readonly KnownChunk[],
   context: GroupContext,
 ): Promise<void> {
   const keys = new Map<string, { nid: RoomNid; type: string; stateKey: string }>();
-  const changedMembers = new Map<RoomNid, { meta: RoomMeta; userIds: Set<string> }>();
+  const changedMembers: ChangedMembers = new Map();
 
   const wantRow = (nid: RoomNid, type: string, stateKey: string): void => {
     const key = stateKeyOf(nid, type, stateKey);
@@ -294,7 +382,11 @@ async function loadRows(
     for (const list of [section.state, section.timeline]) {
       for (const event of list) {
         if (event.stateKey === null) continue;
-        if (!section.isStateAfter && context.isKnownEvent(event.id)) continue;
+        if (!section.isStateAfter && context.isKnownEvent(event.id)) {
+          if (list === section.state && isWorthDoubting(section, batch, event))
+            wantRow(meta.nid, event.type, event.stateKey);
+          continue;
+        }
         wantRow(meta.nid, event.type, event.stateKey);
         if (event.type !== "m.room.member") continue;
         const changed = changedMembers.get(meta.nid) ?? { meta, userIds: new Set() };
@@ -308,6 +400,7 @@ async function loadRows(
     if (stateKey !== null) wantRow(nid, type, stateKey);
   }
 
+  noteSnapshotMembers(batches, context, changedMembers);
   const heroRooms: RoomNid[] = [];
   let changedCount = 0;
   for (const { meta, userIds } of changedMembers.values()) {

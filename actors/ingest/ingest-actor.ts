@@ -5,6 +5,8 @@ import type { Metrics } from "#src/ports/basics.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
 import { pollerKey } from "#src/state/ingest-context.ts";
 import { isOnlySinces, reduceGroup, type Reduction } from "#src/state/ingest-reducer.ts";
+import { REPAIR } from "#actors/addresses.ts";
+import type { RepairCommand } from "#actors/repair/messages.ts";
 import type { Actor, ActorContext, ActorKind, Reply, StopReason } from "#actors/runtime/actor.ts";
 import { ACTOR_BACKOFF, backoff } from "#actors/runtime/restart.ts";
 import { loadContext } from "./context-loader.ts";
@@ -27,6 +29,8 @@ const SINCE_DELAY_MS = 5_000;
 const RETRY_MAX_MS = 5_000;
 /** Left for the host's own drain after this: what is not stored by then is polled again. */
 const DRAIN_MS = 8_000;
+
+type SuspectRooms = Extract<RepairCommand, { type: "suspect-rooms" }>;
 
 /** What the ingest actor needs of the outside. */
 export interface IngestDeps {
@@ -130,7 +134,8 @@ class IngestActor implements Actor<IngestMessage> {
     const batch = unpackPollBatch(packed);
     const poller = pollerKey(batch.userId, batch.deviceId);
     const isFinal = batch.since !== null;
-    this.#polling.heard(batch.userId, batch.deviceId, this.#context.clock.now());
+    // Repairs are of no device, and tell nothing of any.
+    if (batch.deviceId !== "") this.#polling.heard(batch.userId, batch.deviceId, this.#context.clock.now());
     const superseded = isFinal ? this.#queue.takeSuperseded(poller) : null;
     superseded?.waiter.reply.reject(new SyncError("ask_timeout", "a newer poll of the device took this one's place"));
     this.#queue.add({
@@ -198,7 +203,11 @@ class IngestActor implements Actor<IngestMessage> {
 
   #reduce(group: Group, memory: IngestMemory, head: StreamPos, maxRoomNid: number): void {
     const { id, works } = group;
-    const loadable = works.map(({ batch, poller }) => ({ batch, createdAfter: this.#book.createdAfter(poller) }));
+    const loadable = works.map(({ batch, poller }) => ({
+      batch,
+      createdAfter: this.#book.createdAfter(poller),
+      polledAt: this.#book.polledAt(poller),
+    }));
     const base = { head, maxRoomNid, nowMs: this.#context.clock.now(), polling: this.#polling };
     const batches = works.map((work) => {
       const toDevice = withoutRepeated(work);
@@ -275,6 +284,8 @@ class IngestActor implements Actor<IngestMessage> {
     if (counts.newEvents > 0) metrics.count("ingest_events_total", counts.newEvents, { known: "false" });
     if (counts.knownEvents > 0) metrics.count("ingest_events_total", counts.knownEvents, { known: "true" });
     if (counts.rejected > 0) metrics.count("ingest_quarantined_total", counts.rejected);
+    if (counts.repaired > 0) metrics.count("ingest_repaired_rooms_total", counts.repaired);
+    this.#suspect(reduction.suspicions);
     for (const work of group.works) noteStored(work);
     this.#unapplied.push(group);
     // Without a gap in what is sent, a host that lacks something can tell.
@@ -301,6 +312,13 @@ class IngestActor implements Actor<IngestMessage> {
       ),
     );
     this.#pump();
+  }
+
+  /** What looks wrong is compared with the homeserver, by and by. */
+  #suspect(rooms: Reduction["suspicions"]): void {
+    if (rooms.length === 0) return;
+    const message: SuspectRooms = { type: "suspect-rooms", rooms };
+    this.#context.tell(REPAIR, message);
   }
 
   #finishFanOut(groupId: number): void {

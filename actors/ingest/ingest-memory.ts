@@ -60,6 +60,9 @@ export class IngestMemory {
     for (const { meta } of tx.rooms) this.rooms.set(meta.roomId, meta);
     for (const event of tx.events) this.events.add(event.id, event.pos);
     for (const row of tx.state) this.rows.set(stateKeyOf(row.nid, row.type, row.stateKey), row);
+    for (const { nid, removed } of tx.repairs) {
+      for (const { type, stateKey } of removed) this.rows.set(stateKeyOf(nid, type, stateKey), null);
+    }
     for (const standing of tx.userRooms) {
       // A view of a poll's bytes would keep the whole poll alive.
       const kept = standing.stripped === null ? standing : { ...standing, stripped: standing.stripped.slice() };

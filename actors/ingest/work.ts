@@ -45,6 +45,7 @@ export function countEvents(rooms: readonly PolledRoom[]): number {
   let count = 0;
   for (const room of rooms) {
     if (room.kind === "join" || room.kind === "leave") count += room.state.length + room.timeline.length;
+    else if (room.kind === "snapshot") count += room.state.length;
   }
   return count;
 }
@@ -164,5 +165,6 @@ function sectionOf(batch: PollBatch): string | null {
 
 function sampleOf(room: PolledRoom): Uint8Array | undefined {
   if (room.kind === "join" || room.kind === "leave") return (room.timeline[0] ?? room.state[0])?.json;
-  return room.stripped;
+  if (room.kind === "snapshot") return room.state[0]?.json;
+  return room.kind === "gone" ? undefined : room.stripped;
 }

@@ -21,6 +21,11 @@ export type PollerCommand =
   | { type: "token-changed" }
   /** Nobody has used this token for so long that it was removed: a poller that still polls with it ends. */
   | { type: "token-unused"; tokenHash: string }
+  /**
+   * Poll now; answered when a poll that was begun after this is stored and applied: everything the homeserver had for the user
+   * by then is here. Rejected `homeserver_unreachable` or `storage_unavailable` when polls keep failing.
+   */
+  | Asked<{ type: "poll-through" }, PollingEnsured>
   /** Poll now (keys were uploaded, an invite accepted …). */
   | { type: "poll-now" };
 

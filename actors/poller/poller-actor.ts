@@ -74,6 +74,9 @@ export class PollerActor implements Actor<PollerMessage> {
   #slot: Slot | null = null;
   #poll: Poll | null = null;
   #work: PollWork | null = null;
+  /** Polls begun in this incarnation, and those who wait for the end of one begun after a certain one. */
+  #sends = 0;
+  #throughs: { after: number; reply: Reply<PollingEnsured> }[] = [];
   #failures = 0;
   #spins = 0;
   /** When a `since` was last stored, and the keys that came with it. */
@@ -109,6 +112,10 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "token-unused":
         if (this.#device.isUsing(message.tokenHash)) this.#tokenUnused();
+        return;
+      case "poll-through":
+        this.#throughs.push({ after: this.#sends, reply: message.reply });
+        this.#hurry();
         return;
       case "poll-now":
         this.#used();
@@ -281,6 +288,7 @@ export class PollerActor implements Actor<PollerMessage> {
   #send(): void {
     const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
+    this.#sends++;
     const { since, accessToken } = this.#device;
     const timeoutMs = this.#isFirstPoll || this.#isHurried ? 0 : LONG_POLL_MS;
     this.#isHurried = false;
@@ -419,6 +427,8 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#endPoll(null);
     this.#releaseSlot();
     this.#synced();
+    for (const { after, reply } of this.#throughs) if (after < this.#sends) reply.resolve({ ok: true });
+    this.#throughs = this.#throughs.filter(({ after }) => after >= this.#sends);
   }
 
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
@@ -444,7 +454,9 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     if (this.#failures >= FAILURES_UNTIL_TOLD) {
       const code = cause === "storage" ? "storage_unavailable" : "homeserver_unreachable";
-      this.#waiters.rejectAll(new SyncError(code, `polling keeps failing: ${reason}`));
+      const error = new SyncError(code, `polling keeps failing: ${reason}`);
+      this.#waiters.rejectAll(error);
+      for (const { reply } of this.#throughs.splice(0)) reply.reject(error);
     }
     // Others may sync meanwhile; one that is being stored is nearly through.
     if (resume !== "store") this.#releaseSlot();
@@ -466,7 +478,12 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #isIdle(): boolean {
     const { idleMs } = this.#deps.config;
-    return idleMs !== null && this.#waiters.isEmpty && this.#context.clock.mono() - this.#lastUsedMs >= idleMs;
+    return (
+      idleMs !== null &&
+      this.#waiters.isEmpty &&
+      this.#throughs.length === 0 &&
+      this.#context.clock.mono() - this.#lastUsedMs >= idleMs
+    );
   }
 
   /** Only a poll during which the device may become idle needs a timer. */

@@ -3,7 +3,7 @@ import type { Cancel, Clock, Logger, Rng } from "#src/ports/basics.ts";
 
 /** Where an actor lives is computed from its kind and shard (see `placement.ts`), never stored. */
 export interface Address {
-  kind: "poller" | "ingest" | "directory" | "user" | "connection" | "gateway" | "supervisor" | "probe";
+  kind: "poller" | "ingest" | "directory" | "user" | "connection" | "gateway" | "repair" | "supervisor" | "probe";
   /** Unique within the kind; "" for singletons. */
   key: string;
   /** What is hashed to choose the host (the user id); "" for singletons. For `directory`: the host's index; for `probe`: the host's id. */

@@ -35,6 +35,7 @@ export interface Batch {
 const KINDS: Record<Address["kind"], true> = {
   poller: true,
   ingest: true,
+  repair: true,
   directory: true,
   user: true,
   connection: true,

@@ -42,6 +42,7 @@ export function placeOf(address: Address, topology: Topology): HostId {
     case "directory":
       return hostId("sync", Number(address.shard));
     case "ingest":
+    case "repair":
       return "ingest:0";
     case "gateway":
     case "supervisor":

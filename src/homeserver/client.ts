@@ -2,15 +2,15 @@ import type { Context, Span } from "@opentelemetry/api";
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, trace } from "@opentelemetry/api";
 import type { Clock, Timers } from "#src/ports/basics.ts";
 import type { Homeserver, SyncRequestParams, UpstreamFailure, UpstreamResult } from "#src/ports/homeserver.ts";
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
-import { parseUserId } from "#src/protocol/ids.ts";
+import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
+import { parseRoomId, parseUserId } from "#src/protocol/ids.ts";
 import { classifyAnswer, classifyNoAnswer, parseObject } from "./classify.ts";
 import type { HomeserverAddress, HttpAnswer } from "./http-call.ts";
 import { callHomeserver } from "./http-call.ts";
 import { contextOfTraceparent } from "./traceparent.ts";
 
-/** Answers of whoami, versions and filter uploads: a few hundred bytes, versions with all its features a few KiB. */
-const MAX_SMALL_BODY_BYTES = 1024 * 1024;
+/** Answers of whoami, versions and filter uploads are a few KiB at most; of joined rooms, 50 bytes for each. */
+const MAX_SMALL_BODY_BYTES = 8 * 1024 * 1024;
 
 /** Largest sync body taken: some ten times that of an account with thousands of large rooms. */
 const MAX_SYNC_BODY_BYTES = 1024 * 1024 * 1024;
@@ -111,6 +111,31 @@ class HomeserverClient implements Homeserver {
       return { ok: true, value: filter_id };
     }
     return { ok: false, failure: classifyNoAnswer("filter upload without a filter id", 200) };
+  }
+
+  async roomState(accessToken: string, roomId: RoomId): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    const answer = await this.#callApi({
+      span: "homeserver.state.get",
+      method: "GET",
+      path: `/rooms/${encodeURIComponent(roomId)}/state`,
+      token: accessToken,
+      body: null,
+      deadlineMs: this.#deps.deadlineMs,
+      maxBytes: this.#deps.maxSyncBytes ?? MAX_SYNC_BODY_BYTES,
+      signal: null,
+      parent: context.active(),
+      traceparent: null,
+    });
+    return this.#settle(answer, false, (body) => body);
+  }
+
+  async joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>> {
+    const answer = await this.#small("homeserver.joined-rooms.get", "GET", "/joined_rooms", accessToken, null);
+    if (!answer.ok) return answer;
+    const { joined_rooms: joined } = parseObject(answer.value);
+    // Half a list would take people out of their rooms.
+    if (!Array.isArray(joined)) return { ok: false, failure: classifyNoAnswer("joined rooms without a list", 200) };
+    return { ok: true, value: joined.map(parseRoomId).filter((roomId) => roomId !== null) };
   }
 
   async sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {

@@ -1,3 +1,7 @@
+import { createHomeserver } from "#src/homeserver/client.ts";
+import { VERSION } from "#src/version.ts";
+import { REPAIR } from "#actors/addresses.ts";
+import { repairKind } from "#actors/repair/repair-actor.ts";
 import { ingestKind } from "#actors/ingest/ingest-actor.ts";
 import type { ComposeHost } from "./compositions.ts";
 import type { HostOptions } from "./options.ts";
@@ -9,11 +13,22 @@ export const composeIngestHost: ComposeHost = async (init, services) => {
   const options = init.options as HostOptions;
   const storage = await openStorage(options.storage, services, { migrate: true });
   let endHousekeeping = (): void => undefined;
+  const { clock, timers, metrics } = services;
+  const { homeserver: address } = options;
+  const homeserver = createHomeserver({ address, version: VERSION, clock, timers, deadlineMs: address.timeoutMs });
   return {
     kinds: {
-      ingest: ingestKind({ store: storage.ingest, metrics: services.metrics, syncHostCount: init.topology.sync }),
+      ingest: ingestKind({ store: storage.ingest, metrics, syncHostCount: init.topology.sync }),
+      repair: repairKind({
+        homeserver,
+        store: storage.repair,
+        devices: storage.devices,
+        reader: storage.rooms,
+        metrics,
+      }),
     },
     onBegin: () => {
+      services.actors.tell(REPAIR, { type: "go-on" });
       endHousekeeping = keepHouse(storage, services);
     },
     close: () => {

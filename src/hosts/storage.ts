@@ -2,6 +2,7 @@ import { randomUUID } from "node:crypto";
 import { SyncError } from "#src/errors.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
+import type { RepairStore } from "#src/ports/repair.ts";
 import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
 import { connectDatabase, type Database } from "#db/connection.ts";
 import { createConnectionStore } from "#db/connection-repository.ts";
@@ -9,6 +10,7 @@ import { createDeviceStore } from "#db/device-repository.ts";
 import { embeddedConnection } from "#db/embedded.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
+import { createRepairStore } from "#db/repair-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { claimSecret, deriveKeys, loadEpoch, loadOrCreateSecret } from "#db/secrets.ts";
 
@@ -37,6 +39,7 @@ export interface Storage {
   rooms: RoomReader;
   connections: ConnectionStore;
   devices: DeviceStore;
+  repair: RepairStore;
   /** Seals what a `pos` claims. */
   mac: Mac;
   /** Random id made with the database. */
@@ -94,6 +97,7 @@ function storageOf(
     ingest: createIngestStore(database, { makeWriterId: randomUUID }),
     rooms: createRoomReader(database, deps),
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
+    repair: createRepairStore(database),
     mac: keys.mac,
     epoch,
     ping: (deadlineMs) => database.ping(deadlineMs),

@@ -1,4 +1,4 @@
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
 
 /** How an upstream call failed; decided once, by `src/homeserver/classify.ts` (E5). */
 export type UpstreamFailure =
@@ -29,6 +29,10 @@ export interface Homeserver {
   /** Spec versions and unstable features; cached by the implementation. */
   versions(): Promise<UpstreamResult<{ versions: string[]; unstableFeatures: Record<string, boolean> }>>;
   whoami(accessToken: string): Promise<UpstreamResult<{ userId: UserId; deviceId: DeviceId | null; isGuest: boolean }>>;
+  /** Body bytes of `GET /rooms/{roomId}/state`: as of now for a member, as of leaving for who left. */
+  roomState(accessToken: string, roomId: RoomId): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
+  /** The rooms that the token's user is in. */
+  joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>>;
   /** Uploads a filter; its id. */
   createFilter(accessToken: string, userId: UserId, filter: string): Promise<UpstreamResult<string>>;
   /** Body bytes of `GET /sync`; aborted by `signal`. */

@@ -23,6 +23,8 @@ export interface IngestStore {
   loadEvents(eventIds: readonly EventId[]): Promise<StoredEvent[]>;
   /** Current rows for these keys; absent where there is none. */
   loadState(keys: readonly { nid: RoomNid; type: string; stateKey: string }[]): Promise<StateRow[]>;
+  /** Every current row of a room. */
+  loadRoomState(nid: RoomNid): Promise<StateRow[]>;
   /** Joined and invited members in order of their membership position, with their events, up to `limit` for each room. */
   loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]>;
   /** Standings for these pairs. */

@@ -54,6 +54,10 @@ function mapRoom<A, B>(room: PolledRoom<A>, map: MapBytes<A, B>): PolledRoom<B> 
     case "invite":
     case "knock":
       return { ...room, stripped: map(room.stripped) };
+    case "gone":
+      return room;
+    case "snapshot":
+      return { ...room, state: mapAll(room.state, map) as EventFields<B>[] };
     case "leave":
       return {
         ...room,

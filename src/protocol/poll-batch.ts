@@ -1,5 +1,5 @@
 import type { EventFields, TypedJson } from "./events.ts";
-import type { DeviceId, RoomId, UserId } from "./ids.ts";
+import type { DeviceId, RoomId, StreamPos, UserId } from "./ids.ts";
 
 /** One receipt of `m.receipt`. */
 export interface PolledReceipt {
@@ -51,7 +51,35 @@ export interface PolledLeave<B = Uint8Array> {
   accountData: TypedJson<B>[];
 }
 
-export type PolledRoom<B = Uint8Array> = PolledJoin<B> | PolledStripped<B> | PolledLeave<B>;
+/**
+ * The whole current state of a room, read from the homeserver for a user, to repair what we hold. Every event that the
+ * homeserver had then and that a timeline brings to the user is stored before this is.
+ */
+export interface PolledSnapshot<B = Uint8Array> {
+  kind: "snapshot";
+  roomId: RoomId;
+  state: EventFields<B>[];
+  /** Where the stream stood before the homeserver was asked: what changed after it is newer than this. */
+  readAt: StreamPos;
+  /** False when something in the answer could not be read: what is not listed may be there all the same. */
+  isWhole: boolean;
+  /** Clients are to be sent the room anew even when nothing was wrong. */
+  isForced: boolean;
+}
+
+/** The homeserver says that the user is in this room no more; `readAt` as in a snapshot. */
+export interface PolledGone {
+  kind: "gone";
+  roomId: RoomId;
+  readAt: StreamPos;
+}
+
+export type PolledRoom<B = Uint8Array> =
+  | PolledJoin<B>
+  | PolledStripped<B>
+  | PolledLeave<B>
+  | PolledSnapshot<B>
+  | PolledGone;
 
 /** One to-device message, verbatim. */
 export interface PolledToDevice<B = Uint8Array> {

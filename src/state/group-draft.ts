@@ -20,6 +20,7 @@ const emptyTransaction = (head: StreamPos): IngestTransaction => ({
   events: [],
   redacted: [],
   state: [],
+  repairs: [],
   userRooms: [],
   receipts: [],
   accountData: [],
@@ -30,6 +31,29 @@ const emptyTransaction = (head: StreamPos): IngestTransaction => ({
   quarantine: [],
   sinces: [],
 });
+
+/** Rooms in one commit whose state is to be compared with the homeserver's; further ones show again. */
+const SUSPICION_LIMIT = 1000;
+
+/** Why the state held of a room is doubted. */
+export type SuspicionReason =
+  /** An event replaces another one than we hold. */
+  | "replaces-other"
+  /** A state block lists an event that we hold as past. */
+  | "moved-back"
+  /** A state block lists a change that others seem to have passed. */
+  | "lagging"
+  /** The user is back in a room that changed meanwhile. */
+  | "rejoined"
+  /** State without a create event: it cannot be shown. */
+  | "no-create";
+
+/** A room whose state may not be the homeserver's; the user is one who should be in it. */
+export interface Suspicion {
+  roomId: RoomId;
+  userId: UserId;
+  reason: SuspicionReason;
+}
 
 /** One group of batches while it is being reduced. Lives for one reduction; a failure leaves nothing behind. */
 export class GroupDraft {
@@ -42,6 +66,9 @@ export class GroupDraft {
   newEventCount = 0;
   knownEventCount = 0;
   rejectedCount = 0;
+  repairedCount = 0;
+  /** By room, the first reason of each. */
+  readonly suspicions = new Map<RoomId, Suspicion>();
   readonly #rooms = new Map<RoomId, RoomDraft>();
   readonly #stored = new Map<string, StoredEvent>();
   /** Events of before this group that it redacted. */
@@ -195,6 +222,18 @@ export class GroupDraft {
     if (this.tx.quarantine.length >= QUARANTINE_LIMIT) return;
     const { userId, deviceId } = batch;
     this.tx.quarantine.push({ ...rejected, userId, deviceId, nowMs: this.context.nowMs });
+  }
+
+  suspect(roomId: RoomId, userId: UserId, reason: SuspicionReason): void {
+    if (this.suspicions.has(roomId) || this.suspicions.size >= SUSPICION_LIMIT) return;
+    this.suspicions.set(roomId, { roomId, userId, reason });
+  }
+
+  /** The room is told anew as of a position of its own. */
+  repair(room: RoomDraft): void {
+    this.repairedCount += 1;
+    this.tx.repairs.push({ nid: room.nid, pos: this.nextPos(), removed: [] });
+    if (!room.wasBare) room.isReset = true;
   }
 
   /** Stores receipts, the last of each key; by room. */

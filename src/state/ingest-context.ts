@@ -35,6 +35,10 @@ export interface IngestContext {
   /** An event that a redaction of this group names, or a redaction that one of its events was awaited by; null = not stored. */
   storedEvent(eventId: string): StoredEvent | null;
   stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null;
+  /** All rows of a room of which the group holds a snapshot. */
+  roomRows(nid: RoomNid): readonly StateRow[];
+  /** Where the stream stood when the device's previous poll was answered; -1 = not known. */
+  polledAt(userId: UserId, deviceId: DeviceId): StreamPos;
   userRoom(userId: UserId, nid: RoomNid): UserRoom | null;
   /** True for users that have a device with us. */
   isKnownUser(userId: string): boolean;

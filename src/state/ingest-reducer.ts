@@ -2,7 +2,7 @@ import type { EventId, RoomNid } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
 import type { UpdateBatch } from "#src/protocol/update.ts";
 import { DeviceDrafts, reduceDevice } from "./device-reducer.ts";
-import { GroupDraft } from "./group-draft.ts";
+import { GroupDraft, type Suspicion } from "./group-draft.ts";
 import type { AwaitedEvent, IngestContext, TypingState } from "./ingest-context.ts";
 import type { IngestTransaction } from "./ingest-transaction.ts";
 import { reduceRoom } from "./room-reducer.ts";
@@ -18,7 +18,9 @@ export interface Reduction {
     awaited: ReadonlyMap<EventId, AwaitedEvent | null>;
     maxRoomNid: number;
   };
-  counts: { newEvents: number; knownEvents: number; rejected: number };
+  counts: { newEvents: number; knownEvents: number; rejected: number; repaired: number };
+  /** Rooms to be compared with the homeserver. */
+  suspicions: readonly Suspicion[];
 }
 
 /** Turns a group of polls into the one transaction that stores them and the updates that tell of it. Pure: throws on poison. */
@@ -69,6 +71,8 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
   for (const room of group.rooms) {
     maxRoomNid = Math.max(maxRoomNid, room.nid);
     for (const row of room.rows()) tx.state.push(row);
+    const repair = tx.repairs.find(({ nid }) => nid === room.nid);
+    if (repair !== undefined) repair.removed = room.removedKeys();
     const finished = room.finish(
       { receipts: receipts.get(room.nid) ?? [], redacted: redacted.get(room.nid) ?? [] },
       group.head,
@@ -94,7 +98,13 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
       awaited: group.ownEvents.learned,
       maxRoomNid,
     },
-    counts: { newEvents: group.newEventCount, knownEvents: group.knownEventCount, rejected: group.rejectedCount },
+    counts: {
+      newEvents: group.newEventCount,
+      knownEvents: group.knownEventCount,
+      rejected: group.rejectedCount,
+      repaired: group.repairedCount,
+    },
+    suspicions: [...group.suspicions.values()],
   };
 }
 
@@ -105,6 +115,7 @@ export function isOnlySinces(tx: IngestTransaction): boolean {
     tx.events.length === 0 &&
     tx.redacted.length === 0 &&
     tx.state.length === 0 &&
+    tx.repairs.length === 0 &&
     tx.userRooms.length === 0 &&
     tx.receipts.length === 0 &&
     tx.accountData.length === 0 &&

@@ -31,6 +31,8 @@ export interface IngestTransaction {
   redacted: StoredEvent[];
   /** New current state, the row of every (room, type, state_key) that changed. */
   state: StateRow[];
+  /** Rooms whose state was compared with the homeserver's: such a repair has a position, and takes rows away. */
+  repairs: { nid: RoomNid; pos: StreamPos; removed: { type: string; stateKey: string }[] }[];
   userRooms: UserRoom[];
   receipts: StoredReceipt[];
   /** `roomNid` 0 = global. */

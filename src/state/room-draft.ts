@@ -1,5 +1,5 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
-import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import type { EventId, RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import { AWAITED_REDACTIONS_LIMIT, type Hero, type RoomMeta } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes } from "./heroes.ts";
@@ -8,8 +8,25 @@ import type { StateRow } from "./ingest-transaction.ts";
 import { isBareRoom, reduceLatestByType, reduceState } from "./room-meta-reducer.ts";
 
 const HISTORY_VISIBILITY = "m.room.history_visibility";
-/** Longer state blocks of a new room are left to be read back from storage by whoever needs them. */
+/** Longer state blocks of a room that is sent anew are left to be read back from storage by whoever needs them. */
 const MAX_ANNOUNCED_STATE = 200;
+
+const NO_CONTENT = new TextEncoder().encode("{}");
+
+/** Stands for the membership event that there is none of any more. */
+const vanished = ({ type, stateKey, eventId }: StateRow): EventFields => ({
+  id: eventId as EventId,
+  type,
+  stateKey,
+  sender: stateKey,
+  ts: 0,
+  membership: "leave",
+  prevMembership: null,
+  redacts: null,
+  replacesState: null,
+  txnId: null,
+  json: NO_CONTENT,
+});
 
 /** One room while a group is being reduced. */
 export class RoomDraft {
@@ -29,7 +46,8 @@ export class RoomDraft {
   #meta: RoomMeta;
   readonly #timeline: StoredEvent[] = [];
   readonly #state: StoredEvent[] = [];
-  readonly #rows = new Map<string, Map<string, StateRow>>();
+  /** Changed rows; null = removed. */
+  readonly #rows = new Map<string, Map<string, StateRow | null>>();
   readonly #members = new Map<string, MemberChange>();
   /** Ids of redacted member events: nothing of a profile stays in them. */
   readonly #plainMembers = new Map<string, string>();
@@ -110,14 +128,64 @@ export class RoomDraft {
       const change = reduceState(this.#meta, type, stateKey, event.json, pos);
       if (change !== null) this.#change(change);
     }
-    const rows = this.#rows.get(type);
-    if (rows === undefined) this.#rows.set(type, new Map([[stateKey, row]]));
-    else rows.set(stateKey, row);
+    this.#setRow(type, stateKey, row);
+  }
+
+  /** The homeserver's state has no such key any more. */
+  removeState(row: StateRow): void {
+    const { type, stateKey } = row;
+    if (type === "m.room.member" && stateKey !== "") {
+      this.#count(row, -1);
+      this.#members.set(stateKey, { row: { ...row, membership: "leave" }, event: vanished(row) });
+    } else this.refreshMeta(type, stateKey, NO_CONTENT, row.pos);
+    this.#setRow(type, stateKey, null);
+  }
+
+  /** Takes in what an event of current state says of the room; true when that was not known. */
+  refreshMeta(type: string, stateKey: string, json: Uint8Array, pos: StreamPos): boolean {
+    const change = reduceState(this.#meta, type, stateKey, json, pos);
+    const isNews =
+      change !== null &&
+      Object.entries(change).some(([field, value]) => {
+        const known: unknown = this.#meta[field as keyof RoomMeta];
+        return JSON.stringify(known) !== JSON.stringify(value);
+      });
+    if (isNews) this.#change(change);
+    return isNews;
+  }
+
+  /** Counts of members as counted from all rows; true when they were not what was thought. */
+  recount(joinedCount: number, invitedCount: number): boolean {
+    if (this.#joinedCount === joinedCount && this.#invitedCount === invitedCount) return false;
+    this.#joinedCount = joinedCount;
+    this.#invitedCount = invitedCount;
+    this.#change({ joinedCount, invitedCount });
+    return true;
   }
 
   /** Changed rows of current state. */
   *rows(): Iterable<StateRow> {
-    for (const rows of this.#rows.values()) yield* rows.values();
+    for (const rows of this.#rows.values()) for (const row of rows.values()) if (row !== null) yield row;
+  }
+
+  /** Keys of current state that are no more. */
+  removedKeys(): { type: string; stateKey: string }[] {
+    return [...this.#rows].flatMap(([type, rows]) =>
+      [...rows].flatMap(([stateKey, row]) => (row === null ? [{ type, stateKey }] : [])),
+    );
+  }
+
+  /** All rows as they are by now; only for rooms with a snapshot in the group. */
+  *allRows(): Iterable<StateRow> {
+    const stored = this.wasBare ? [] : this.#context.roomRows(this.nid);
+    for (const row of stored) if (this.#rows.get(row.type)?.has(row.stateKey) !== true) yield row;
+    yield* this.rows();
+  }
+
+  #setRow(type: string, stateKey: string, row: StateRow | null): void {
+    const rows = this.#rows.get(type);
+    if (rows === undefined) this.#rows.set(type, new Map([[stateKey, row]]));
+    else rows.set(stateKey, row);
   }
 
   /**
@@ -142,7 +210,7 @@ export class RoomDraft {
       roomId: this.roomId,
       meta: this.#meta,
       timeline: isLight ? [] : this.#timeline,
-      state: isLight ? [] : this.#state,
+      state: isLight || (this.isReset && this.#state.length > MAX_ANNOUNCED_STATE) ? [] : this.#state,
       redacted,
       isReset: isLight || this.isReset,
       receipts,

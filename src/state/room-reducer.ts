@@ -3,10 +3,12 @@ import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin, PolledLeave, PolledRoom, PolledStripped } from "#src/protocol/poll-batch.ts";
 import { hashBytes } from "./bytes.ts";
 import { findOwnMember, firstKept, isContinuingChunk, isStrayLeave, type PolledChunk } from "./chunk.ts";
-import type { GroupDraft } from "./group-draft.ts";
+import type { GroupDraft, SuspicionReason } from "./group-draft.ts";
+import { hasNul } from "./identifiers.ts";
 import { pollerKey } from "./ingest-context.ts";
 import { asAwaited, reduceRedaction } from "./redactions.ts";
 import type { RoomDraft } from "./room-draft.ts";
+import { reduceGone, reduceSnapshot } from "./snapshot-reducer.ts";
 import { reduceMemberEvent, settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
 
 /** Reduces one room section of a poll. */
@@ -19,6 +21,10 @@ export function reduceRoom(group: GroupDraft, batch: PollBatch, section: PolledR
     case "invite":
     case "knock":
       return reduceStripped(group, batch, section);
+    case "snapshot":
+      return reduceSnapshot(group, batch, section);
+    case "gone":
+      return reduceGone(group, batch, section);
   }
 }
 
@@ -26,7 +32,7 @@ function reduceJoin(group: GroupDraft, batch: PollBatch, section: PolledJoin): v
   const hasEvents = section.state.length > 0 || section.timeline.length > 0;
   const room = hasEvents ? group.room(section.roomId) : group.findRoom(section.roomId);
   // Counts or receipts of a room of which nothing is known would show clients an empty room.
-  if (room === null) return;
+  if (room === null || isWithoutCreate(group, batch, section, room)) return;
   const firstPos = hasEvents ? new ChunkReduction(group, batch, section, room).run() : 0;
   for (const receipt of section.receipts) group.addReceipt(room.nid, receipt);
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
@@ -41,6 +47,20 @@ function reduceLeave(group: GroupDraft, batch: PollBatch, section: PolledLeave):
   const firstPos = isStray && room.isBare ? 0 : new ChunkReduction(group, batch, section, room).run();
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
   settleLeave(group, batch, section, room, firstPos);
+}
+
+const isCreate = (event: EventFields): boolean => event.type === "m.room.create" && event.stateKey === "";
+
+/**
+ * The first state of a room without the event that made it is no room that can be shown: nothing of it is taken, and it is
+ * read whole from the homeserver.
+ */
+function isWithoutCreate(group: GroupDraft, batch: PollBatch, section: PolledJoin, room: RoomDraft): boolean {
+  const { roomId, state, timeline } = section;
+  if (!room.isBare || state.length === 0 || state.some(isCreate) || timeline.some(isCreate)) return false;
+  group.reject(batch, { roomId, section: "join.state", reason: "state without a create event", sample: "" });
+  group.suspect(roomId, batch.userId, "no-create");
+  return true;
 }
 
 function reduceStripped(group: GroupDraft, batch: PollBatch, section: PolledStripped): void {
@@ -61,12 +81,6 @@ function reduceTyping(group: GroupDraft, batch: PollBatch, section: PolledJoin, 
   if (known?.hash !== hash) room.typing = section.typing;
 }
 
-const hasNul = (event: EventFields): boolean =>
-  event.id.includes("\0") ||
-  event.type.includes("\0") ||
-  event.sender.includes("\0") ||
-  (event.stateKey !== null && event.stateKey.includes("\0"));
-
 /** State block and timeline of one section. */
 class ChunkReduction {
   readonly #group: GroupDraft;
@@ -81,6 +95,8 @@ class ChunkReduction {
   /** Stored state events of the timeline: where in it the last one of each key lies. */
   readonly #successors = new Map<string, number>();
   #firstPos: StreamPos = 0;
+  /** The state block holds an event that was not known. */
+  #hasNewState = false;
 
   constructor(group: GroupDraft, batch: PollBatch, section: PolledChunk, room: RoomDraft) {
     this.#group = group;
@@ -96,8 +112,11 @@ class ChunkReduction {
   /** Position of the first event that was new; 0 when none was. */
   run(): StreamPos {
     const { section, group, room, batch } = this.#parts();
-    const timeline = this.#storable(section.timeline, "timeline");
-    const state = createFirst(this.#storable(section.state, "state"));
+    const { timeline, state } = withCreateInState(
+      this.#storable(section.timeline, "timeline"),
+      createFirst(this.#storable(section.state, "state")),
+      this.#isHeld,
+    );
     const standing = group.users.standing(batch.userId, room.nid);
     const isContinuing = isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
     const first = firstKept(timeline, isContinuing, (event) => group.isKnownEvent(room, event.id));
@@ -111,10 +130,13 @@ class ChunkReduction {
       this.#noteSuccessors(timeline);
       for (const event of state) {
         const stored = this.#storeState(event);
-        if (stored !== null && !this.#isOutdated(event, -1) && this.#apply(stored, stored.pos)) this.#announce(stored);
+        if (stored === null || this.#isOutdated(event, -1) || this.#isOvertaken(event)) continue;
+        if (this.#apply(stored, stored.pos)) this.#announce(stored);
       }
       this.#reduceTimeline(timeline, first);
     }
+    const isBack = section.kind === "join" && standing !== null && standing.membership !== "join";
+    if (isBack && this.#isHeld && this.#hasNewState) this.#suspect("rejoined");
     return this.#firstPos;
   }
 
@@ -146,10 +168,43 @@ class ChunkReduction {
     if (event.stateKey === null) return null;
     if (this.#group.isKnownEvent(this.#room, event.id)) {
       this.#group.knownEventCount += 1;
+      this.#doubtIfPast(event, event.stateKey);
       return null;
     }
-    const stored = this.#store(event, { inTimeline: false, gapBefore: false, prevBatch: null });
-    return stored;
+    this.#hasNewState = true;
+    return this.#store(event, { inTimeline: false, gapBefore: false, prevBatch: null });
+  }
+
+  /** Without MSC4222 nobody can tell state that moved back from what a lagging poller sees: the homeserver is asked. */
+  #doubtIfPast({ id, type }: EventFields, stateKey: string): void {
+    if (this.#section.isStateAfter || this.#section.kind !== "join" || !this.#isHeld) return;
+    const row = this.#room.row(type, stateKey);
+    if (row === null || row.eventId === id || this.#successors.has(`${type}\0${stateKey}`)) return;
+    this.#suspect("moved-back");
+  }
+
+  /**
+   * True for a change before this poller's gap that others have passed: the row is from after this poller's previous poll, and
+   * another one that had been there without a gap would have brought this event before it.
+   */
+  #isOvertaken({ type, stateKey, replacesState }: EventFields): boolean {
+    const { section, group, room, batch } = this.#parts();
+    if (!section.limited || batch.isFirstSync || !this.#isHeld || stateKey === null) return false;
+    const polledAt = group.context.polledAt(batch.userId, batch.deviceId);
+    const row = room.row(type, stateKey);
+    if (polledAt < 0 || row === null || row.pos <= polledAt || row.eventId === replacesState) return false;
+    this.#suspect("lagging");
+    return true;
+  }
+
+  /** Something we hold as current was replaced without our seeing it, or something else was. */
+  #checkReplaced({ type, stateKey, replacesState }: EventFields): void {
+    if (this.#section.isStateAfter || !this.#isHeld || replacesState === null || stateKey === null) return;
+    if (this.#room.row(type, stateKey)?.eventId !== replacesState) this.#suspect("replaces-other");
+  }
+
+  #suspect(reason: SuspicionReason): void {
+    this.#group.suspect(this.#section.roomId, this.#batch.userId, reason);
   }
 
   /** State that no timeline carries: whoever holds the room has to be sent it anew. */
@@ -178,7 +233,10 @@ class ChunkReduction {
       reduceRedaction(group, room, stored);
       if (stored.stateKey === null) continue;
       if (section.isStateAfter) this.#reduceMember(stored, stored.pos);
-      else if (!this.#isOutdated(event, index)) this.#apply(stored, stored.pos);
+      else if (!this.#isOutdated(event, index)) {
+        this.#checkReplaced(event);
+        this.#apply(stored, stored.pos);
+      }
     }
     return news;
   }
@@ -271,9 +329,20 @@ class ChunkReduction {
   }
 }
 
+/** Some homeservers send the event that made a new room in the timeline, behind state that needs it. */
+function withCreateInState(
+  timeline: readonly EventFields[],
+  state: readonly EventFields[],
+  isHeld: boolean,
+): { timeline: readonly EventFields[]; state: readonly EventFields[] } {
+  const create = timeline.find(isCreate);
+  if (isHeld || create === undefined || state.length === 0 || state.some(isCreate)) return { timeline, state };
+  return { timeline: timeline.filter((event) => event !== create), state: [create, ...state] };
+}
+
 /** The create event says what the others mean (spaces), so it comes first wherever the homeserver put it. */
 function createFirst(state: readonly EventFields[]): readonly EventFields[] {
-  const index = state.findIndex((event) => event.type === "m.room.create" && event.stateKey === "");
+  const index = state.findIndex(isCreate);
   const create = state[index];
   if (index <= 0 || create === undefined) return state;
   return [create, ...state.slice(0, index), ...state.slice(index + 1)];

@@ -94,6 +94,33 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Items set aside because they could not be stored.",
   },
   {
+    name: "ingest_repaired_rooms_total",
+    type: "counter",
+    help: "Rooms whose state, or a user's place in them, was put right or sent anew after a comparison with the homeserver.",
+  },
+  {
+    name: "repair_suspicions_total",
+    type: "counter",
+    labels: ["reason", "taken"],
+    help: "Rooms that looked wrong, by what; taken: false when the room was compared a moment ago, or too many wait.",
+  },
+  {
+    name: "repair_rooms_total",
+    type: "counter",
+    labels: ["outcome"],
+    help: "Rooms compared with the homeserver; outcome: compared, gone, nobody, refused, later or failed.",
+  },
+  {
+    name: "repair_waiting_rooms",
+    type: "gauge",
+    help: "Rooms that wait to be compared with the homeserver.",
+  },
+  {
+    name: "repair_walked_users_total",
+    type: "counter",
+    help: "Users whose list of rooms was compared with the homeserver's.",
+  },
+  {
     name: "ingest_failures_total",
     type: "counter",
     labels: ["code"],

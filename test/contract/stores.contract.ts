@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { ConnId, DeviceId, EventId, RoomId, RoomNid, UserId } from "#src/protocol/ids.ts";
+import type { RepairStore } from "#src/ports/repair.ts";
 import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
 import { jsonBytes, roomMeta, stateRowOf, storedEvent, transaction, userRoom } from "#test/support/stored-samples.ts";
 
@@ -13,6 +14,7 @@ export interface StoresUnderTest {
   rooms: RoomReader;
   connections: ConnectionStore;
   devices: DeviceStore;
+  repair: RepairStore;
   /** What the clock of the stores shows. */
   setNow(nowMs: number): void;
   close(): Promise<void>;
@@ -191,6 +193,26 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         expect(ids(await stores.rooms.loadState([{ nid: room(45), entries: [["m.room.topic", ""]] }]))).toEqual([
           `$event-45-${first}`,
         ]);
+      });
+
+      test("[STO-53] all rows of a room are read, and a repair takes away what it names", async () => {
+        const name = (at: number) => storedEvent(46, at, { type: "m.room.name", stateKey: "" });
+        const first = await commit(2, (at) => {
+          const joined = member(46, at + 1, ALICE);
+          return { events: [name(at), joined], state: [stateRowOf(name(at)), stateRowOf(joined)] };
+        });
+        const rows = await stores.ingest.loadRoomState(room(46));
+        expect(
+          rows.sort((a, b) => b.pos - a.pos).map((row) => [row.type, row.stateKey, row.pos, row.membership]),
+        ).toEqual([
+          ["m.room.member", ALICE, first + 1, "join"],
+          ["m.room.name", "", first, null],
+        ]);
+        await commit(1, (at) => ({
+          repairs: [{ nid: room(46), pos: at, removed: [{ type: "m.room.name", stateKey: "" }] }],
+        }));
+        expect(await stores.ingest.loadRoomState(room(46))).toMatchObject([{ type: "m.room.member" }]);
+        expect(await stores.ingest.loadRoomState(room(4_600))).toEqual([]);
       });
 
       test("[STO-9] heroes come in order of membership, up to the limit, and only joined and invited ones", async () => {
@@ -611,6 +633,67 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         await stores.devices.saveFilter(ALICE, "hash", "2");
         expect(await stores.devices.findFilter(ALICE, "hash")).toBe("2");
         expect(await stores.devices.findFilter(BOB, "hash")).toBeNull();
+      });
+    });
+
+    describe("repairs", () => {
+      const [DORA, ERIN] = ["@dora:example.org" as UserId, "@erin:example.org" as UserId];
+      const first = 60_001;
+      const joinedTo = (nid: number, userId: UserId, pos: number) => userRoom(userId, nid, { pos, membership: "join" });
+
+      test("[STO-50] finds who can read a room, the device used last first", async () => {
+        const save = (hash: string, userId: UserId, device: string, nowMs: number) =>
+          stores.devices.saveToken({ hash, accessToken: hash, userId, deviceId: device as DeviceId, nowMs });
+        await save("d1", DORA, "D1", 20_000_000);
+        await save("d2", DORA, "D2", 20_000_500);
+        await save("e1", ERIN, "E1", 20_000_900);
+        await commit(3, (at) => ({
+          rooms: [0, 1].map((n) => ({ meta: roomMeta(first + n), isNew: true })),
+          userRooms: [
+            joinedTo(first, DORA, at),
+            joinedTo(first, ERIN, at + 1),
+            userRoom(DORA, first + 1, { pos: at + 2, membership: "leave" }),
+          ],
+        }));
+        const { roomId } = roomMeta(first);
+        const readers = [
+          { userId: ERIN, deviceId: "E1" as DeviceId },
+          { userId: DORA, deviceId: "D2" as DeviceId },
+        ];
+        expect(await stores.repair.readersOf(roomId, 5)).toEqual(readers);
+        expect(await stores.repair.readersOf(roomId, 1)).toEqual(readers.slice(0, 1));
+        expect(await stores.repair.readersOf(roomMeta(first + 1).roomId, 5)).toEqual([]);
+        expect(await stores.repair.readerFor(DORA)).toEqual({ userId: DORA, deviceId: "D2" as DeviceId });
+        expect(await stores.repair.readerFor("@nobody:example.org" as UserId)).toBeNull();
+      });
+
+      test("[STO-51] walks over active users in order, and over rooms that somebody is in", async () => {
+        expect(await stores.repair.nextUser("", 20_000_000)).toMatchObject({ userId: DORA });
+        expect(await stores.repair.nextUser(DORA, 20_000_000)).toMatchObject({ userId: ERIN });
+        expect(await stores.repair.nextUser(ERIN, 20_000_000)).toBeNull();
+        expect(await stores.repair.countUsers(20_000_000)).toBe(2);
+        expect(await stores.repair.joinedRooms(DORA)).toEqual([roomMeta(first).roomId]);
+        expect(await stores.repair.roomsAfter(first - 1, 5)).toEqual([
+          { nid: room(first), roomId: roomMeta(first).roomId },
+        ]);
+        expect(await stores.repair.roomsAfter(first, 5)).toEqual([]);
+        expect(await stores.repair.countRooms()).toBeGreaterThan(0);
+      });
+
+      test("[STO-52] keeps what operators ask for until it is done, and how it went", async () => {
+        expect(await stores.repair.nextRequest()).toBeNull();
+        const id = await stores.repair.ask({ kind: "room", target: "!r:hs" }, 5);
+        const next = await stores.repair.ask({ kind: "all", target: "" }, 6);
+        const request = await stores.repair.nextRequest();
+        expect(request).toEqual({ id, kind: "room", target: "!r:hs", total: 0, done: 0, failed: 0, cursor: 0 });
+        if (request === null) throw new Error("a request was asked for");
+        await stores.repair.saveRequest({ ...request, total: 3, done: 2, failed: 1, cursor: 9 }, null);
+        expect(await stores.repair.nextRequest()).toMatchObject({ id, cursor: 9 });
+        expect(await stores.repair.progress(id)).toEqual({ total: 3, done: 2, failed: 1, isEnded: false });
+        await stores.repair.saveRequest({ ...request, total: 3, done: 3 }, 7);
+        expect(await stores.repair.progress(id)).toMatchObject({ isEnded: true });
+        expect(await stores.repair.nextRequest()).toMatchObject({ id: next, kind: "all" });
+        expect(await stores.repair.progress(id + 1000)).toBeNull();
       });
     });
 

@@ -11,6 +11,7 @@ import { createConnectionStore } from "#db/connection-repository.ts";
 import { createDeviceStore } from "#db/device-repository.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
+import { createRepairStore } from "#db/repair-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { describeStoresContract, type StoresUnderTest } from "./stores.contract.ts";
 
@@ -26,6 +27,7 @@ async function openReal(
     rooms: createRoomReader(db, { clock: { now: () => nowMs } }),
     connections: createConnectionStore(db),
     devices: createDeviceStore(db, { tokenKey: randomBytes(32), logger: databaseDeps.logger }),
+    repair: createRepairStore(db),
     setNow: (value) => {
       nowMs = value;
     },

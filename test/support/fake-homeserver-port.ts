@@ -1,5 +1,5 @@
 import type { Homeserver, SyncRequestParams, UpstreamFailure, UpstreamResult } from "#src/ports/homeserver.ts";
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
 
 /** One sync request that waits for its answer. */
 export interface OpenSync {
@@ -67,6 +67,31 @@ export class FakeHomeserverPort implements Homeserver {
     return { ok: true, value: { userId: "@alice:hs" as UserId, deviceId: "DEVICE" as DeviceId, isGuest: false } };
   }
 
+  /** State of rooms and rooms of users, by token; a failure where there is none. */
+  readonly states = new Map<string, unknown>();
+  readonly joined = new Map<string, RoomId[]>();
+  /** Every other request, in order. */
+  readonly asked: string[] = [];
+  /** What the next requests fail with. */
+  failures: UpstreamFailure[] = [];
+
+  async roomState(accessToken: string, roomId: RoomId): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    this.asked.push(`state ${accessToken} ${roomId}`);
+    const failure = this.failures.shift();
+    if (failure !== undefined) return { ok: false, failure };
+    const state = this.states.get(`${accessToken} ${roomId}`) ?? this.states.get(roomId);
+    if (state === undefined) return { ok: false, failure: refusedFailure(403) };
+    const text = typeof state === "string" ? state : JSON.stringify(state);
+    return { ok: true, value: new TextEncoder().encode(text) };
+  }
+
+  async joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>> {
+    this.asked.push(`joined ${accessToken}`);
+    const failure = this.failures.shift();
+    if (failure !== undefined) return { ok: false, failure };
+    return { ok: true, value: this.joined.get(accessToken) ?? [] };
+  }
+
   async createFilter(_accessToken: string, _userId: UserId, filter: string): Promise<UpstreamResult<string>> {
     this.uploadedFilters.push(filter);
     return this.filterResult;
@@ -88,6 +113,14 @@ export const transientFailure = (retryAfterMs = 0): UpstreamFailure => ({
   status: 502,
   retryAfterMs,
   reason: "status 502",
+});
+
+/** Not for this user. */
+const refusedFailure = (status: number): UpstreamFailure => ({
+  kind: "refused",
+  status,
+  errcode: "M_FORBIDDEN",
+  reason: `status ${status} M_FORBIDDEN`,
 });
 
 /** A dead token. */

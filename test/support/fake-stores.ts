@@ -3,6 +3,7 @@ import type { StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
+import type { RepairProgress, RepairReader, RepairRequest, RepairStore, RepairTarget } from "#src/ports/repair.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type {
   ConnectionStore,
@@ -54,6 +55,7 @@ export class FakeDatabase {
   readonly tokens = new Map<string, FakeToken>();
   readonly filters = new Map<string, string>();
   readonly connections = new Map<string, StoredConnection>();
+  readonly repairs = new Map<number, RepairRequest & { endedMs: number | null }>();
 
   /** Gives way once, as a real database would, then fails if it is meant to be down. */
   async reach(): Promise<void> {
@@ -100,6 +102,11 @@ class FakeIngestStore implements IngestStore {
     await this.#db.reach();
     const wanted = new Set(keys.map(({ nid, type, stateKey }) => keyOf(nid, type, stateKey)));
     return [...this.#db.state].filter(([key]) => wanted.has(key)).map(([, row]) => row);
+  }
+
+  async loadRoomState(nid: RoomNid): Promise<StateRow[]> {
+    await this.#db.reach();
+    return [...this.#db.state.values()].filter((row) => row.nid === nid);
   }
 
   async loadHeroEvents(nids: readonly RoomNid[], limit: number): Promise<StoredEvent[]> {
@@ -154,6 +161,9 @@ class FakeIngestStore implements IngestStore {
       db.eventsById.set(event.id, redacted);
     }
     for (const row of tx.state) db.state.set(keyOf(row.nid, row.type, row.stateKey), row);
+    for (const { nid, removed } of tx.repairs) {
+      for (const { type, stateKey } of removed) db.state.delete(keyOf(nid, type, stateKey));
+    }
     for (const row of tx.userRooms) db.userRooms.set(keyOf(row.userId, row.nid), row);
     for (const row of tx.receipts) db.receipts.set(keyOf(row.nid, row.userId, row.threadId, row.isPrivate), row);
     for (const row of tx.accountData) db.accountData.set(keyOf(row.userId, row.roomNid, row.type), row);
@@ -358,6 +368,98 @@ class FakeConnectionStore implements ConnectionStore {
   }
 }
 
+class FakeRepairStore implements RepairStore {
+  readonly #db: FakeDatabase;
+
+  constructor(db: FakeDatabase) {
+    this.#db = db;
+  }
+
+  async readersOf(roomId: RoomId, limit: number): Promise<RepairReader[]> {
+    await this.#db.reach();
+    const nid = [...this.#db.rooms.values()].find((meta) => meta.roomId === roomId)?.nid;
+    const joined = new Set(this.#joined().flatMap((row) => (row.nid === nid ? [row.userId] : [])));
+    return this.#readers((token) => joined.has(token.userId)).slice(0, limit);
+  }
+
+  async readerFor(userId: UserId): Promise<RepairReader | null> {
+    await this.#db.reach();
+    return this.#readers((token) => token.userId === userId)[0] ?? null;
+  }
+
+  async nextUser(userId: string, sinceMs: number): Promise<RepairReader | null> {
+    await this.#db.reach();
+    const readers = this.#readers((token) => token.userId > userId && token.lastSeenMs >= sinceMs);
+    return readers.sort((a, b) => (a.userId < b.userId ? -1 : 1))[0] ?? null;
+  }
+
+  async countUsers(sinceMs: number): Promise<number> {
+    await this.#db.reach();
+    return this.#readers((token) => token.lastSeenMs >= sinceMs).length;
+  }
+
+  async joinedRooms(userId: UserId): Promise<RoomId[]> {
+    await this.#db.reach();
+    return this.#joined().flatMap((row) => (row.userId === userId ? (this.#db.rooms.get(row.nid)?.roomId ?? []) : []));
+  }
+
+  async roomsAfter(after: number, limit: number): Promise<{ nid: RoomNid; roomId: RoomId }[]> {
+    await this.#db.reach();
+    const nids = new Set(this.#joined().map(({ nid }) => nid));
+    const rooms = [...this.#db.rooms.values()].filter(({ nid }) => nid > after && nids.has(nid));
+    return rooms
+      .sort((a, b) => a.nid - b.nid)
+      .slice(0, limit)
+      .map(({ nid, roomId }) => ({ nid, roomId }));
+  }
+
+  async countRooms(): Promise<number> {
+    await this.#db.reach();
+    return new Set(this.#joined().map(({ nid }) => nid)).size;
+  }
+
+  async ask(target: RepairTarget): Promise<number> {
+    await this.#db.reach();
+    const id = this.#db.repairs.size + 1;
+    this.#db.repairs.set(id, { id, ...target, total: 0, done: 0, failed: 0, cursor: 0, endedMs: null });
+    return id;
+  }
+
+  async progress(id: number): Promise<RepairProgress | null> {
+    await this.#db.reach();
+    const found = this.#db.repairs.get(id);
+    if (found === undefined) return null;
+    return { total: found.total, done: found.done, failed: found.failed, isEnded: found.endedMs !== null };
+  }
+
+  async nextRequest(): Promise<RepairRequest | null> {
+    await this.#db.reach();
+    const found = [...this.#db.repairs.values()].find(({ endedMs }) => endedMs === null);
+    if (found === undefined) return null;
+    const { endedMs: _, ...request } = found;
+    return request;
+  }
+
+  async saveRequest(request: RepairRequest, endedMs: number | null): Promise<void> {
+    await this.#db.reach();
+    this.#db.repairs.set(request.id, { ...request, endedMs });
+  }
+
+  #joined(): UserRoom[] {
+    return [...this.#db.userRooms.values()].filter(({ membership }) => membership === "join");
+  }
+
+  /** The device used last of each user that has a token that `matches`. */
+  #readers(matches: (token: FakeToken) => boolean): RepairReader[] {
+    const readers = new Map<UserId, RepairReader>();
+    for (const token of [...this.#db.tokens.values()].filter(matches).sort((a, b) => b.lastSeenMs - a.lastSeenMs)) {
+      const { userId, deviceId } = token;
+      if (!readers.has(userId)) readers.set(userId, { userId, deviceId });
+    }
+    return [...readers.values()];
+  }
+}
+
 class FakeDeviceStore implements DeviceStore {
   readonly #db: FakeDatabase;
   #nextOrder = 1;
@@ -446,13 +548,14 @@ class FakeDeviceStore implements DeviceStore {
   }
 }
 
-/** The four stores in memory, over one `FakeDatabase`. */
+/** The stores in memory, over one `FakeDatabase`. */
 export interface FakeStores {
   db: FakeDatabase;
   ingest: IngestStore;
   rooms: RoomReader;
   connections: ConnectionStore;
   devices: DeviceStore;
+  repair: RepairStore;
 }
 
 /** Makes stores that keep everything in memory; they pass the contract suite of the real ones. */
@@ -464,5 +567,6 @@ export function makeFakeStores(clock: Pick<Clock, "now"> = { now: () => 0 }): Fa
     rooms: new FakeRoomReader(db, clock),
     connections: new FakeConnectionStore(db),
     devices: new FakeDeviceStore(db),
+    repair: new FakeRepairStore(db),
   };
 }

@@ -35,8 +35,8 @@ async function openStores(
 ): ReturnType<RigDatabase["open"]> {
   const options = { database: connection, secret: SECRET, dataDir, connections, idleTimeoutMs: null };
   const storage = await openStorage(options, databaseDeps, { migrate: isFirst });
-  const { ingest, rooms, connections: kept, devices } = storage;
-  return { stores: { ingest, rooms, connections: kept, devices }, close: () => storage.close() };
+  const { ingest, rooms, connections: kept, devices, repair } = storage;
+  return { stores: { ingest, rooms, connections: kept, devices, repair }, close: () => storage.close() };
 }
 
 /** PGlite in a directory of its own. Its host is a process: a death takes it as it stands, as a Worker's would. */

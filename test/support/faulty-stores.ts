@@ -1,13 +1,15 @@
 import { SyncError } from "#src/errors.ts";
 import type { Rng } from "#src/ports/basics.ts";
+import type { RepairStore } from "#src/ports/repair.ts";
 import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
 
-/** The four stores, whatever they are kept in. */
+/** The stores, whatever they are kept in. */
 export interface Stores {
   ingest: IngestStore;
   rooms: RoomReader;
   connections: ConnectionStore;
   devices: DeviceStore;
+  repair: RepairStore;
 }
 
 /** One call of a store. */
@@ -107,6 +109,7 @@ export class HostStores implements Stores {
   readonly rooms: RoomReader;
   readonly connections: ConnectionStore;
   readonly devices: DeviceStore;
+  readonly repair: RepairStore;
   readonly #faults: StoreFaults;
   #isClosed = false;
 
@@ -116,6 +119,7 @@ export class HostStores implements Stores {
     this.rooms = this.#wrap("rooms", stores.rooms);
     this.connections = this.#wrap("connections", stores.connections);
     this.devices = this.#wrap("devices", stores.devices);
+    this.repair = this.#wrap("repair", stores.repair);
   }
 
   close(): void {

@@ -181,6 +181,7 @@ export class IngestRig {
       knownEvents: spied("knownEvents", (ids) => ingest.knownEvents(ids)),
       loadState: spied("loadState", (keys) => ingest.loadState(keys)),
       loadEvents: spied("loadEvents", (ids) => ingest.loadEvents(ids)),
+      loadRoomState: spied("loadRoomState", (nid) => ingest.loadRoomState(nid)),
       loadHeroEvents: spied("loadHeroEvents", (nids, limit) => ingest.loadHeroEvents(nids, limit)),
       loadUserRooms: spied("loadUserRooms", (keys) => ingest.loadUserRooms(keys)),
       knownUsers: spied("knownUsers", (ids) => ingest.knownUsers(ids)),

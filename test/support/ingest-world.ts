@@ -12,7 +12,16 @@ import { type FakeStores, makeFakeStores } from "./fake-stores.ts";
 
 /** Every position a transaction uses, sorted. */
 function positionsOf(tx: IngestTransaction): number[] {
-  const lists = [tx.events, tx.userRooms, tx.receipts, tx.accountData, tx.toDevice, tx.deviceLists, tx.deviceKeys];
+  const lists = [
+    tx.events,
+    tx.userRooms,
+    tx.receipts,
+    tx.accountData,
+    tx.toDevice,
+    tx.deviceLists,
+    tx.deviceKeys,
+    tx.repairs,
+  ];
   return lists.flatMap((list) => list.map(({ pos }) => pos)).sort((a, b) => a - b);
 }
 
@@ -30,6 +39,8 @@ export function checkTransaction(before: number, tx: IngestTransaction, isStored
 export class IngestWorld {
   readonly stores: FakeStores = makeFakeStores();
   memory = new IngestMemory(0);
+  /** Where the stream stood when any device's previous poll was answered. */
+  polledAt = -1;
   readonly polling = new PollingDevices();
   #maxRoomNid = 0;
 
@@ -45,7 +56,7 @@ export class IngestWorld {
   async apply(...batches: PollBatch[]): Promise<Reduction> {
     const { head } = this;
     for (const { userId, deviceId } of batches) this.polling.heard(userId, deviceId, 0);
-    const loadable = batches.map((batch) => ({ batch, createdAfter: -1 }));
+    const loadable = batches.map((batch) => ({ batch, createdAfter: -1, polledAt: this.polledAt }));
     const base = { head, maxRoomNid: this.#maxRoomNid, nowMs: 0, polling: this.polling };
     const context = await loadContext(this.stores.ingest, this.memory, loadable, base);
     const reduction = reduceGroup(batches, context);

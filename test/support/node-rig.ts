@@ -7,6 +7,8 @@ import { createHomeserver } from "#src/homeserver/client.ts";
 import { seededRng } from "#src/demo/seeded-rng.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { createGateway, type Gateway } from "#actors/gateway/gateway.ts";
+import { REPAIR } from "#actors/addresses.ts";
+import { repairKind } from "#actors/repair/repair-actor.ts";
 import { ingestKind } from "#actors/ingest/ingest-actor.ts";
 import type { HostInit } from "#actors/runtime/host-api.ts";
 import type { Topology } from "#actors/runtime/placement.ts";
@@ -129,7 +131,15 @@ export class NodeRig {
                 metrics: services.metrics,
                 syncHostCount: init.topology.sync,
               }),
+              repair: repairKind({
+                homeserver: this.#upstream(),
+                store: own.repair,
+                devices: own.devices,
+                reader: own.rooms,
+                metrics: services.metrics,
+              }),
             },
+            onBegin: () => services.actors.tell(REPAIR, { type: "go-on" }),
           })),
         poller: (init, services) => this.#host(async (own) => this.#composePollers(own, init, services)),
         sync: (_init, services) =>

@@ -1,6 +1,13 @@
 import type { EventFields, Membership } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, UserId } from "#src/protocol/ids.ts";
-import type { PollBatch, PolledJoin, PolledLeave, PolledReceipt, PolledStripped } from "#src/protocol/poll-batch.ts";
+import type {
+  PollBatch,
+  PolledJoin,
+  PolledLeave,
+  PolledReceipt,
+  PolledSnapshot,
+  PolledStripped,
+} from "#src/protocol/poll-batch.ts";
 
 const encoder = new TextEncoder();
 
@@ -110,6 +117,26 @@ export const inviteSection = (
     stripped: bytesOf([{ type: "m.room.member", state_key: userId, sender, content }]),
   };
 };
+
+/** A room's state as read from the homeserver when the stream stood at `readAt`. */
+export const snapshotSection = (
+  roomId: string,
+  state: EventFields[],
+  readAt: number,
+  part: Partial<PolledSnapshot> = {},
+): PolledSnapshot => ({
+  kind: "snapshot",
+  roomId: roomId as RoomId,
+  state,
+  readAt,
+  isWhole: true,
+  isForced: false,
+  ...part,
+});
+
+/** What a repair hands to ingest: of no device, without a token. */
+export const repairBatch = (userId: string, ...rooms: PollBatch["rooms"]): PollBatch =>
+  pollBatch(userId, { device: "", since: null, rooms });
 
 /** A public, unthreaded receipt. */
 export const polledReceipt = (userId: string, eventId: string, part: Partial<PolledReceipt> = {}): PolledReceipt => ({

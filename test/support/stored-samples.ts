@@ -10,6 +10,7 @@ export const transaction = (head: number, parts: Partial<IngestTransaction> = {}
   events: [],
   redacted: [],
   state: [],
+  repairs: [],
   userRooms: [],
   receipts: [],
   accountData: [],

@@ -33,6 +33,10 @@ async function run(argv: string[], env: Record<string, string> = {}, overrides: 
       ran.calls.push("smoke");
       return 9;
     },
+    resync: async (_config, { kind, target }) => {
+      ran.calls.push(`resync ${kind} ${target}`);
+      return true;
+    },
     ...overrides,
   });
   return ran;
@@ -55,7 +59,7 @@ describe("runCli", () => {
     const { code, out } = await run(["--help"]);
     expect(code).toBe(EXIT.ok);
     for (const { name } of ALL_VARIABLES) expect(out).toContain(name);
-    for (const word of ["serve", "demo", "config check", "--version", "--healthcheck", "--smoke-test"]) {
+    for (const word of ["serve", "demo", "config check", "resync all", "--version", "--healthcheck", "--smoke-test"]) {
       expect(out).toContain(word);
     }
   });

@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import type { HomeserverDeps } from "#src/homeserver/client.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
 import type { Homeserver, SyncRequestParams } from "#src/ports/homeserver.ts";
-import type { UserId } from "#src/protocol/ids.ts";
+import type { RoomId, UserId } from "#src/protocol/ids.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 
 type Handler = (request: Request, url: URL) => Response | Promise<Response>;
@@ -238,6 +238,22 @@ describe("the other calls", () => {
   test("[UPS-21] a 403 of whoami is no dead token", async () => {
     const upstream = serve(() => Response.json({ errcode: "M_FORBIDDEN" }, { status: 403 }));
     expect(await clientOf(upstream.url).whoami("t")).toMatchObject({ ok: false, failure: { kind: "refused" } });
+  });
+
+  test("[UPS-24] state of a room and rooms of a user; half a list of rooms is none", async () => {
+    const upstream = serve(({ url }) =>
+      new URL(url).pathname.endsWith("/state")
+        ? new Response("[]")
+        : new Response('{"joined_rooms":["!a:hs",7,"!b:hs"]}'),
+    );
+    const client = clientOf(upstream.url);
+    const state = await client.roomState("secret", "!a/b:hs" as RoomId);
+    expect(state.ok && new TextDecoder().decode(state.value)).toBe("[]");
+    expect(upstream.seen[0]?.path).toBe("/_matrix/client/v3/rooms/!a%2Fb%3Ahs/state");
+    expect(upstream.seen[0]?.headers.get("authorization")).toBe("Bearer secret");
+    expect(await client.joinedRooms("secret")).toEqual({ ok: true, value: ["!a:hs" as RoomId, "!b:hs" as RoomId] });
+    const odd = serve(() => new Response("{}"));
+    expect(await clientOf(odd.url).joinedRooms("secret")).toMatchObject({ ok: false, failure: { kind: "transient" } });
   });
 
   test("[UPS-22] filter upload", async () => {

@@ -75,7 +75,7 @@ export class PollerHarness {
     await settlePromises();
   }
 
-  async tell(message: Exclude<PollerCommand, { type: "ensure-polling" }>): Promise<void> {
+  async tell(message: Exclude<PollerCommand, { type: "ensure-polling" | "poll-through" }>): Promise<void> {
     this.#deliver(message);
     await settlePromises();
   }
@@ -88,6 +88,18 @@ export class PollerHarness {
       reject: (error: SyncError) => void (answer = error.code),
     };
     this.#deliver({ type: "ensure-polling", reply });
+    await settlePromises();
+    return () => answer;
+  }
+
+  /** Asks for a poll begun from here on; `answer()` tells how that went so far. */
+  async through(): Promise<() => Answer> {
+    let answer: Answer = "waiting";
+    const reply = {
+      resolve: () => void (answer = "ok"),
+      reject: (error: SyncError) => void (answer = error.code),
+    };
+    this.#deliver({ type: "poll-through", reply });
     await settlePromises();
     return () => answer;
   }

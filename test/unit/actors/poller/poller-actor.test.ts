@@ -219,6 +219,30 @@ describe("PollerActor: first syncs", () => {
     expect(harness.homeserver.nextSync().params.since).toBe("s1");
   });
 
+  test("[POL-55] poll-through is answered behind a poll begun after it, however the one under way ends", async () => {
+    const harness = await running("s1");
+    const first = harness.homeserver.nextSync();
+    const answer = await harness.through();
+    first.answer({ next_batch: "s2" });
+    await settlePromises();
+    expect(answer()).toBe("waiting");
+    const second = harness.homeserver.nextSync();
+    expect(second.params).toMatchObject({ since: "s2", timeoutMs: 0 });
+    second.answer({ next_batch: "s3" });
+    await settlePromises();
+    expect(answer()).toBe("ok");
+    const long = harness.homeserver.nextSync();
+    const again = await harness.through();
+    expect(long.isAborted).toBe(true);
+    const hurried = harness.homeserver.nextSync();
+    expect(hurried.params).toMatchObject({ since: "s3", timeoutMs: 0 });
+    for (let attempt = 0; attempt < 3; attempt++) {
+      (attempt === 0 ? hurried : harness.homeserver.nextSync()).fail(transientFailure());
+      await harness.time.advance(60_000);
+    }
+    expect(again()).toBe("homeserver_unreachable");
+  });
+
   test("[POL-53] draining waits for all batches under way, and sends no more", async () => {
     const harness = await running(null);
     harness.isIngestQuick = false;
