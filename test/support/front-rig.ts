@@ -34,12 +34,14 @@ export interface FrontAnswer {
 /** A whole node behind a real port; the homeserver says only what the test makes it say. */
 export class FrontRig {
   readonly node: NodeRig;
+  readonly url: string;
   readonly #listener: Listener;
   #events = 0;
 
   private constructor(node: NodeRig, listener: Listener) {
     this.node = node;
     this.#listener = listener;
+    this.url = listener.address;
   }
 
   static async start(options: NodeRigOptions = {}): Promise<FrontRig> {
@@ -124,7 +126,7 @@ export class FrontRig {
     if (timeout !== undefined) query.set("timeout", String(timeout));
     const headers = new Headers();
     if (token !== null) headers.set("authorization", `Bearer ${token ?? session.accessToken}`);
-    const answer = await fetch(`${this.#listener.address}${path ?? SYNC_PATH}?${query}`, {
+    const answer = await fetch(`${this.url}${path ?? SYNC_PATH}?${query}`, {
       method: "POST",
       headers,
       body: typeof body === "string" ? body : JSON.stringify(body ?? {}),
