@@ -134,10 +134,9 @@ describe("metadata", () => {
       expect(world.meta(ROOM).sharedSince).toBeNull();
     }
     // In a state block, before the timeline of the same poll.
+    const state = [stateEvent("$create-b", "m.room.create", ""), visibility("$block", "shared")];
     await world.apply(
-      pollBatch(ALICE, {
-        rooms: [joinSection("!b", { state: [visibility("$block", "shared")], timeline: [change(ALICE, "join")] })],
-      }),
+      pollBatch(ALICE, { rooms: [joinSection("!b", { state, timeline: [change(ALICE, "join")] })] }),
     );
     expect(world.meta("!b").sharedSince).toBe(world.event("$block").pos);
   });
