@@ -142,6 +142,16 @@ export class FrontRig {
     return json as unknown as RigResponse;
   }
 
+  /** An answer as it was written. */
+  async text(session: Session, body: unknown, pos: string): Promise<string> {
+    const answer = await fetch(`${this.#listener.address}${SYNC_PATH}?${new URLSearchParams({ pos, timeout: "0" })}`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${session.accessToken}` },
+      body: JSON.stringify(body),
+    });
+    return answer.text();
+  }
+
   /** Resolves when so many requests are in flight, and the node has done all it can do for them now. */
   async waiting(count: number): Promise<void> {
     const inFlight = this.node.metrics.gauges.get("sliding_sync_api_requests_in_flight");
