@@ -135,9 +135,7 @@ describe("metadata", () => {
     }
     // In a state block, before the timeline of the same poll.
     const state = [stateEvent("$create-b", "m.room.create", ""), visibility("$block", "shared")];
-    await world.apply(
-      pollBatch(ALICE, { rooms: [joinSection("!b", { state, timeline: [change(ALICE, "join")] })] }),
-    );
+    await world.apply(pollBatch(ALICE, { rooms: [joinSection("!b", { state, timeline: [change(ALICE, "join")] })] }));
     expect(world.meta("!b").sharedSince).toBe(world.event("$block").pos);
   });
 
