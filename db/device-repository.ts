@@ -21,11 +21,20 @@ class DeviceRepository implements DeviceStore {
   }
 
   async findToken(tokenHash: string): ReturnType<DeviceStore["findToken"]> {
-    const [row] = await this.#db.query<{ user_id: string; device_id: string; last_seen_ms: number }>(
-      "select user_id, device_id, last_seen_ms from glissade.tokens where hash = $1::text",
+    const [row] = await this.#db.query<{
+      user_id: string;
+      device_id: string;
+      last_seen_ms: number;
+      is_newest: boolean;
+    }>(
+      `select user_id, device_id, last_seen_ms, not exists (
+         select 1 from glissade.tokens n
+         where n.user_id = t.user_id and n.device_id = t.device_id and n.serial > t.serial
+       ) as is_newest
+       from glissade.tokens t where hash = $1::text`,
       [keyText(tokenHash)],
     );
-    return row === undefined ? null : ownerOf(row);
+    return row === undefined ? null : { ...ownerOf(row), isNewest: row.is_newest };
   }
 
   async saveToken(token: Parameters<DeviceStore["saveToken"]>[0]): Promise<void> {

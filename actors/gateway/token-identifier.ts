@@ -10,6 +10,8 @@ import { LruCache } from "./lru-cache.ts";
 
 /** Proven tokens kept in memory: some 300 bytes each. */
 const KNOWN_TOKENS = 50_000;
+/** While the homeserver cannot be asked about an older token, it is asked again this often. */
+const UNPROVEN_TTL_MS = 60_000;
 /** Refused tokens kept in memory. */
 const REFUSED_TOKENS = 10_000;
 /** After this a proven token is looked up in storage again, where another node may have removed it. */
@@ -28,7 +30,7 @@ const STORAGE_RETRY_MS = 250;
 
 /** What the identifier needs of the outside. */
 export interface IdentifierDeps {
-  devices: Pick<DeviceStore, "findToken" | "saveToken" | "touchToken">;
+  devices: Pick<DeviceStore, "findToken" | "saveToken" | "touchToken" | "removeToken">;
   homeserver: Pick<Homeserver, "whoami">;
   /** The lookup key of a token, and the only form of it that is kept or logged. */
   hashToken: (accessToken: string) => string;
@@ -44,7 +46,10 @@ export interface IdentifierDeps {
 
 interface KnownToken {
   identity: Identity;
-  checkedMs: number;
+  /** Believed until then. */
+  untilMs: number;
+  /** How many tokens of its device had been proven since the start. */
+  proofs: number;
   storeTouchedMs: number;
   pollerTouchedMs: number;
 }
@@ -60,12 +65,16 @@ interface Lookup {
   isStale: boolean;
 }
 
+const deviceKey = (userId: UserId, deviceId: DeviceId): string => `${userId}\0${deviceId}`;
+
 /** Answers whose token it is: from memory, then storage, then the homeserver. */
 export class TokenIdentifier {
   readonly #deps: IdentifierDeps;
   readonly #known = new LruCache<string, KnownToken>(KNOWN_TOKENS);
   readonly #refused = new LruCache<string, RefusedToken>(REFUSED_TOKENS);
   readonly #lookups = new Map<string, Lookup>();
+  /** Tokens proven since the start, by device. */
+  readonly #proofs = new LruCache<string, number>(KNOWN_TOKENS);
 
   constructor(deps: IdentifierDeps) {
     this.#deps = deps;
@@ -76,7 +85,7 @@ export class TokenIdentifier {
     const hash = hashToken(accessToken);
     const now = clock.now();
     const known = this.#known.get(hash);
-    if (known !== undefined && now - known.checkedMs < KNOWN_TTL_MS) {
+    if (known !== undefined && now < known.untilMs && known.proofs === this.#proofsOf(known.identity)) {
       this.#count("memory");
       this.#touch(known, now);
       return known.identity;
@@ -139,8 +148,10 @@ export class TokenIdentifier {
     const found = await this.#patiently(() => devices.findToken(hash));
     span.setAttribute("sync.token_source", found === null ? "homeserver" : "storage");
     if (found !== null) {
-      this.#count("storage");
-      return this.#knownToken({ userId: found.userId, deviceId: found.deviceId, tokenHash: hash }, found.lastSeenMs);
+      const { userId, deviceId, lastSeenMs } = found;
+      const ttlMs = found.isNewest ? KNOWN_TTL_MS : await this.#proveOlder(hash, accessToken);
+      if (found.isNewest) this.#count("storage");
+      return this.#knownToken({ userId, deviceId, tokenHash: hash }, lastSeenMs, ttlMs);
     }
     const answer = await homeserver.whoami(accessToken);
     if (!answer.ok) {
@@ -153,11 +164,32 @@ export class TokenIdentifier {
     const nowMs = clock.now();
     await this.#patiently(() => devices.saveToken({ hash, accessToken, userId, deviceId, nowMs }));
     this.#deps.onTokenSaved(userId, deviceId);
-    return this.#knownToken({ userId, deviceId, tokenHash: hash }, nowMs);
+    // What is believed of the device's other tokens was believed of a device that had no newer one.
+    const device = deviceKey(userId, deviceId);
+    this.#proofs.set(device, (this.#proofs.get(device) ?? 0) + 1);
+    return this.#knownToken({ userId, deviceId, tokenHash: hash }, nowMs, KNOWN_TTL_MS);
   }
 
-  #knownToken(identity: Identity, storeTouchedMs: number): KnownToken {
-    return { identity, checkedMs: this.#deps.clock.now(), storeTouchedMs, pollerTouchedMs: 0 };
+  /**
+   * A newer token of the device usually means that the homeserver has revoked this one, and no poller would ever notice, for it uses
+   * the newer one. Answers how long it may be believed.
+   */
+  async #proveOlder(hash: string, accessToken: string): Promise<number> {
+    const answer = await this.#deps.homeserver.whoami(accessToken);
+    this.#count(answer.ok ? "homeserver" : `homeserver_${answer.failure.kind === "auth" ? "refused" : "failed"}`);
+    if (answer.ok) return KNOWN_TTL_MS;
+    if (answer.failure.kind !== "auth") return UNPROVEN_TTL_MS;
+    await this.#patiently(() => this.#deps.devices.removeToken(hash));
+    throw this.#failure(answer.failure);
+  }
+
+  #knownToken(identity: Identity, storeTouchedMs: number, ttlMs: number): KnownToken {
+    const untilMs = this.#deps.clock.now() + ttlMs;
+    return { identity, untilMs, proofs: this.#proofsOf(identity), storeTouchedMs, pollerTouchedMs: 0 };
+  }
+
+  #proofsOf({ userId, deviceId }: Identity): number {
+    return this.#proofs.get(deviceKey(userId, deviceId)) ?? 0;
   }
 
   #failure(failure: UpstreamFailure): SyncError {

@@ -156,8 +156,10 @@ export interface DeviceRecord {
 }
 
 export interface DeviceStore {
-  /** Who a token belongs to; null = unknown to us. */
-  findToken(tokenHash: string): Promise<{ userId: UserId; deviceId: DeviceId; lastSeenMs: number } | null>;
+  /** Who a token belongs to, and whether it is the last one proven for its device; null = unknown to us. */
+  findToken(
+    tokenHash: string,
+  ): Promise<{ userId: UserId; deviceId: DeviceId; lastSeenMs: number; isNewest: boolean } | null>;
   /** Remembers a token just proven by whoami, and its device; the newest token of a device is the one polled with. */
   saveToken(token: {
     hash: string;

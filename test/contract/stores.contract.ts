@@ -581,7 +581,9 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
           userId: ALICE,
           deviceId: "D40" as DeviceId,
           lastSeenMs: 2000,
+          isNewest: false,
         });
+        expect(await stores.devices.findToken("h1")).toMatchObject({ lastSeenMs: 2000 - 500, isNewest: true });
         await stores.devices.removeToken("h1");
         expect(await load()).toMatchObject({ accessToken: "secret two" });
         await stores.devices.removeToken("h2");

@@ -471,9 +471,12 @@ class FakeDeviceStore implements DeviceStore {
   async findToken(tokenHash: string): ReturnType<DeviceStore["findToken"]> {
     await this.#db.reach();
     const token = this.#db.tokens.get(tokenHash);
-    return token === undefined
-      ? null
-      : { userId: token.userId, deviceId: token.deviceId, lastSeenMs: token.lastSeenMs };
+    if (token === undefined) return null;
+    const { userId, deviceId, lastSeenMs, order } = token;
+    const isNewest = ![...this.#db.tokens.values()].some(
+      (other) => other.userId === userId && other.deviceId === deviceId && other.order > order,
+    );
+    return { userId, deviceId, lastSeenMs, isNewest };
   }
 
   async saveToken(token: Parameters<DeviceStore["saveToken"]>[0]): Promise<void> {

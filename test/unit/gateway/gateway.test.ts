@@ -35,7 +35,13 @@ class FakeTokens {
   async findToken(hash: string) {
     this.finds++;
     if (this.isDown) throw new SyncError("storage_unavailable", "no connection");
-    return this.rows.get(hash) ?? null;
+    const row = this.rows.get(hash);
+    const newest = [...this.rows.values()].findLast(({ deviceId }) => deviceId === row?.deviceId);
+    return row === undefined ? null : { ...row, isNewest: row === newest };
+  }
+
+  async removeToken(hash: string) {
+    this.rows.delete(hash);
   }
 
   async saveToken(token: { hash: string; userId: UserId; deviceId: DeviceId; nowMs: number }) {
@@ -261,6 +267,44 @@ describe("identify", () => {
     whoami.answer = async () => refusal();
     await time.advance(3_600_000);
     expect(await codeOf(gateway.identify("tok"))).toBe("unknown_token");
+  });
+
+  test("[GW-31] an older token of a device is proven anew once there is a newer one, and goes when it is refused", async () => {
+    await gateway.identify("old");
+    await gateway.identify("new");
+    whoami.calls.length = 0;
+    await gateway.identify("new");
+    await gateway.identify("old");
+    await gateway.identify("old");
+    expect(whoami.calls).toEqual(["old"]);
+    // It does not take the place of the newer one.
+    expect(toldTypes("poller").filter((type) => type === "token-changed")).toHaveLength(2);
+    whoami.answer = async () => refusal();
+    await time.advance(3_600_000);
+    expect(await codeOf(gateway.identify("old"))).toBe("unknown_token");
+    expect([...tokens.rows.keys()]).toEqual([hashToken("new")]);
+    expect(await codeOf(gateway.identify("new"))).toBe("no error");
+  });
+
+  test("[GW-32] while the homeserver cannot be asked, an older token is believed for a minute at a time", async () => {
+    await gateway.identify("old");
+    await gateway.identify("new");
+    whoami.answer = async () => failed({ kind: "transient", status: 503, retryAfterMs: 0, reason: "status 503" });
+    whoami.calls.length = 0;
+    expect(await codeOf(gateway.identify("old"))).toBe("no error");
+    await gateway.identify("old");
+    await time.advance(60_000);
+    await gateway.identify("old");
+    expect(whoami.calls).toEqual(["old", "old"]);
+  });
+
+  test("[GW-33] a token of another device is not asked about", async () => {
+    await gateway.identify("phone");
+    whoami.answer = async () => accepted("OTHER");
+    await gateway.identify("laptop");
+    whoami.calls.length = 0;
+    await gateway.identify("phone");
+    expect(whoami.calls).toEqual([]);
   });
 });
 
