@@ -73,6 +73,7 @@ export class NodeRig {
   readonly #watchers = new Set<() => void>();
   #nodes: InProcess | null = null;
   #gateway: Gateway | null = null;
+  #stores: Stores | null = null;
   #closeMain: () => Promise<void> = async () => {};
   #homeserverMs = 1_800_000_000_000;
 
@@ -108,6 +109,12 @@ export class NodeRig {
   /** How HTTP reaches the node. */
   get gateway(): Gateway {
     return this.#front();
+  }
+
+  /** The stores of the node as they are, nothing made to fail. */
+  get stores(): Stores {
+    if (this.#stores === null) throw new Error("the node is not running");
+    return this.#stores;
   }
 
   /** Starts the node, on whatever its database holds. */
@@ -163,6 +170,7 @@ export class NodeRig {
     const { main } = this.nodes;
     const { stores, close } = await this.#database.open();
     this.#closeMain = close;
+    this.#stores = stores;
     const gateway = createGateway({
       devices: new HostStores(stores, this.storeFaults).devices,
       homeserver: this.#upstream(),
