@@ -1,19 +1,19 @@
-/** Commands that talk to a homeserver for many devices at once, or show that they could. */
-const NEEDS_MANY_REQUESTS = new Set(["serve", "demo", "--smoke-test"]);
+/** Commands that run a server, or show that one could be run. */
+const SERVERS = new Set(["serve", "demo", "--smoke-test"]);
 
 if (Bun.isMainThread) await runMain(process.argv.slice(2));
 else await runWorker();
 
 async function runMain(argv: readonly string[]): Promise<void> {
-  if (NEEDS_MANY_REQUESTS.has(argv[0] ?? "serve")) await raiseLimit();
+  if (SERVERS.has(argv[0] ?? "serve")) await setRuntime();
   const { runCli } = await import("./cli.ts");
   process.exit(await runCli(argv));
 }
 
-async function raiseLimit(): Promise<void> {
-  const { raiseFetchLimit } = await import("./hosts/fetch-limit.ts");
-  const failure = raiseFetchLimit(process, Bun.main);
-  if (failure === null) return;
+async function setRuntime(): Promise<void> {
+  const { startAnew } = await import("./hosts/start-anew.ts");
+  const failure = startAnew(process, Bun.main);
+  if (failure === null || process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] !== undefined) return;
   const { createLogger } = await import("./telemetry/logger.ts");
   createLogger({ level: "warn", host: "main:0" }).warn(
     { reason: failure },

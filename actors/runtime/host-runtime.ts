@@ -57,6 +57,7 @@ export class HostRuntime {
     this.#cellHost = this.#makeCellHost();
     this.#linkOwner = {
       logger: deps.logger,
+      afterIo: deps.yieldToIo,
       answersArrived: (link, answers) => this.#takeAnswers(link, answers),
       askFailed: (link, askId, error) => this.#asks.fail(askId, link.peer, error),
       deadLetter: (kind, reason) => this.#deadLetter(kind, reason),

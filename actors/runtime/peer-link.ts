@@ -15,6 +15,8 @@ export interface PeerPort {
 /** What a link needs of its host. */
 export interface LinkOwner {
   readonly logger: Logger;
+  /** Runs `run` once the I/O that is ready has been taken in. */
+  afterIo(run: () => void): void;
   answersArrived(link: PeerLink, answers: readonly unknown[]): void;
   /** The peer never saw this question. */
   askFailed(link: PeerLink, askId: number, error: SyncError): void;
@@ -39,6 +41,7 @@ export class PeerLink {
   #isScheduled = false;
   #isClosed = false;
   #inFlightCount = 0;
+  readonly #flushNow = (): void => this.flush();
   /** Answers given while a batch of this peer is being taken in: they go back as that call's result. */
   #collecting: { answers: AnswerFrame[]; transfers: Transferable[] } | null = null;
 
@@ -138,7 +141,8 @@ export class PeerLink {
     }
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    queueMicrotask(() => this.flush());
+    // Not with the end of this task: one event has twenty requests and polls arrive together, each as a task of its own.
+    this.#owner.afterIo(this.#flushNow);
   }
 
   #post(batch: Batch, transfer: Transferable[]): void {

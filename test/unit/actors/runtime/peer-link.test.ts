@@ -2,8 +2,7 @@ import { describe, expect, test } from "bun:test";
 import { type AnswerFrame, type Batch, ENVELOPE_VERSION } from "#actors/runtime/envelope.ts";
 import { PeerLink, type PeerPort } from "#actors/runtime/peer-link.ts";
 import { recordingLogger } from "#test/support/recording.ts";
-import { settlePromises } from "#test/support/virtual-time.ts";
-import { outcomeOf, soloHost } from "./rig.ts";
+import { outcomeOf, settleLinks, soloHost } from "./rig.ts";
 
 const INGEST = { kind: "ingest", key: "", shard: "" } as const;
 
@@ -38,12 +37,12 @@ function linked() {
 }
 
 describe("PeerLink", () => {
-  test("[ACT-8] everything for one peer within a tick is one call, in order", async () => {
+  test("[ACT-8] everything for one peer within a round of the event loop is one call, in order", async () => {
     const { host, batches, ask } = linked();
     host.tell(INGEST, { type: "first" });
     void ask({ type: "second" });
     host.tell(INGEST, { type: "third" });
-    await settlePromises();
+    await settleLinks();
     expect(batches.map(({ messages }) => messages.map((frame) => frame[5].type))).toEqual([
       ["first", "second", "third"],
     ]);
@@ -54,7 +53,7 @@ describe("PeerLink", () => {
     const { host, link, calls, ask } = linked();
     const early = ask({ type: "early" });
     const late = ask({ type: "late" });
-    await settlePromises();
+    await settleLinks();
     calls[0]?.resolve([[1, null, "a"]]);
     expect(await early).toBe("ok: a");
     host.take(link, {
@@ -68,7 +67,7 @@ describe("PeerLink", () => {
   test("[ACT-9] the death of a peer rejects what it was asked; its late answers are ignored", async () => {
     const { host, link, port, calls, ask, time } = linked();
     const answer = ask({ type: "question" });
-    await settlePromises();
+    await settleLinks();
     host.detach("ingest:0");
     expect(await answer).toBe("actor_stopped");
     expect(port.isClosed).toBe(true);
@@ -76,7 +75,7 @@ describe("PeerLink", () => {
     expect(
       host.take(link, { v: ENVELOPE_VERSION, messages: [], answers: [[1, null, "later"]] }).answers,
     ).toBeUndefined();
-    await settlePromises();
+    await settleLinks();
     expect(time.pendingCount).toBe(0);
   });
 
@@ -105,7 +104,7 @@ describe("PeerLink", () => {
     const bytes = new Uint8Array(1000);
     void ask({ type: "one", bytes } as { type: string }, [bytes.buffer]);
     void ask({ type: "two", bytes } as { type: string }, [bytes.buffer]);
-    await settlePromises();
+    await settleLinks();
     expect(transfers).toEqual([[bytes.buffer]]);
     expect(bytes.byteLength).toBe(0);
     expect(batches).toHaveLength(1);
@@ -113,7 +112,7 @@ describe("PeerLink", () => {
 
   test("[ACT-11] a peer that takes nothing in is refused more at a bound, and again welcome when it caught up", async () => {
     const { port, calls } = fakePort();
-    const owner = { logger: recordingLogger(), answersArrived() {}, askFailed() {}, deadLetter() {} };
+    const owner = { logger: recordingLogger(), afterIo() {}, answersArrived() {}, askFailed() {}, deadLetter() {} };
     const link = new PeerLink(
       "ingest:0",
       { ...port, deliver: (batch) => port.deliver({ ...batch, messages: [] }, []) },
@@ -124,7 +123,7 @@ describe("PeerLink", () => {
     while (taken < 1_000_000 && link.send(frame)) taken += 1;
     expect(taken).toBeLessThan(210_000);
     for (const call of calls) call.resolve(undefined);
-    await settlePromises();
+    await settleLinks();
     expect(link.send(frame)).toBe(true);
   });
 });

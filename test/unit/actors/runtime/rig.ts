@@ -2,7 +2,7 @@ import type { ActorKind, Address } from "#actors/runtime/actor.ts";
 import { HostRuntime } from "#actors/runtime/host-runtime.ts";
 import type { HostRole } from "#actors/runtime/placement.ts";
 import { recordingLogger, RecordingMetrics } from "#test/support/recording.ts";
-import { VirtualTime } from "#test/support/virtual-time.ts";
+import { settlePromises, VirtualTime } from "#test/support/virtual-time.ts";
 
 /** A host on its own, its time in the test's hand. */
 export function soloHost(role: HostRole = "main") {
@@ -23,6 +23,13 @@ export function soloHost(role: HostRole = "main") {
     onEscalate: (reason) => escalations.push(reason),
   });
   return { host, time, metrics, logger, escalations };
+}
+
+/** What is on its way to peers has left, and what came of it is settled. */
+export async function settleLinks(): Promise<void> {
+  await settlePromises();
+  await new Promise((resolve) => setImmediate(resolve));
+  await settlePromises();
 }
 
 /** The probe address of a host under any key. */

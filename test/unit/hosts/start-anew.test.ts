@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { raiseFetchLimit, type ReplaceableProcess } from "#src/hosts/fetch-limit.ts";
+import { startAnew, type ReplaceableProcess } from "#src/hosts/start-anew.ts";
 
 interface Call {
   path: string;
@@ -20,39 +20,49 @@ function fakeProcess(more: Partial<ReplaceableProcess> = {}) {
   return { process, calls };
 }
 
-describe("raiseFetchLimit", () => {
+const SETTINGS = {
+  BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
+  BUN_GC_TIMER_INTERVAL: "30000",
+  MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "5000",
+  MIMALLOC_PURGE_DELAY: "1000",
+  BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
+  BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
+  BUN_JSC_thresholdForOptimizeAfterWarmUp: "5000",
+  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "5000",
+};
+
+describe("startAnew", () => {
   test("[FET-1] starts the same command again with the limit lifted, from source", () => {
     const { process, calls } = fakeProcess();
-    raiseFetchLimit(process, "/app/src/main.ts");
+    startAnew(process, "/app/src/main.ts");
     expect(calls).toEqual([
       {
         path: "/usr/bin/bun",
         args: ["/usr/bin/bun", "--smol", "/app/src/main.ts", "serve"],
-        env: {
-          PATH: "/bin",
-          BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
-          BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
-          GLISSADE_STARTED_ANEW: "1",
-        },
+        env: { PATH: "/bin", ...SETTINGS, GLISSADE_STARTED_ANEW: "1" },
       },
     ]);
   });
 
   test("[FET-1] a compiled executable is its own script", () => {
     const { process, calls } = fakeProcess({ execPath: "/glissade", execArgv: [] });
-    raiseFetchLimit(process, "/$bunfs/root/glissade");
+    startAnew(process, "/$bunfs/root/glissade");
     expect(calls[0]?.args).toEqual(["/glissade", "serve"]);
   });
 
-  test("[FET-1] an operator's own limit stands", () => {
+  test("[FET-1] an operator's own settings stand", () => {
     const { process, calls } = fakeProcess({ env: { BUN_CONFIG_MAX_HTTP_REQUESTS: "1000" } });
-    expect(raiseFetchLimit(process, "/app/src/main.ts")).toBeNull();
-    expect(calls).toEqual([]);
+    startAnew(process, "/app/src/main.ts");
+    expect(calls[0]?.env).toMatchObject({ ...SETTINGS, BUN_CONFIG_MAX_HTTP_REQUESTS: "1000" });
+
+    const whole = fakeProcess({ env: { ...SETTINGS, BUN_GC_TIMER_INTERVAL: "1" } });
+    expect(startAnew(whole.process, "/app/src/main.ts")).toBeNull();
+    expect(whole.calls).toEqual([]);
   });
 
   test("[FET-1] never goes round in circles, and says why where it cannot be done", () => {
     const failed = (more: Partial<ReplaceableProcess>): string | null =>
-      raiseFetchLimit(fakeProcess(more).process, "/app/src/main.ts");
+      startAnew(fakeProcess(more).process, "/app/src/main.ts");
     expect(failed({ env: { GLISSADE_STARTED_ANEW: "1" } })).toContain("does not reach");
     expect(failed({ execve: undefined })).toContain("cannot replace");
     expect(failed({ execArgv: ["--watch"] })).toContain("watched");
