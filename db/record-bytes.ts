@@ -95,11 +95,14 @@ export class RecordWriter {
 
 /** Reads what a `RecordWriter` wrote, less the format byte. */
 export class RecordReader {
+  readonly #bytes: Uint8Array;
   readonly #buffer: Buffer;
   #at = 0;
   #sourceFrom = 0;
 
   constructor(bytes: Uint8Array) {
+    // Of a buffer, `slice` would be no copy.
+    this.#bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
     this.#buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 
@@ -135,7 +138,7 @@ export class RecordReader {
     this.#sourceFrom = this.#at;
     this.#at += length;
     invariant(this.#at <= this.#buffer.length, "a record is complete");
-    return new Uint8Array(this.#buffer.subarray(this.#sourceFrom, this.#at));
+    return this.#bytes.slice(this.#sourceFrom, this.#at);
   }
 
   text(): string {

@@ -48,26 +48,27 @@ const SELECT_TIMELINES = `
   ) c
   order by q.place, c.first_pos`;
 
+// Rows by type and key, by type, by key, and all: in one statement, for they lie in the same chunks.
 // A limit or offset inside keeps the look-ups one by one, whatever the planner knows of the table.
-const SELECT_STATE_EXACT = `
+const SELECT_STATE = withChunks(`
   select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   cross join lateral (
     select * from glissade.room_state s
     where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
-  ) s`;
-const SELECT_STATE_OF_TYPE = `
-  select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, type)
+  ) s
+  union all
+  select ${STATE_COLUMNS} from unnest($4::int4[], $5::text[]) q (nid, type)
   cross join lateral (
     select * from glissade.room_state s where s.nid = q.nid and s.type = q.type offset 0
-  ) s`;
-const SELECT_STATE_OF_KEY = `
-  select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[]) q (nid, state_key)
+  ) s
+  union all
+  select ${STATE_COLUMNS} from unnest($6::int4[], $7::text[]) q (nid, state_key)
   cross join lateral (
     select * from glissade.room_state s where s.nid = q.nid and s.state_key = q.state_key offset 0
-  ) s`;
-const SELECT_STATE_ALL = `
-  select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
-  cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`;
+  ) s
+  union all
+  select ${STATE_COLUMNS} from unnest($8::int4[]) q (nid)
+  cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`);
 
 interface ReceiptRow {
   nid: number;
@@ -180,6 +181,7 @@ class RoomRepository implements RoomReader {
   }
 
   async loadState(queries: Parameters<RoomReader["loadState"]>[0]): Promise<StoredEvent[]> {
+    if (queries.length === 0) return [];
     const exact: { nid: number; type: string; key: string }[] = [];
     const ofType: { nid: number; type: string }[] = [];
     const ofKey: { nid: number; key: string }[] = [];
@@ -195,18 +197,21 @@ class RoomRepository implements RoomReader {
     const nidsOf = (rows: readonly { nid: number }[]): string => intArray(rows.map(({ nid }) => nid));
     const typesOf = (rows: readonly { type: string }[]): string => keyArray(rows.map(({ type }) => type));
     const keysOf = (rows: readonly { key: string }[]): string => keyArray(rows.map(({ key }) => key));
-    const found = await Promise.all([
-      this.#state(exact.length, SELECT_STATE_EXACT, () => [nidsOf(exact), typesOf(exact), keysOf(exact)]),
-      this.#state(ofType.length, SELECT_STATE_OF_TYPE, () => [nidsOf(ofType), typesOf(ofType)]),
-      this.#state(ofKey.length, SELECT_STATE_OF_KEY, () => [nidsOf(ofKey), keysOf(ofKey)]),
-      this.#state(all.length, SELECT_STATE_ALL, () => [intArray([...new Set(all)])]),
+    const rows = await this.#db.query<StateChunkRow>(SELECT_STATE, [
+      nidsOf(exact),
+      typesOf(exact),
+      keysOf(exact),
+      nidsOf(ofType),
+      typesOf(ofType),
+      nidsOf(ofKey),
+      keysOf(ofKey),
+      intArray([...new Set(all)]),
     ]);
-    // What several entries match comes once; two reads may have seen one row before and after a change.
+    // What several entries match comes once.
     const events = new Map<string, StateEvent>();
-    for (const row of found.flat()) {
+    for (const row of stateEventsOf(rows)) {
       const { nid, type, stateKey } = row.event;
-      const key = `${nid}\0${type}\0${stateKey}`;
-      if ((events.get(key)?.pos ?? -1) < row.pos) events.set(key, row);
+      events.set(`${nid}\0${type}\0${stateKey}`, row);
     }
     return [...events.values()].sort((a, b) => a.pos - b.pos).map(({ event }) => event);
   }
@@ -321,11 +326,6 @@ class RoomRepository implements RoomReader {
       "delete from glissade.device_lists where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
       [keyText(userId), keyText(deviceId), upTo],
     );
-  }
-
-  async #state(count: number, selection: string, params: () => readonly string[]): Promise<StateEvent[]> {
-    if (count === 0) return [];
-    return stateEventsOf(await this.#db.query<StateChunkRow>(withChunks(selection), params()));
   }
 }
 

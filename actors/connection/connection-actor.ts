@@ -16,6 +16,7 @@ import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
 import { type Arrival, CurrentRequest, sendAnswer } from "./current-request.ts";
 import type { ConnectionCommand, ConnectionMessage } from "./messages.ts";
+import { ReadingAhead, type UpcomingRooms } from "./reading-ahead.ts";
 import { inTraceOf, RequestTrace } from "./request-trace.ts";
 import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 
@@ -49,6 +50,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #next: Arrival | null = null;
   #work: { id: number; work: ResponseWork; release: () => void } | null = null;
   #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
+  readonly #ahead = new ReadingAhead();
   #workIds = 0;
   #lastRequestMs: number;
 
@@ -103,6 +105,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         return;
       case "poll-timeout":
         this.#timeIsUp(message.requestId);
+        return;
+      case "read-ahead":
+        this.#readAhead(message.rooms);
         return;
       case "flush-cursors":
         this.#storage.flushIsDue(this.#awake);
@@ -283,7 +288,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#workIds += 1;
     const draft = awake.engine.collect(link.user, link.position);
     const release = this.#deps.directory.hold();
-    const work = new ResponseWork(awake.engine, draft, link.user, awake.reader, this.#deps);
+    const work = new ResponseWork(awake.engine, draft, link.user, awake.reader, this.#deps, this.#ahead.running);
     this.#work = { id: this.#workIds, work, release };
     this.#continueWork();
   }
@@ -364,6 +369,15 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       built.rooms.some((room) => room.isInitial),
     );
     this.#answerWith(current?.replay ?? kept);
+    const rooms = awake.engine.takeUpcoming();
+    // In a turn of its own: the answer leaves first.
+    if (rooms.length > 0)
+      this.#context.tell(this.#context.self, { type: "read-ahead", rooms } satisfies ConnectionMessage);
+  }
+
+  #readAhead(rooms: UpcomingRooms): void {
+    if (this.#awake === null || this.#link === null) return;
+    this.#ahead.begin(rooms, this.#awake.engine, this.#link.user, this.#deps.directory);
   }
 
   #answerWith(response: KeptResponse): void {

@@ -6,6 +6,7 @@ import type { StoredConnection } from "#src/ports/stores.ts";
 import type { Barrier } from "#actors/directory/barrier.ts";
 import type { Asked } from "#actors/runtime/actor.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
+import type { UpcomingRooms } from "./reading-ahead.ts";
 
 export type { SyncAnswer };
 
@@ -51,6 +52,7 @@ export type ConnectionEvent =
   | { type: "work-ready"; workId: number }
   | { type: "work-failed"; workId: number; error: SyncError }
   | { type: "poll-timeout"; requestId: number }
+  | { type: "read-ahead"; rooms: UpcomingRooms }
   | { type: "flush-cursors" }
   | { type: "idle-check" };
 

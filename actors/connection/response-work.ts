@@ -59,7 +59,15 @@ export class ResponseWork {
   /** The last message read, whether it is sent or not. */
   #toDeviceUpTo: StreamPos = 0;
 
-  constructor(engine: ConnectionEngine, draft: Draft, user: LiveUser, reader: DeviceReader, deps: ResponseWorkDeps) {
+  /** `ahead`: a read of what the draft may need is under way. */
+  constructor(
+    engine: ConnectionEngine,
+    draft: Draft,
+    user: LiveUser,
+    reader: DeviceReader,
+    deps: ResponseWorkDeps,
+    ahead: Promise<void> | null,
+  ) {
     this.#engine = engine;
     this.#draft = draft;
     this.#user = user;
@@ -70,6 +78,7 @@ export class ResponseWork {
     this.#entries = new RoomEntries(user, engine, draft, this.#data);
     this.#receivedPos = receivedToDevice(engine, deps);
     this.#steps = [
+      () => ahead,
       () => this.#readAhead(),
       () => this.#timelines(),
       () => this.#deps.directory.ensureState(this.#entries.stateNeeds()),

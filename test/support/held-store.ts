@@ -1,6 +1,8 @@
 /** A store whose answers can be held back after the work is done: for what happens in between. */
 export class HeldStore<T extends object> {
   readonly store: T;
+  /** What was called, and with what. */
+  readonly calls: { method: string; args: readonly unknown[] }[] = [];
   readonly #held = new Map<string, { reached: () => void; released: Promise<void> }>();
   readonly #failures = new Map<string, Error>();
 
@@ -9,7 +11,10 @@ export class HeldStore<T extends object> {
       get: (of, name) => {
         const value: unknown = Reflect.get(of, name);
         if (typeof value !== "function" || typeof name !== "string") return value;
-        return (...args: unknown[]) => this.#call(name, () => Reflect.apply(value, of, args) as Promise<unknown>);
+        return (...args: unknown[]) => {
+          this.calls.push({ method: name, args });
+          return this.#call(name, () => Reflect.apply(value, of, args) as Promise<unknown>);
+        };
       },
     });
   }

@@ -104,6 +104,11 @@ export class ConnectionEngine {
     this.#dirtyUser |= bits;
   }
 
+  /** Rooms that the client is about to see, and what it will want of them; none when asked again. */
+  takeUpcoming(): [RoomNid, RoomConfig][] {
+    return this.#lists.takeUpcoming();
+  }
+
   /** True when `collect` would find anything that could be worth an answer. */
   get isDirty(): boolean {
     return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#lists.hasOps || this.#initial.size > 0;

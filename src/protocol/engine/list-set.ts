@@ -145,6 +145,14 @@ export class ListSet {
     return false;
   }
 
+  /** See `RoomList.takeUpcoming`. */
+  takeUpcoming(): [RoomNid, RoomConfig][] {
+    const rooms = [...this.#entries.values()].flatMap(({ list }) =>
+      list.takeUpcoming().map((nid): [RoomNid, RoomConfig] => [nid, list.params]),
+    );
+    return rooms;
+  }
+
   /** Rooms in windows, those in several as often. */
   *visible(): Iterable<RoomNid> {
     for (const { list } of this.#entries.values()) yield* list.visible();

@@ -2,7 +2,7 @@ import type { RoomNid } from "../ids.ts";
 import { withTransactionId } from "../overlay.ts";
 import type { StateSelection } from "../required-state.ts";
 import { isListed, isOwnInvite } from "../visibility.ts";
-import type { Hero, UserRoom } from "../room-meta.ts";
+import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
 import { EMPTY_ROOM } from "../room-name.ts";
 import type { StoredEvent } from "../events.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
@@ -47,6 +47,10 @@ export interface StateNeed {
 
 /** Up to so many members are read together with the timeline instead of after it. */
 const SMALL_ROOM_MEMBERS = 50;
+
+/** True when all members are read before it is known who spoke. */
+export const wantsAllMembers = (selection: StateSelection, meta: RoomMeta | undefined): boolean =>
+  selection.lazyMembers && (meta?.joinedCount ?? 0) <= SMALL_ROOM_MEMBERS;
 
 /** Members remembered as sent, of one room; after more they are sent again. */
 const MAX_LAZY_MEMBERS = 1000;
@@ -96,8 +100,7 @@ export class RoomEntries {
     for (const room of this.#draft.rooms.values()) {
       if (room.kind !== "initial" || !room.withState || this.#world.standing(room.nid)?.membership !== "join") continue;
       const selection = this.#engine.compile(room.config.requiredState, this.#world.userId);
-      const memberCount = this.#world.meta(room.nid)?.joinedCount ?? 0;
-      const allMembers = selection.lazyMembers && memberCount <= SMALL_ROOM_MEMBERS;
+      const allMembers = wantsAllMembers(selection, this.#world.meta(room.nid));
       needs.push({ nid: room.nid, selection, members: [], allMembers });
     }
     return needs;

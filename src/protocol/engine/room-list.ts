@@ -18,10 +18,18 @@ export interface ListChange {
 
 const NO_CHANGE: ListChange = { ops: [], shown: [] };
 
+/** No more are read ahead of a client, whatever its step. */
+const MAX_UPCOMING = 100;
+
+/** Index of the last room in view; -1 = none. */
+const endOf = (ranges: readonly Range[]): number => ranges.reduce((last, [, end]) => Math.max(last, end), -1);
+
 /** One filtered, sorted list of a connection, in the order the client knows it. */
 export class RoomList {
   params: ListParams;
   #order = new RoomOrder<RoomNid>();
+  /** How far the last change moved the end of the windows on. */
+  #step = 0;
 
   constructor(params: ListParams) {
     this.params = params;
@@ -87,7 +95,16 @@ export class RoomList {
 
   changeRanges(before: readonly Range[]): ListChange {
     if (this.params.slowGetAllRooms) return { ops: [], shown: [] };
+    this.#step = Math.max(0, endOf(this.params.ranges) - endOf(before));
     return opsForRangeChange(before, this.params.ranges, this.length, this.#at);
+  }
+
+  /** Rooms that come into view if the windows move on as they just did; none when asked again. */
+  takeUpcoming(): RoomNid[] {
+    const start = endOf(this.params.ranges) + 1;
+    const rooms = this.#order.slice(start, start + Math.min(this.#step, MAX_UPCOMING));
+    this.#step = 0;
+    return rooms;
   }
 
   /** Puts one room where it belongs now: in, or to another index. Null for one that is in the list and has to leave it. */
