@@ -266,23 +266,17 @@ export class ConnectionEngine {
   #absorbAll(world: World, deltas: Set<RoomNid>, counts: Set<RoomNid>): void {
     const inView = new Set<RoomNid>();
     for (const nid of this.#dirty.keys()) if (this.isVisible(nid)) inView.add(nid);
-    this.#lists.beginUpdates();
     for (const [nid, bits] of this.#dirty) if (isToBePlaced(world, nid, bits)) this.#lists.place(world, nid);
     this.#lists.removeLeaving(world);
     for (const [nid, bits] of this.#dirty) this.#absorb(world, nid, bits, inView.has(nid), deltas, counts);
     // Left since they came into view, which may be told only later: they go at once, for nothing of them can be shown.
-    for (let gone = this.#goneFromView(world); gone.length > 0; gone = this.#goneFromView(world)) {
-      for (const nid of gone) {
-        this.#initial.delete(nid);
-        this.#lists.place(world, nid);
-        if (this.synced.has(nid)) deltas.add(nid);
-      }
-      this.#lists.removeLeaving(world);
+    // A removal may bring the next such room into view: it joins those that are walked through.
+    for (const nid of this.#initial.keys()) {
+      if (isListedNow(world, nid)) continue;
+      this.#initial.delete(nid);
+      this.#lists.withdraw(nid);
+      if (this.synced.has(nid)) deltas.add(nid);
     }
-  }
-
-  #goneFromView(world: World): RoomNid[] {
-    return [...this.#initial.keys()].filter((nid) => !isListedNow(world, nid));
   }
 
   #absorb(

@@ -2,7 +2,7 @@ import type { RoomNid } from "../ids.ts";
 import { canFollow, type ListOp } from "../list-ops.ts";
 import type { ListParams, MergedRequest, RoomConfig } from "../sticky.ts";
 import type { Draft } from "./draft.ts";
-import { type ListChange, RoomList } from "./room-list.ts";
+import { type HeldWindows, type ListChange, RoomList } from "./room-list.ts";
 import type { World } from "./world.ts";
 
 /** Parts of an initial entry that a client has to be sent. */
@@ -20,9 +20,9 @@ const WHOLE: Parts = { withTimeline: true, withState: true };
 interface Entry {
   list: RoomList;
   ops: ListOp<RoomNid>[];
-  /** The operations that a request made, and the list's length then: what the client holds before the updates that follow. */
-  told: { ops: ListOp<RoomNid>[]; length: number };
-  /** The updates cannot be told one by one: the windows are told anew. */
+  /** What the client holds of it as of the last response. */
+  held: HeldWindows;
+  /** What happened cannot be told step by step: all that is held is replaced. */
   isRetold: boolean;
 }
 
@@ -45,7 +45,9 @@ export class ListSet {
   restore(world: World, lists: Readonly<Record<string, ListParams>>): void {
     for (const [key, params] of Object.entries(lists)) {
       const entry = this.#create(key, params);
-      entry.ops = entry.list.restate(world);
+      entry.list.fill(world);
+      entry.held = { ranges: entry.list.windows(entry.list.length), length: Number.MAX_SAFE_INTEGER };
+      entry.isRetold = true;
     }
   }
 
@@ -78,14 +80,6 @@ export class ListSet {
     }
   }
 
-  /** From here on come updates: `place` for each room, then `removeLeaving`. */
-  beginUpdates(): void {
-    for (const entry of this.#entries.values()) {
-      entry.told = { ops: entry.ops, length: entry.list.length };
-      entry.ops = [...entry.ops];
-    }
-  }
-
   /** Puts a room where it belongs in every list; those it leaves are left to `removeLeaving`. */
   place(world: World, nid: RoomNid): void {
     for (const entry of this.#entries.values()) {
@@ -96,7 +90,7 @@ export class ListSet {
   }
 
   /**
-   * Takes rooms out, last ones first: behind the moves, so that a DELETE which makes the list shorter is
+   * Takes out rooms that have to go, last ones first: behind the moves, so that a DELETE which makes the list shorter is
    * followed only by such of smaller indices.
    */
   removeLeaving(world: World): void {
@@ -110,14 +104,22 @@ export class ListSet {
     this.#leaving.clear();
   }
 
+  /** Takes out a room that was to be shown and of which nothing can be shown any more: it is not even named. */
+  withdraw(nid: RoomNid): void {
+    for (const entry of this.#entries.values()) {
+      if (entry.ops.some((op) => names(op, nid))) entry.isRetold = true;
+      this.#add(entry, entry.list.remove(nid));
+    }
+  }
+
   /** The lists as they are, with what is still to be said of them, which is forgotten. */
   take(): Draft["lists"] {
-    const lists = this.#view((entry) =>
-      entry.isRetold ? [...entry.told.ops, ...entry.list.windowsAnew(entry.told.length)] : entry.ops,
-    );
+    const lists = this.#view(({ list, held, isRetold, ops }) => (isRetold ? list.retell(held) : ops));
     for (const entry of this.#entries.values()) {
+      const { list } = entry;
       entry.ops = [];
       entry.isRetold = false;
+      entry.held = { ranges: list.windows(list.length), length: list.length };
     }
     return lists;
   }
@@ -128,7 +130,7 @@ export class ListSet {
   }
 
   get hasOps(): boolean {
-    for (const { ops } of this.#entries.values()) if (ops.length > 0) return true;
+    for (const { ops, isRetold } of this.#entries.values()) if (isRetold || ops.length > 0) return true;
     return false;
   }
 
@@ -179,7 +181,7 @@ export class ListSet {
   }
 
   #create(key: string, params: ListParams): Entry {
-    const entry: Entry = { list: new RoomList(params), ops: [], told: { ops: [], length: 0 }, isRetold: false };
+    const entry: Entry = { list: new RoomList(params), ops: [], held: { ranges: [], length: 0 }, isRetold: false };
     this.#entries.set(key, entry);
     return entry;
   }
@@ -189,4 +191,8 @@ export class ListSet {
     entry.ops.push(...ops);
     for (const nid of shown) this.#show(nid, entry.list.params, WHOLE);
   }
+}
+
+function names(op: ListOp<RoomNid>, nid: RoomNid): boolean {
+  return op.op === "INSERT" ? op.room === nid : op.op === "SYNC" && op.rooms.includes(nid);
 }

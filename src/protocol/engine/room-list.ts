@@ -16,6 +16,12 @@ export interface ListChange {
   shown: RoomNid[];
 }
 
+/** What a client holds of a list: of these windows as much as a list of this length fills. */
+export interface HeldWindows {
+  ranges: readonly Range[];
+  length: number;
+}
+
 const NO_CHANGE: ListChange = { ops: [], shown: [] };
 
 /** No more are read ahead of a client, whatever its step. */
@@ -62,14 +68,14 @@ export class RoomList {
 
   /** Fills the list; the operations of a list the client has not had before. */
   create(world: World): ListChange {
-    this.#fill(world);
+    this.fill(world);
     return this.#wholeList(() => opsForNewList(this.params.ranges, this.length, this.#at));
   }
 
   /** New filters or sort: everything the client holds is replaced. */
   rebuild(world: World, before: ListParams): ListChange {
     const beforeLength = this.length;
-    this.#fill(world);
+    this.fill(world);
     return this.#wholeList(() =>
       opsForRebuild(
         before.slowGetAllRooms ? wholeRange(beforeLength) : before.ranges,
@@ -81,16 +87,14 @@ export class RoomList {
     );
   }
 
-  /** After a restart it is not known what the client holds: its windows are cleared and filled anew. */
-  restate(world: World): ListOp<RoomNid>[] {
-    this.#fill(world);
-    return this.windowsAnew(Number.MAX_SAFE_INTEGER);
+  /** The windows of this list when it has so many rooms. */
+  windows(length: number): Range[] {
+    return this.params.slowGetAllRooms ? wholeRange(length) : this.params.ranges;
   }
 
-  /** Clears and fills the windows, of which the client holds no more than a list of this length fills. */
-  windowsAnew(heldLength: number): ListOp<RoomNid>[] {
-    const ranges = this.params.slowGetAllRooms ? wholeRange(this.length) : this.params.ranges;
-    return opsForRebuild(ranges, heldLength, ranges, this.length, this.#at).ops;
+  /** Replaces all that the client holds by the windows as they are. */
+  retell(held: HeldWindows): ListOp<RoomNid>[] {
+    return opsForRebuild(held.ranges, held.length, this.windows(this.length), this.length, this.#at).ops;
   }
 
   changeRanges(before: readonly Range[]): ListChange {
@@ -151,7 +155,8 @@ export class RoomList {
     return opsForNewList(wholeRange(this.length), this.length, this.#at);
   }
 
-  #fill(world: World): void {
+  /** Takes in all rooms that pass the filters, in order. */
+  fill(world: World): void {
     const { filters, sort, bumpEventTypes } = this.params;
     const signature = JSON.stringify([filters, sort, bumpEventTypes]);
     this.#order = world

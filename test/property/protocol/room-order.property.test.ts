@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import fc from "fast-check";
+import { ForkedMap } from "#src/protocol/forked-map.ts";
 import { compareSortKeys, RoomOrder, type SortKey } from "#src/protocol/room-order.ts";
 import { sortKey, type SortView } from "#src/protocol/sorting.ts";
 
@@ -72,40 +73,44 @@ const change: fc.Arbitrary<Change> = fc.oneof(
 
 test("[ORD-6] any changes leave it as sorting everything anew would", () => {
   fc.assert(
-    fc.property(fc.array(change, { maxLength: 80, size: "large" }), (changes) => {
-      const order = new RoomOrder<number>();
-      let model = new Map<number, SortKey>();
-      const sorted = (): number[] =>
-        [...model].sort(([a, x], [b, y]) => compareSortKeys(x, y) || a - b).map(([id]) => id);
-      for (const step of changes) {
-        const before = sorted();
-        switch (step.kind) {
-          case "rebuild":
-            model = new Map(step.keys.map((item, id) => [id, item]));
-            order.rebuild(step.keys.map((item, id) => ({ id, key: item })));
-            break;
-          case "remove":
-            model.delete(step.id);
-            expect(order.remove(step.id)).toBe(before.includes(step.id) ? before.indexOf(step.id) : null);
-            break;
-          case "place": {
-            const isNew = !model.has(step.id);
-            model.set(step.id, step.key);
-            const to = sorted().indexOf(step.id);
-            if (isNew) expect(order.insert(step.id, step.key)).toBe(to);
-            else expect(order.move(step.id, step.key)).toEqual({ from: before.indexOf(step.id), to });
-            break;
+    fc.property(
+      fc.array(change, { maxLength: 80, size: "large" }),
+      fc.integer({ min: 2, max: 9 }),
+      (changes, chunk) => {
+        const order = new RoomOrder<number>(chunk);
+        let model = new Map<number, SortKey>();
+        const sorted = (): number[] =>
+          [...model].sort(([a, x], [b, y]) => compareSortKeys(x, y) || a - b).map(([id]) => id);
+        for (const step of changes) {
+          const before = sorted();
+          switch (step.kind) {
+            case "rebuild":
+              model = new Map(step.keys.map((item, id) => [id, item]));
+              order.rebuild(step.keys.map((item, id) => ({ id, key: item })));
+              break;
+            case "remove":
+              model.delete(step.id);
+              expect(order.remove(step.id)).toBe(before.includes(step.id) ? before.indexOf(step.id) : null);
+              break;
+            case "place": {
+              const isNew = !model.has(step.id);
+              model.set(step.id, step.key);
+              const to = sorted().indexOf(step.id);
+              if (isNew) expect(order.insert(step.id, step.key)).toBe(to);
+              else expect(order.move(step.id, step.key)).toEqual({ from: before.indexOf(step.id), to });
+              break;
+            }
           }
+          const expected = sorted();
+          expect(order.slice(0, order.length)).toEqual(expected);
+          for (const [index, id] of expected.entries()) {
+            expect(order.indexOf(id)).toBe(index);
+            expect(order.at(index)).toBe(id);
+          }
+          expect(order.length).toBe(model.size);
         }
-        const expected = sorted();
-        expect(order.slice(0, order.length)).toEqual(expected);
-        for (const [index, id] of expected.entries()) {
-          expect(order.indexOf(id)).toBe(index);
-          expect(order.at(index)).toBe(id);
-        }
-        expect(order.length).toBe(model.size);
-      }
-    }),
+      },
+    ),
   );
 });
 
@@ -114,8 +119,9 @@ test("[ORD-7] forks share nothing that a change of one could show the other", ()
     fc.property(
       fc.array(key, { minLength: 1, maxLength: 12 }),
       fc.array(fc.tuple(fc.nat(3), fc.nat(15), key), { maxLength: 30, size: "large" }),
-      (keys, changes) => {
-        const first = new RoomOrder<number>();
+      fc.integer({ min: 2, max: 9 }),
+      (keys, changes, chunk) => {
+        const first = new RoomOrder<number>(chunk);
         first.rebuild(keys.map((item, id) => ({ id, key: item })));
         const orders = [{ order: first, model: new Map(keys.map((item, id) => [id, item])) }];
         for (const [which, id, item] of changes) {
@@ -141,5 +147,31 @@ test("[ORD-7] forks share nothing that a change of one could show the other", ()
       },
     ),
     { numRuns: 300 },
+  );
+});
+
+test("[ORD-8] a forked map is a map, whatever its twins do", () => {
+  const runs = fc.array(fc.tuple(fc.nat(3), fc.nat(200), fc.boolean()), { maxLength: 400, size: "max" });
+  fc.assert(
+    fc.property(runs, (changes) => {
+      const twins = [{ map: new ForkedMap<number, number>(), model: new Map<number, number>() }];
+      for (const [at, [which, key, isKept]] of changes.entries()) {
+        const twin = twins[which % twins.length];
+        if (twin === undefined) continue;
+        if (which === 3 && twins.length < 4) twins.push({ map: twin.map.fork(), model: new Map(twin.model) });
+        else if (isKept) {
+          twin.map.set(key, at);
+          twin.model.set(key, at);
+        } else {
+          twin.map.delete(key);
+          twin.model.delete(key);
+        }
+      }
+      for (const { map, model } of twins) {
+        expect(map.size).toBe(model.size);
+        for (let key = 0; key <= 200; key += 1) expect(map.get(key)).toBe(model.get(key));
+      }
+    }),
+    { numRuns: 200 },
   );
 });

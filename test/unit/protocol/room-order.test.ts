@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { compareSortKeys, RoomOrder } from "#src/protocol/room-order.ts";
+import { compareSortKeys, RoomOrder, type SortKey } from "#src/protocol/room-order.ts";
 
 const filled = (...keys: number[]): RoomOrder<number> => {
   const order = new RoomOrder<number>();
@@ -56,6 +56,32 @@ describe("RoomOrder", () => {
     expect(order.slice(5, 9)).toEqual([]);
     expect(order.slice(0, 0)).toEqual([]);
   });
+});
+
+test("[ORD-9] one room among ten thousand is placed by looking at a few", () => {
+  let looks = 0;
+  const counting = (value: number): SortKey =>
+    new Proxy([value], {
+      get: (target, name) => {
+        if (name === "0") looks += 1;
+        return Reflect.get(target, name) as unknown;
+      },
+    });
+  const order = new RoomOrder<number>();
+  order.rebuild(Array.from({ length: 10_000 }, (_, id) => ({ id, key: counting(id) })));
+  const looksOf = (change: () => unknown): number => {
+    looks = 0;
+    change();
+    return looks;
+  };
+  const fork = order.fork();
+  for (const twin of [order, fork]) {
+    expect(looksOf(() => twin.move(9000, counting(3.5)))).toBeLessThan(200);
+    expect(looksOf(() => twin.insert(20_000, counting(5000.5)))).toBeLessThan(100);
+    expect(looksOf(() => twin.remove(4))).toBeLessThan(100);
+    expect(looksOf(() => twin.indexOf(5000))).toBeLessThan(100);
+    expect(looksOf(() => twin.slice(5000, 5020))).toBe(0);
+  }
 });
 
 test("[ORD-5] sort keys compare element by element, shorter ones first", () => {

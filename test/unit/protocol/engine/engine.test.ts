@@ -102,9 +102,8 @@ describe("ConnectionEngine", () => {
       {
         count: 2,
         ops: [
-          { op: "SYNC", range: [1, 1], rooms: [2] },
-          { op: "DELETE", index: 1 },
-          { op: "INSERT", index: 1, room: 1 },
+          { op: "INVALIDATE", range: [0, 0] },
+          { op: "SYNC", range: [0, 1], rooms: [3, 1] },
         ],
       },
     ]);
