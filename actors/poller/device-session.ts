@@ -4,6 +4,8 @@ import type { DeviceRecord } from "#src/ports/stores.ts";
 export class DeviceSession {
   accessToken: string | null = null;
   #tokenHash = "";
+  /** Of the token that the poll under way was sent with; a newer one may have come since. */
+  #polledTokenHash = "";
   /** A token that the homeserver refused and that storage may still hold. */
   deadTokenHash: string | null = null;
   isSoftLogout = false;
@@ -42,12 +44,27 @@ export class DeviceSession {
     this.#tokenHash = device.tokenHash;
   }
 
-  /** The homeserver refused the token; its hash. */
-  refuseToken(isSoftLogout: boolean): string {
-    this.deadTokenHash = this.#tokenHash;
+  /** The token for a poll that is sent now. */
+  tokenForPoll(): string {
+    this.#polledTokenHash = this.#tokenHash;
+    return this.accessToken ?? "";
+  }
+
+  /** The homeserver refused the token of the poll: not one that has come while it was under way. Its hash. */
+  refusePolledToken(isSoftLogout: boolean): string {
+    return this.#refuse(this.#polledTokenHash, isSoftLogout);
+  }
+
+  /** The token at hand is not to be used any more; its hash. */
+  dropToken(): string {
+    return this.#refuse(this.#tokenHash, false);
+  }
+
+  #refuse(tokenHash: string, isSoftLogout: boolean): string {
+    this.deadTokenHash = tokenHash;
     this.accessToken = null;
     this.isSoftLogout = isSoftLogout;
-    return this.#tokenHash;
+    return tokenHash;
   }
 
   /** A poll is stored; false when it led nowhere. */

@@ -254,13 +254,12 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#beginStep("loading");
     this.#endPoll("stopped");
     this.#work = null;
-    this.#tokenRefused(false);
+    this.#tokenIsDead(this.#device.dropToken());
   }
 
-  #tokenRefused(isSoftLogout: boolean): void {
-    const tokenHash = this.#device.refuseToken(isSoftLogout);
+  #tokenIsDead(tokenHash: string): void {
     this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
-    this.#context.log.info({ token_hash: tokenHash, soft_logout: isSoftLogout }, "access token refused");
+    this.#context.log.info({ token_hash: tokenHash, soft_logout: this.#device.isSoftLogout }, "access token refused");
     this.#releaseSlot();
     const expired: GatewayMessage = { type: "token-expired", tokenHash, ...this.#who };
     this.#context.tell(GATEWAY, expired);
@@ -289,7 +288,7 @@ export class PollerActor implements Actor<PollerMessage> {
     const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
     this.#sends++;
-    const { since, accessToken } = this.#device;
+    const { since } = this.#device;
     const timeoutMs = this.#isFirstPoll || this.#isHurried ? 0 : LONG_POLL_MS;
     this.#isHurried = false;
     this.#poll?.end("superseded");
@@ -298,7 +297,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#poll = poll;
     this.#watchIdleness(timeoutMs);
     const params: SyncRequestParams = {
-      accessToken: accessToken ?? "",
+      accessToken: this.#device.tokenForPoll(),
       since,
       timeoutMs,
       filter: since === null ? this.#firstFilter() : (this.#filterId ?? LATER_FILTER),
@@ -324,7 +323,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#endPoll(failure.kind);
     if (advice.do === "drop-token") {
       this.#deps.stats.pollFailed("auth");
-      this.#tokenRefused(advice.isSoftLogout);
+      this.#tokenIsDead(this.#device.refusePolledToken(advice.isSoftLogout));
       return;
     }
     if (advice.do === "forget-filter") this.#filterId = null;
