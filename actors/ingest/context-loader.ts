@@ -1,7 +1,6 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
-import { redactionTarget } from "#src/protocol/redaction.ts";
 import { HERO_LIMIT, type RoomMeta, type UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
 import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
@@ -18,6 +17,7 @@ import {
 import type { StateRow } from "#src/state/ingest-transaction.ts";
 import { isBareRoom } from "#src/state/room-meta-reducer.ts";
 import type { IngestMemory } from "./ingest-memory.ts";
+import { loadRedactions } from "./redaction-loader.ts";
 import type { PollingDevices } from "./polling-devices.ts";
 
 /** The part of the store that reading a context takes. */
@@ -165,7 +165,7 @@ export async function loadContext(
     await loadWholeRooms(store, batches, context);
   }
   const chunks = await loadStandingsAndEvents(store, memory, batches, context);
-  await loadRedacted(store, chunks, context);
+  await loadRedactions(store, chunks, context);
   await loadRows(store, memory, batches, chunks, context);
   return context;
 }
@@ -300,25 +300,6 @@ async function loadStandingsAndEvents(
     context.standings.set(key, standing);
   }
   return chunks;
-}
-
-/** What new redactions name, and redactions that new events were awaited by. */
-async function loadRedacted(store: ContextStore, chunks: readonly KnownChunk[], context: GroupContext): Promise<void> {
-  const wanted = new Set<EventId>();
-  for (const { section, meta } of chunks) {
-    const awaited = new Map(meta.awaitedRedactions);
-    for (const list of [section.state, section.timeline]) {
-      for (const { id, redacts, json } of list) {
-        if (context.isKnownEvent(id)) continue;
-        const redaction = awaited.get(id);
-        const target = redacts === null ? null : redactionTarget(json, meta.roomVersion);
-        if (redaction !== undefined) wanted.add(redaction as EventId);
-        if (target !== null) wanted.add(target as EventId);
-      }
-    }
-  }
-  if (wanted.size === 0) return;
-  for (const event of await store.loadEvents([...wanted])) context.storedEvents.set(event.id, event);
 }
 
 /** Longer lists of known members are not compared with what is held. */

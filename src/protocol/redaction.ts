@@ -65,6 +65,38 @@ export function redactEvent(event: Uint8Array, roomVersion: string, redaction: U
 }
 
 /**
+ * The event without what `unsigned` repeats of another one, which was redacted: the content it replaced, and bundled relations. null when
+ * nothing is.
+ */
+export function withoutEcho(event: Uint8Array, redactedId: string): Uint8Array | null {
+  const unsigned = lastMember(memberPlaces(event, skipSpace(event, 0)), "unsigned");
+  if (unsigned === null) return null;
+  const places = memberPlaces(event, unsigned.valueStart);
+  const isSuccessor = textAt(event, lastMember(places, "replaces_state")) === redactedId;
+  const kept = places.filter(({ key, valueStart, end }) => {
+    if (key === "prev_content") return !isSuccessor;
+    return key !== "m.relations" || !decoder.decode(event.subarray(valueStart, end)).includes(redactedId);
+  });
+  if (kept.length === places.length) return null;
+  const parts: Uint8Array[] = [event.subarray(0, unsigned.valueStart)];
+  for (const [index, { start, end }] of kept.entries()) {
+    parts.push(encoder.encode(index === 0 ? "{" : ","), event.subarray(start, end));
+  }
+  parts.push(encoder.encode(kept.length === 0 ? "{}" : "}"), event.subarray(unsigned.end));
+  return concat(parts);
+}
+
+/** The event that another one is about, an edit or a reply in a thread, say; null for none. */
+export function relatedEvent(event: Uint8Array): string | null {
+  const content = lastMember(memberPlaces(event, skipSpace(event, 0)), "content");
+  if (content === null) return null;
+  const relation = lastMember(memberPlaces(event, content.valueStart), "m.relates_to");
+  return relation === null
+    ? null
+    : textAt(event, lastMember(memberPlaces(event, relation.valueStart), "event_id")) || null;
+}
+
+/**
  * The event that an `m.room.redaction` names, null for none. Where the version says where the name belongs, it counts there alone: in the
  * other place nobody checked it. Version 1 is also that of rooms of which the version is not known.
  */

@@ -160,6 +160,7 @@ export class GroupDraft {
       prevBatch: place.prevBatch,
     };
     this.#stored.set(event.id, stored);
+    room.noteStored(stored);
     this.tx.events.push(stored);
     this.newEventCount += 1;
     return stored;
@@ -171,11 +172,10 @@ export class GroupDraft {
   }
 
   /** Gives an event the bytes that a redaction leaves of it. */
-  redact(room: RoomDraft, event: StoredEvent, json: Uint8Array): void {
+  rewrite(event: StoredEvent, json: Uint8Array): void {
     // Made by this group: all who hold it are to see the same.
     if (this.#stored.has(event.id)) event.json = json;
     else this.#redacted.set(event.id, { ...event, json });
-    room.restate({ ...event, json });
   }
 
   /** Stores what was redacted; by room. */

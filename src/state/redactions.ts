@@ -1,5 +1,5 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
-import { redactEvent, redactionTarget } from "#src/protocol/redaction.ts";
+import { redactEvent, redactionTarget, relatedEvent, withoutEcho } from "#src/protocol/redaction.ts";
 import type { GroupDraft } from "./group-draft.ts";
 import type { RoomDraft } from "./room-draft.ts";
 
@@ -16,7 +16,23 @@ export function reduceRedaction(group: GroupDraft, room: RoomDraft, event: Store
   }
   if (stored.nid !== room.nid) return;
   const json = redactEvent(stored.json, room.roomVersion, event.json);
-  if (json !== null) group.redact(room, stored, json);
+  if (json === null) return;
+  const echoes = echoesOf(group, room, stored);
+  group.rewrite(stored, json);
+  room.restate({ ...stored, json });
+  for (const echo of echoes) {
+    const rest = withoutEcho(echo.json, target);
+    if (rest !== null) group.rewrite(echo, rest);
+  }
+}
+
+/** Events that may repeat what another one says: the one it is about, and its successor in the room's state. */
+function echoesOf(group: GroupDraft, room: RoomDraft, event: StoredEvent): StoredEvent[] {
+  const row = event.stateKey === null ? null : room.row(event.type, event.stateKey);
+  return [relatedEvent(event.json), row?.eventId ?? null].flatMap((id) => {
+    const echo = id === null || id === event.id ? null : group.findEvent(id);
+    return echo === null || echo.nid !== room.nid ? [] : [echo];
+  });
 }
 
 /** A new event as it is to be stored: redacted, when its redaction came first. */

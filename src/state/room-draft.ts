@@ -97,9 +97,12 @@ export class RoomDraft {
     if (change !== null) this.#change({ ...change, roomVersion: this.#meta.roomVersion });
   }
 
+  /** An event is stored, whether it becomes current or is late: around one about visibility not all history is for everybody. */
+  noteStored({ type }: StoredEvent): void {
+    if (type === HISTORY_VISIBILITY && this.#meta.sharedSince !== null) this.#change({ sharedSince: null });
+  }
+
   addTimeline(event: StoredEvent): void {
-    // Whether it becomes current or is late: around it not all history is for everybody.
-    if (event.type === HISTORY_VISIBILITY && this.#meta.sharedSince !== null) this.#change({ sharedSince: null });
     this.#timeline.push(event);
   }
 

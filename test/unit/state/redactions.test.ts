@@ -154,4 +154,38 @@ describe("redactions", () => {
     await timeline({ ...redaction("$r", "$m1"), stateKey: "" });
     expect(stored("$m1")["content"]).toEqual({ body: "secret" });
   });
+
+  test("[EVT-36] what other events repeat of a redacted one goes too: replaced content, bundled relations", async () => {
+    const bundle = { "m.replace": { event_id: "$edit", content: { body: "secret" } } };
+    const withUnsigned = (event: EventFields, unsigned: object): EventFields => ({
+      ...event,
+      json: bytesOf({ ...(JSON.parse(new TextDecoder().decode(event.json)) as object), unsigned }),
+    });
+    const edit = polledEvent("$edit", {
+      content: { body: "secret", "m.relates_to": { rel_type: "m.replace", event_id: "$m1" } },
+    });
+    const renamed = stateEvent("$new", "m.room.name", "", { name: "New" });
+    await timeline(
+      withUnsigned(say("$m1"), { age: 1, "m.relations": bundle }),
+      edit,
+      withUnsigned(renamed, { prev_content: { name: "Named" }, replaces_state: "$name-c", age: 2 }),
+    );
+    world.restart();
+    const reduction = await timeline(redaction("$r1", "$edit"), redaction("$r2", "$name-c"));
+    expect(stored("$m1")).toMatchObject({ content: { body: "secret" }, unsigned: { age: 1 } });
+    expect(stored("$new")).toMatchObject({ content: { name: "New" }, unsigned: { replaces_state: "$name-c", age: 2 } });
+    for (const id of ["$m1", "$new"]) expect(JSON.stringify(stored(id)["unsigned"])).not.toMatch(/secret|Named/u);
+    expect(
+      roomUpdate(reduction, ROOM)
+        .redacted.map(({ id }) => id as string)
+        .sort(),
+    ).toEqual(["$edit", "$m1", "$name-c", "$new"]);
+    expect(world.meta(ROOM).name).toBe("New");
+  });
+
+  test("[EVT-37] a member whose earlier event is redacted keeps the name it has now", async () => {
+    await timeline(memberEvent("$bob2", BOB, "join", { name: "Robert", prevMembership: "join" }));
+    await timeline(redaction("$r", "$bob-c"));
+    expect(world.meta(ROOM).heroes.map(({ displayName }) => displayName)).toEqual(["Alice", "Robert"]);
+  });
 });
