@@ -1,6 +1,5 @@
 import { SyncError } from "#src/errors.ts";
 import { requestText } from "#src/protocol/engine/response-log.ts";
-import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { decodePos, type Mac } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
@@ -14,9 +13,10 @@ import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
 import { type Awake, emptyResponse, isHopeless, isOtherLife, startOver, takeUp, writeResponse } from "./awake.ts";
 import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
-import { type Arrival, CurrentRequest, sendAnswer } from "./current-request.ts";
+import type { Arrival, CurrentRequest } from "./current-request.ts";
 import type { ConnectionCommand, ConnectionMessage } from "./messages.ts";
 import { ReadingAhead, type UpcomingRooms } from "./reading-ahead.ts";
+import { RequestQueue } from "./request-queue.ts";
 import { inTraceOf, RequestTrace } from "./request-trace.ts";
 import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 
@@ -45,9 +45,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #link: UserLink | null = null;
   #isAttaching = false;
   #awake: Awake | null = null;
-  #current: CurrentRequest | null = null;
-  /** Arrived while a response was being read together; served after it. */
-  #next: Arrival | null = null;
+  readonly #requests: RequestQueue;
   #work: { id: number; work: ResponseWork; release: () => void } | null = null;
   #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
   readonly #ahead = new ReadingAhead();
@@ -60,6 +58,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const key = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
     [this.#userId, this.#deviceId, this.#connId] = key;
     this.#storage = new ConnectionStorage(context, deps.store, key);
+    this.#requests = new RequestQueue({
+      nowMs: () => this.#nowMs,
+      emptyResponse: (pos) => emptyResponse(pos, this.#awake, deps.mac),
+      arrive: (arrival) => this.#arrive(arrival),
+    });
     this.#lastRequestMs = this.#nowMs;
     context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
@@ -70,7 +73,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#arrive(this.#arrival(message));
         return;
       case "cancel-request":
-        this.#cancel(message.requestId);
+        this.#requests.cancel(message.requestId);
         return;
       case "device-expired":
         if (this.#current?.phase === "parked") this.#answerNow();
@@ -124,12 +127,16 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   stop(reason: StopReason): void {
     this.#work?.release();
-    this.#refuseAll(new SyncError("actor_stopped", `connection stopped: ${reason}`));
+    this.#requests.refuseAll(new SyncError("actor_stopped", `connection stopped: ${reason}`));
     if (this.#link !== null) this.#readerOf(this.#link).device.fellAsleep(this.#connId);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
   }
 
   // ------------------------------------------------------------------ requests
+
+  get #current(): CurrentRequest | null {
+    return this.#requests.current;
+  }
 
   get #nowMs(): number {
     return this.#context.clock.mono();
@@ -145,19 +152,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#lastRequestMs = this.#nowMs;
     if (this.#link !== null) this.#link.usedMs = this.#lastRequestMs;
     const current = this.#current;
-    if (current !== null && isHopeless(arrival, this.#awake)) {
+    if (current !== null && isHopeless(arrival, this.#awake))
       arrival.command.reply.reject(new SyncError("unknown_pos", "pos is of no response to go on from"));
-      return;
-    }
-    if (current !== null && current.phase !== "loading") {
-      if (this.#next !== null) this.#supersede(this.#next);
-      this.#next = arrival;
-      if (current.phase === "parked") this.#answerNow();
-      return;
-    }
-    if (current !== null) this.#supersedeCurrent(current);
-    this.#current = new CurrentRequest(arrival, this.#lastRequestMs);
-    this.#begin();
+    else if (this.#requests.take(arrival)) this.#begin();
+    else if (current?.phase === "parked") this.#answerNow();
   }
 
   /** Takes the current request as far as it goes without waiting. */
@@ -175,10 +173,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     const awake = this.#awake;
-    if (claims === null) this.#reject(new SyncError("unknown_pos", "pos is not one of ours"));
+    if (claims === null) this.#requests.reject(new SyncError("unknown_pos", "pos is not one of ours"));
     else if (awake === null || isOtherLife(awake, claims)) this.#storage.load();
     else if (awake.incarnation !== claims.incarnation)
-      this.#reject(new SyncError("unknown_pos", "connection was started over"));
+      this.#requests.reject(new SyncError("unknown_pos", "connection was started over"));
     else this.#process(current, claims.seq, this.#link);
   }
 
@@ -191,14 +189,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const resolution = awake.log.resolve(posSeq, requestText(request));
     switch (resolution.kind) {
       case "unknown":
-        this.#reject(new SyncError("unknown_pos", "pos was acknowledged before"));
+        this.#requests.reject(new SyncError("unknown_pos", "pos was acknowledged before"));
         return;
       case "rewind":
         this.#forget();
         this.#storage.load();
         return;
       case "replay":
-        this.#answerWith(resolution.response);
+        this.#requests.answer(resolution.response);
         return;
       case "process":
         current.replay = resolution.replay;
@@ -229,7 +227,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       // Anything else is a bug, and the turn's to report.
       if (!(error instanceof SyncError) || error.code !== "invalid_param") throw error;
       awake.log.refuse();
-      this.#reject(error);
+      this.#requests.reject(error);
       return false;
     }
   }
@@ -255,8 +253,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#begin();
       return;
     }
-    if (this.#current !== null) this.#reject(error);
-    this.#serveNext();
+    if (this.#current !== null) this.#requests.reject(error);
+    this.#requests.advance();
   }
 
   /** Takes the connection up again from what is stored and what the client's `pos` proves. */
@@ -271,7 +269,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const awake = takeUp(stored, claims, link, this.#readerOf(link), this.#context.rng);
     if (awake === null) {
-      this.#reject(new SyncError("unknown_pos", "connection is not known"));
+      this.#requests.reject(new SyncError("unknown_pos", "connection is not known"));
       return;
     }
     this.#awake = awake;
@@ -311,7 +309,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const [current, awake] = [this.#current, this.#awake];
     if (awake === null) return;
     const leftMs = current?.leftMs(this.#nowMs) ?? 0;
-    if (!built.hasData && current !== null && leftMs > 0 && this.#next === null) {
+    if (!built.hasData && current !== null && leftMs > 0 && !this.#requests.hasNext) {
       this.#park(current, leftMs);
       return;
     }
@@ -368,7 +366,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       awake,
       built.rooms.some((room) => room.isInitial),
     );
-    this.#answerWith(current?.replay ?? kept);
+    this.#requests.answer(current?.replay ?? kept);
     const rooms = awake.engine.takeUpcoming();
     // In a turn of its own: the answer leaves first.
     if (rooms.length > 0)
@@ -380,41 +378,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#ahead.begin(rooms, this.#awake.engine, this.#link.user, this.#deps.directory);
   }
 
-  #answerWith(response: KeptResponse): void {
-    const current = this.#current;
-    this.#current = null;
-    current?.answer(response, this.#nowMs);
-    this.#serveNext();
-  }
-
-  #serveNext(): void {
-    const next = this.#next;
-    if (next === null || this.#current !== null) return;
-    this.#next = null;
-    inTraceOf(next.trace, () => this.#arrive(next));
-  }
-
-  /** A newer request has taken the place of one that was not processed. */
-  #supersede({ command }: Arrival): void {
-    sendAnswer(command, emptyResponse(command.pos, this.#awake, this.#deps.mac), 0);
-  }
-
-  #supersedeCurrent(current: CurrentRequest): void {
-    this.#current = null;
-    current.answer(emptyResponse(current.command.pos, this.#awake, this.#deps.mac), this.#nowMs);
-  }
-
-  /** Nobody listens any more: what the client did not get it will ask for again, with the `pos` it has. */
-  #cancel(requestId: number): void {
-    if (this.#next?.command.requestId === requestId) {
-      this.#supersede(this.#next);
-      this.#next = null;
-    }
-    const current = this.#current;
-    if (current?.command.requestId !== requestId || current.phase === "working") return;
-    this.#supersedeCurrent(current);
-  }
-
   /** Ends for good: nobody may take it up again, and what its device shares does not wait for it. */
   #expire(): void {
     this.#context.log.info({ user_id: this.#userId, device_id: this.#deviceId }, "device has too many connections");
@@ -422,22 +385,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#storage.remove();
     if (this.#link !== null)
       this.#readerOf(this.#link).device.ended(this.#connId, { toDevice: true, deviceLists: true });
-    this.#refuseAll(new SyncError("unknown_pos", "connection expired"));
+    this.#requests.refuseAll(new SyncError("unknown_pos", "connection expired"));
     this.#context.stopSelf();
-  }
-
-  #refuseAll(error: SyncError): void {
-    this.#current?.reject(error, this.#nowMs);
-    this.#next?.command.reply.reject(error);
-    this.#current = null;
-    this.#next = null;
-  }
-
-  #reject(error: SyncError): void {
-    const current = this.#current;
-    this.#current = null;
-    current?.reject(error, this.#nowMs);
-    this.#serveNext();
   }
 
   #workFailed(workId: number, error: SyncError): void {
@@ -445,14 +394,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (workId === BACKGROUND_WORK) {
       this.#context.log.warn({ code: error.code }, "connection could not be written behind");
       this.#storage.flushSoon();
-    } else if (workId === LOAD_WORK) this.#reject(error);
+    } else if (workId === LOAD_WORK) this.#requests.reject(error);
     else if (this.#work?.id === workId || this.#saving?.id === workId) this.#fail(error);
   }
 
   /** Storage failed: nothing was sent, so what the client's `pos` proves is where the next request begins. */
   #fail(error: SyncError): void {
     this.#forget();
-    this.#reject(error);
+    this.#requests.reject(error);
   }
 
   /** Drops the connection's memory, and what was being made of it. */
