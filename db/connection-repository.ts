@@ -31,7 +31,9 @@ const upsert = (synchronousCommit: "on" | "off"): string => `
     unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::int8[], $9::int8[]) n
   where setting.value = '${synchronousCommit}'
   on conflict (user_id, device_id, conn_id) do update set
-    incarnation = excluded.incarnation, params = excluded.params, cursors = excluded.cursors,
+    incarnation = excluded.incarnation, params = excluded.params,
+    cursors = case when excluded.cursors = '' and c.incarnation = excluded.incarnation then c.cursors
+      else excluded.cursors end,
     to_device_pos = excluded.to_device_pos, device_lists_pos = excluded.device_lists_pos,
     last_used_ms = excluded.last_used_ms`;
 
@@ -62,7 +64,7 @@ class ConnectionRepository implements ConnectionStore {
       connId,
       incarnation: originalText(row.incarnation),
       params: originalText(row.params),
-      cursors: originalText(row.cursors),
+      cursors: row.cursors === "" ? null : originalText(row.cursors),
       toDevicePos: row.to_device_pos,
       deviceListsPos: row.device_lists_pos,
       lastUsedMs: row.last_used_ms,
@@ -75,7 +77,7 @@ class ConnectionRepository implements ConnectionStore {
     const waiting = this.#waiting.get(key);
     if (waiting === undefined) this.#waiting.set(key, { connection: { ...connection }, settle: [settle] });
     else {
-      waiting.connection = { ...connection };
+      waiting.connection = { ...connection, cursors: cursorsOf(connection, waiting.connection) };
       waiting.settle.push(settle);
     }
     if (!this.#isSaving) {
@@ -131,6 +133,10 @@ class ConnectionRepository implements ConnectionStore {
   }
 }
 
+/** Those of the connection, or else those that wait to be written for it. */
+const cursorsOf = ({ cursors, incarnation }: StoredConnection, before: StoredConnection): string | null =>
+  cursors === null && before.incarnation === incarnation ? before.cursors : cursors;
+
 function upsertParams(connections: readonly StoredConnection[]): Param[] {
   return [
     keyArray(connections.map(({ userId }) => userId)),
@@ -138,7 +144,7 @@ function upsertParams(connections: readonly StoredConnection[]): Param[] {
     keyArray(connections.map(({ connId }) => connId)),
     textArray(connections.map(({ incarnation }) => incarnation)),
     textArray(connections.map(({ params }) => params)),
-    textArray(connections.map(({ cursors }) => cursors)),
+    textArray(connections.map(({ cursors }) => cursors ?? "")),
     intArray(connections.map(({ toDevicePos }) => toDevicePos)),
     intArray(connections.map(({ deviceListsPos }) => deviceListsPos)),
     intArray(connections.map(({ lastUsedMs }) => storableInt(lastUsedMs))),

@@ -188,15 +188,17 @@ function skipRecord(reader: RecordReader, flags: number): void {
 }
 
 /**
- * The events of one row, in stream order; only those at `wanted` positions when these are given. Their bytes are copies,
- * so that keeping one event does not keep the chunk.
+ * The events of one row, in stream order; only those at `wanted` positions when these are given. Their bytes are copies when
+ * they are few, so that keeping one event does not keep the chunk; most of a chunk is kept as it was unpacked.
  */
 export function decodeChunk(
   row: { nid: RoomNid; inTimeline: boolean; firstPos: StreamPos; records: Uint8Array },
   wanted?: ReadonlySet<StreamPos>,
 ): StoredEvent[] {
-  const reader = new RecordReader(plainRecords(row.records));
+  const plain = plainRecords(row.records);
+  const reader = new RecordReader(plain);
   const events: StoredEvent[] = [];
+  let keptBytes = 0;
   let pos = row.firstPos;
   while (!reader.isAtEnd) {
     pos += reader.varint();
@@ -208,6 +210,7 @@ export function decodeChunk(
       continue;
     }
     const json = reader.source();
+    keptBytes += json.length;
     const typeCode = reader.varint();
     const type = typeCode === 0 ? reader.text() : KNOWN_TYPES[typeCode];
     invariant(type !== undefined, "a record has a known type code");
@@ -230,5 +233,9 @@ export function decodeChunk(
       gapBefore: (flags & GAP_BEFORE) !== 0,
     });
   }
-  return events;
+  const isMostlyKept = row.records[0] === FORMAT_ZSTD && keptBytes * 2 >= plain.length;
+  return isMostlyKept ? events : events.map(withOwnBytes);
 }
+
+/** The event with a copy of its bytes. */
+export const withOwnBytes = (event: StoredEvent): StoredEvent => ({ ...event, json: new Uint8Array(event.json) });

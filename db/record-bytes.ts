@@ -133,12 +133,13 @@ export class RecordReader {
     return value;
   }
 
+  /** A view, not a copy. */
   source(): Uint8Array {
     const length = this.varint();
     this.#sourceFrom = this.#at;
     this.#at += length;
     invariant(this.#at <= this.#buffer.length, "a record is complete");
-    return this.#bytes.slice(this.#sourceFrom, this.#at);
+    return this.#bytes.subarray(this.#sourceFrom, this.#at);
   }
 
   text(): string {

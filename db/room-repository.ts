@@ -6,6 +6,7 @@ import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { DeviceSnapshot, RoomReader, TimelineChunk, UserSnapshot } from "#src/ports/stores.ts";
 import type { Database } from "./connection.ts";
+import { withOwnBytes } from "./event-chunk.ts";
 import {
   type ChunkRow,
   STATE_COLUMNS,
@@ -96,7 +97,8 @@ function cutTimeline(nid: RoomNid, rows: readonly TimelineRow[], upTo: StreamPos
   const gap = events.findLastIndex(({ gapBefore }) => gapBefore);
   const contiguous = gap > 0 ? events.slice(gap) : events;
   const newest = limit === 0 ? [] : contiguous.slice(-limit);
-  return { nid, events: newest, hasMore: contiguous.length > newest.length || (hasOlderRow && gap === -1) };
+  const kept = newest.length * 2 < events.length ? newest.map(withOwnBytes) : newest;
+  return { nid, events: kept, hasMore: contiguous.length > newest.length || (hasOlderRow && gap === -1) };
 }
 
 type TimelineRow = Omit<ChunkRow, "records"> & { records: Uint8Array | null };

@@ -45,7 +45,7 @@ export function takeUp(
   // A position ahead of the database is of a database that was set back: it proves nothing.
   const isAhead = claims.streamPos > link.position;
   const engine = new ConnectionEngine(link.position, newLife(rng.next()));
-  const cursors = isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
+  const cursors = stored.cursors === null || isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
   engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
   return { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params, reader };

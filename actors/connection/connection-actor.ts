@@ -321,7 +321,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq, answerSeq);
     this.#workIds += 1;
     this.#saving = { id: this.#workIds, built, seq };
-    const saved = isNewParams ? this.#storage.save(awake) : null;
+    const saved = isNewParams ? this.#storage.saveParams(awake) : null;
     if (saved === null) this.#finish();
     else this.#storage.wait(this.#workIds, saved);
   }

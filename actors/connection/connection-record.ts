@@ -21,6 +21,8 @@ export class ConnectionRecord {
   readonly #deviceId: DeviceId;
   readonly #connId: ConnId;
   #text = "";
+  #incarnation = "";
+  #extensions = "";
   #generation = 0;
   #writtenMs = 0;
 
@@ -31,24 +33,42 @@ export class ConnectionRecord {
   }
 
   /** The connection as it has to be stored; null when that is what is stored already. */
-  next({ incarnation, engine, params, reader }: Written, nowMs: number): StoredConnection | null {
+  next(written: Written, nowMs: number): StoredConnection | null {
+    const { incarnation, engine, params } = written;
     const paramsText = params.stringify();
-    const cursors = JSON.stringify(engine.snapshot());
+    const snapshot = engine.snapshot();
+    const cursors = JSON.stringify(snapshot);
     const text = `${incarnation}${paramsText}${cursors}`;
     if (text === this.#text && nowMs - this.#writtenMs < CONNECTION_TOUCH_MS) return null;
     this.#text = text;
+    this.#incarnation = incarnation;
+    this.#extensions = JSON.stringify(snapshot.extensions);
     this.#generation = engine.generation;
     this.#writtenMs = nowMs;
+    return this.#row(written, paramsText, cursors, nowMs);
+  }
+
+  /** The same for new parameters alone, as long as what is stored of the rest holds: a window grows, and what it shows is told later. */
+  nextParams(written: Written, nowMs: number): StoredConnection | null {
+    const { incarnation, engine, params } = written;
+    const holds =
+      incarnation === this.#incarnation &&
+      !this.isOutdated(engine) &&
+      JSON.stringify(engine.snapshot().extensions) === this.#extensions;
+    return holds ? this.#row(written, params.stringify(), null, nowMs) : this.next(written, nowMs);
+  }
+
+  #row({ incarnation, reader }: Written, params: string, cursors: string | null, lastUsedMs: number): StoredConnection {
     return {
       userId: this.#userId,
       deviceId: this.#deviceId,
       connId: this.#connId,
       incarnation,
-      params: paramsText,
+      params,
       cursors,
       // Written along: for the sake of these alone nothing is written.
       ...reader.device.reading(reader.connId),
-      lastUsedMs: nowMs,
+      lastUsedMs,
     };
   }
 
@@ -60,5 +80,6 @@ export class ConnectionRecord {
   /** It is not known what is stored: the next row is written whatever it says. */
   forget(): void {
     this.#text = "";
+    this.#incarnation = "";
   }
 }

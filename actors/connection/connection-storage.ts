@@ -44,6 +44,12 @@ export class ConnectionStorage {
     return row === null ? null : this.#store.save(row);
   }
 
+  /** Writes its new parameters; null when they are stored already. */
+  saveParams(awake: Written): Promise<void> | null {
+    const row = this.#record.nextParams(awake, this.#context.clock.now());
+    return row === null ? null : this.#store.save(row);
+  }
+
   /** Writes it behind, now. */
   flush(awake: Written | null): void {
     this.inBackground(this.save(awake));

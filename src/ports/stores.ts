@@ -125,7 +125,8 @@ export interface StoredConnection {
   /** Dialect name and sticky parameters as JSON. */
   params: string;
   /** Which rooms the client holds, as JSON; written behind. */
-  cursors: string;
+  /** null = as they are stored for this incarnation, if at all. */
+  cursors: string | null;
   /** The client has to-device messages up to here; null = the connection does not read them. */
   toDevicePos: StreamPos | null;
   /** The client has device-list changes up to here; null = the connection does not read them. */

@@ -7,8 +7,13 @@ const SHORT_TEXT = 48;
 
 /** A growing buffer in which a response is put together from texts and event bytes. */
 export class ByteWriter {
-  #buffer = new Uint8Array(INITIAL_BYTES);
+  #buffer: Uint8Array<ArrayBuffer>;
   #length = 0;
+
+  /** `expectedBytes`: about how much will be written, at least. */
+  constructor(expectedBytes = INITIAL_BYTES) {
+    this.#buffer = new Uint8Array(Math.max(INITIAL_BYTES, expectedBytes));
+  }
 
   get length(): number {
     return this.#length;

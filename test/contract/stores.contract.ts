@@ -738,6 +738,21 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         expect(await load("c")).toBeNull();
       });
 
+      test("[STO-65] new parameters leave what else is stored of the same incarnation", async () => {
+        const load = () => stores.connections.load(ALICE, PHONE, "p" as ConnId);
+        await stores.connections.save(connection("p", { cursors: null }));
+        expect(await load()).toEqual(connection("p", { cursors: null }));
+        await stores.connections.save(connection("p", { cursors: "[1]" }));
+        await stores.connections.save(connection("p", { params: "{}", cursors: null }));
+        expect(await load()).toEqual(connection("p", { params: "{}", cursors: "[1]" }));
+        await Promise.all(
+          ["[2]", null].map((cursors) => stores.connections.save(connection("p", { params: `${cursors}`, cursors }))),
+        );
+        expect(await load()).toEqual(connection("p", { params: "null", cursors: "[2]" }));
+        await stores.connections.save(connection("p", { incarnation: "i2", cursors: null }));
+        expect(await load()).toEqual(connection("p", { incarnation: "i2", cursors: null }));
+      });
+
       test("[STO-61] of saves at the same time the last one wins, and all are stored", async () => {
         const saves = Array.from({ length: 1200 }, (_, i) =>
           stores.connections.save(connection(`many-${i % 600}`, { cursors: String(i) })),

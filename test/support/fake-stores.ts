@@ -342,7 +342,10 @@ class FakeConnectionStore implements ConnectionStore {
 
   async save(connection: StoredConnection): Promise<void> {
     await this.#db.reach();
-    this.#db.connections.set(keyOf(connection.userId, connection.deviceId, connection.connId), { ...connection });
+    const key = keyOf(connection.userId, connection.deviceId, connection.connId);
+    const before = this.#db.connections.get(key);
+    const kept = before?.incarnation === connection.incarnation ? before.cursors : null;
+    this.#db.connections.set(key, { ...connection, cursors: connection.cursors ?? kept });
   }
 
   async delete(...key: Parameters<ConnectionStore["delete"]>): Promise<void> {

@@ -15,7 +15,7 @@ export interface Msc3575Response {
 
 /** Writes the response; event bytes are copied as they are. `roomIdOf` names rooms of list operations. */
 export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid) => string): Uint8Array<ArrayBuffer> {
-  const out = new ByteWriter();
+  const out = new ByteWriter(expectedBytes(response.rooms));
   out.text(`{"pos":${JSON.stringify(response.pos)}`);
   if (response.txnId !== undefined) out.text(`,"txn_id":${JSON.stringify(response.txnId)}`);
   out.text(',"lists":{');
@@ -36,6 +36,20 @@ export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid
   writeExtensions(out, response.extensions);
   out.text("}\n");
   return out.finish();
+}
+
+/** What a room's entry takes beside its events, roughly. */
+const ENTRY_BYTES = 400;
+
+/** Nearly all of a large response are events: a buffer that fits at once need not be copied as it grows. */
+function expectedBytes(rooms: readonly RoomEntry[]): number {
+  let bytes = 0;
+  for (const { timeline, requiredState } of rooms) {
+    bytes += ENTRY_BYTES;
+    for (const event of timeline) bytes += event.length + 1;
+    for (const event of requiredState) bytes += event.length + 1;
+  }
+  return bytes;
 }
 
 function opJson(op: ListOp<RoomNid>, roomIdOf: (nid: RoomNid) => string): string {

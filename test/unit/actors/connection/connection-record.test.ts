@@ -19,6 +19,20 @@ describe("ConnectionRecord", () => {
     expect(rows.next(awake, 1001 + CONNECTION_TOUCH_MS)).not.toBeNull();
   });
 
+  test("[CON-72] new parameters are stored alone as long as what is stored of the rest proves the same", () => {
+    const rows = record();
+    const engine = new ConnectionEngine(1, 5);
+    const connection = { ...awake, engine };
+    expect(rows.nextParams(connection, 0)?.cursors).not.toBeNull();
+    expect(rows.nextParams(connection, 0)).toMatchObject({ incarnation: "i", params: "[]", cursors: null, ...reading });
+    expect(rows.nextParams({ ...connection, incarnation: "j" }, 0)?.cursors).not.toBeNull();
+    expect(rows.nextParams({ ...connection, incarnation: "j" }, 0)?.cursors).toBeNull();
+    engine.generation += 1;
+    expect(rows.nextParams({ ...connection, incarnation: "j" }, 0)?.cursors).not.toBeNull();
+    rows.forget();
+    expect(rows.nextParams({ ...connection, incarnation: "j" }, 0)?.cursors).not.toBeNull();
+  });
+
   test("[CON-71] a room given up since makes what is stored prove nothing", () => {
     const rows = record();
     const engine = new ConnectionEngine(1, 5);
