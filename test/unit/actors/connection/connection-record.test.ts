@@ -19,7 +19,7 @@ describe("ConnectionRecord", () => {
     expect(rows.next(awake, 1001 + CONNECTION_TOUCH_MS)).not.toBeNull();
   });
 
-  test("[CON-72] new parameters are stored alone as long as what is stored of the rest proves the same", () => {
+  test("[CON-74] new parameters are stored alone as long as what is stored of the rest proves the same", () => {
     const rows = record();
     const engine = new ConnectionEngine(1, 5);
     const connection = { ...awake, engine };
