@@ -8,10 +8,13 @@ import type { HostOptions } from "./options.ts";
 import { keepHouse } from "./housekeeping.ts";
 import { openStorage } from "./storage.ts";
 
+/** Of a host, its first life in this process. */
+const FIRST = 1;
+
 /** The single writer. It brings the database to this executable's schema before anybody else looks at it. */
 export const composeIngestHost: ComposeHost = async (init, services) => {
   const options = init.options as HostOptions;
-  const storage = await openStorage(options.storage, services, { migrate: true });
+  const storage = await openStorage(options.storage, services, { migrate: true, isStart: init.incarnation === FIRST });
   let endHousekeeping = (): void => undefined;
   const { clock, timers, metrics } = services;
   const { homeserver: address } = options;

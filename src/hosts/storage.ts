@@ -12,6 +12,7 @@ import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
+import { raiseHead } from "#db/stream-start.ts";
 import { claimSecret, deriveKeys, loadEpoch, loadOrCreateSecret } from "#db/secrets.ts";
 
 /** No statement takes longer; what is retried is retried by who asked. */
@@ -55,11 +56,14 @@ export interface StorageDeps {
   logger: Logger;
 }
 
-/** Opens the database for one host. `migrate`: brings it to this executable's schema first; one host does that. */
+/**
+ * Opens the database for one host. `migrate`: brings it to this executable's schema first; one host does that. `isStart`: and
+ * the process has just begun.
+ */
 export async function openStorage(
   options: StorageOptions,
   deps: StorageDeps,
-  role: { migrate: boolean },
+  role: { migrate: boolean; isStart?: boolean },
 ): Promise<Storage> {
   const database = connectDatabase(
     {
@@ -74,6 +78,7 @@ export async function openStorage(
   );
   try {
     if (role.migrate) await patiently(deps, () => migrateDatabase(database, deps.logger));
+    if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
     const epoch = await patiently(deps, () => loadEpoch(database));
     const keys = deriveKeys(options.secret ?? loadOrCreateSecret(options.dataDir), epoch);
     await claimSecret(database, keys);

@@ -15,7 +15,7 @@ export type ConnId = Branded<string, "ConnId">;
 export const CONNECTIONS_PER_DEVICE = 20;
 /** Our own small number for a room, allocated by ingest, stable for the life of a database. */
 export type RoomNid = Branded<number, "RoomNid">;
-/** Our own number for everything stored: gap-free, in commit order. 0 = before everything. */
+/** Our own number for everything stored: in commit order, gap-free but for a step at each start. 0 = before everything. */
 export type StreamPos = number;
 
 /** A string that starts with `sigil` and is short enough to be a Matrix identifier; null otherwise. */

@@ -19,6 +19,7 @@ import { createDeviceStore } from "#db/device-repository.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { MIGRATIONS, migrateDatabase } from "#db/migrate.ts";
 import { createRoomReader } from "#db/room-repository.ts";
+import { raiseHead } from "#db/stream-start.ts";
 import { claimSecret, deriveKeys, loadEpoch } from "#db/secrets.ts";
 
 const { logger } = databaseDeps;
@@ -126,6 +127,25 @@ describe("storage over its life", () => {
       events: [storedEvent(900, head)],
       sinces: [{ userId: "@cut:x" as UserId, deviceId: "D" as DeviceId, since: mark }],
     });
+
+  test("[STO-65] a start moves the stream to the time of day, so that a restored copy gives out no position twice", async () => {
+    const own = await (await withPostgres()).createDatabase();
+    const database = open({}, own);
+    await migrateDatabase(database, logger);
+    const store = createIngestStore(database, { makeWriterId: randomUUID });
+    const headAfter = async (nowMs: number): Promise<number> => {
+      await raiseHead(database, nowMs);
+      return (await store.loadHead()).head;
+    };
+    const start = await headAfter(1_800_000_000_000);
+    await store.commit(transaction(start + 5, { events: [storedEvent(901, start + 5)] }));
+    // A clock that was set back takes nothing back.
+    expect(await headAfter(1_700_000_000_000)).toBe(start + 5);
+    // The copy was made before those five; what begins a second later is beyond them.
+    const restart = await headAfter(1_800_000_001_000);
+    expect(restart).toBeGreaterThan(start + 1_000_000);
+    expect(Number.isSafeInteger(await headAfter(Date.UTC(2200, 0)))).toBe(true);
+  });
 
   describe("migrations", () => {
     test("[MIG-1] processes that start together migrate once", async () => {
