@@ -78,10 +78,10 @@ export async function openStorage(
   );
   try {
     if (role.migrate) await patiently(deps, () => migrateDatabase(database, deps.logger));
-    if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
     const epoch = await patiently(deps, () => loadEpoch(database));
     const keys = deriveKeys(options.secret ?? loadOrCreateSecret(options.dataDir), epoch);
     await claimSecret(database, keys);
+    if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
     return {
       ...storageOf(database, epoch, keys, deps),
       connections: createConnectionStore(database, options.database === null),
