@@ -128,7 +128,7 @@ describe("storage over its life", () => {
       sinces: [{ userId: "@cut:x" as UserId, deviceId: "D" as DeviceId, since: mark }],
     });
 
-  test("[STO-65] a start moves the stream to the time of day, so that a restored copy gives out no position twice", async () => {
+  test("[STO-66] a start moves the stream to the time of day, so that a restored copy gives out no position twice", async () => {
     const own = await (await withPostgres()).createDatabase();
     const database = open({}, own);
     await migrateDatabase(database, logger);
