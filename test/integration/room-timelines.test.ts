@@ -133,6 +133,24 @@ describe("live events", () => {
     expect(cut(room)).toMatchObject({ ids: idsOf([...one, ...live]), num_live: 3 });
   });
 
+  test("[TL-32] are told beside what a request asks for: behind a longer timeline, and with state alone too", async () => {
+    const events = says(4);
+    open({ timeline: events });
+    await stage.first(alice, listOf(1));
+    const live = says(2);
+    await news(...live);
+    const longer = stage.room(await stage.next(alice, listOf(2)));
+    expect(cut(longer)).toMatchObject({ ids: idsOf([...events.slice(2), ...live]), num_live: 2 });
+    const more = stage.say("more");
+    await news(more);
+    const state = stage.room(await stage.next(alice, listOf(0, { required_state: [["m.room.create", ""]] })));
+    expect(state).toMatchObject({ initial: true, required_state: [{ type: "m.room.create" }], num_live: 1 });
+    expect(cut(state).ids.at(-1)).toBe(more.event_id ?? "");
+    const last = stage.say("last");
+    await news(last);
+    expect(cut(stage.room(await stage.next(alice))).ids).toEqual(idsOf([last]));
+  });
+
   test("[TL-28] that nobody can count make the room new, with a gap to page into", async () => {
     open({ timeline: says(2) });
     await stage.first(alice, listOf(4));

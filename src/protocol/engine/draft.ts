@@ -14,6 +14,8 @@ export interface RoomDraft {
   /** Parts of an initial entry; both false for nothing but the head. */
   withTimeline: boolean;
   withState: boolean;
+  /** The client asked for it, rather than that something happened: a timeline limit counts from before the live events. */
+  isAsked: boolean;
 }
 
 export const EXTENSION_NAMES = ["to_device", "e2ee", "account_data", "receipts", "typing"] as const;

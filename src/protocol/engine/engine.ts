@@ -28,11 +28,14 @@ const PLACING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRT
 const NO_CONFIG = combineConfigs([]);
 
 const WHOLE: Parts = { withTimeline: true, withState: true };
+/** What a room that changed is sent with. */
+const NEWS = { withTimeline: true, withState: false, isAsked: false } as const;
 
 /** A room that has to be sent whole, or some parts of it. */
 interface Wanted extends Parts {
   /** Of those for whom it comes into view; a room that was there before comes anew with what these want alone. */
   configs: Set<RoomConfig>;
+  isAsked: boolean;
 }
 
 /**
@@ -58,6 +61,8 @@ export class ConnectionEngine {
   #dirtyUser = 0;
   /** Rooms to be sent with the next draft. */
   #initial = new Map<RoomNid, Wanted>();
+  /** While a request's parameters are applied. */
+  #isAsking = false;
 
   /** `generation`: from `newLife`; numbers of different lives never meet. */
   constructor(streamPos: StreamPos, generation: number) {
@@ -134,9 +139,11 @@ export class ConnectionEngine {
     const merged = mergeRequest(this.params, request);
     this.#restartExtensions(merged.params);
     this.params = merged.params;
+    this.#isAsking = true;
     this.#lists.applyRequest(world, merged);
     for (const roomId of merged.subscribed) this.#subscribe(world, roomId);
     for (const roomId of merged.unsubscribed) this.#unsubscribe(world, roomId);
+    this.#isAsking = false;
     return merged.changed;
   }
 
@@ -146,21 +153,24 @@ export class ConnectionEngine {
     const deltas = new Set<RoomNid>();
     this.#absorbAll(world, deltas, counts);
     const rooms = new Map<RoomNid, RoomDraft>();
-    for (const [nid, { configs, withTimeline, withState }] of this.#initial) {
-      const config = combineConfigs([...configs]);
-      rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), withTimeline, withState });
+    for (const [nid, { configs, ...wanted }] of this.#initial) {
+      // Where state alone was asked for, what happened meanwhile is not to be lost.
+      const hasNews = !wanted.withTimeline && deltas.has(nid);
+      const config = combineConfigs(hasNews ? [...configs, this.configOf(nid)] : [...configs]);
+      const withTimeline = wanted.withTimeline || hasNews;
+      rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), ...wanted, withTimeline });
     }
     for (const { nid, config } of rooms.values()) this.#addOldRooms(world, nid, config, rooms, upTo);
     for (const nid of deltas) {
       if (rooms.has(nid)) continue;
       const { since, upTo: dueUpTo } = this.#span(world, nid, upTo);
       const span = { since, upTo: Math.max(since, dueUpTo) };
-      rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), ...span, withTimeline: true, withState: false });
+      rooms.set(nid, { nid, kind: "delta", config: this.configOf(nid), ...span, ...NEWS });
     }
     for (const nid of counts) {
       const span = { since: this.streamPos, upTo };
       if (!rooms.has(nid))
-        rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, ...span, withTimeline: false, withState: false });
+        rooms.set(nid, { nid, kind: "counts", config: NO_CONFIG, ...span, ...NEWS, withTimeline: false });
     }
     const draft: Draft = {
       isFirst: this.isFirst,
@@ -362,6 +372,7 @@ export class ConnectionEngine {
       withTimeline: parts.withTimeline || (before?.withTimeline ?? false),
       withState: parts.withState || (before?.withState ?? false),
       configs: new Set([...(before?.configs ?? []), ...configs]),
+      isAsked: before?.isAsked ?? this.#isAsking,
     });
   }
 
@@ -400,7 +411,14 @@ export class ConnectionEngine {
       // One in view loses nothing of what was asked for it there.
       const inView = rooms.get(next)?.config ?? (this.isVisible(next) ? this.configOf(next) : null);
       const config = inView === null ? oldConfig : combineConfigs([inView, oldConfig]);
-      rooms.set(next, { nid: next, kind: "initial", config, ...this.#span(world, next, upTo), ...WHOLE });
+      rooms.set(next, {
+        nid: next,
+        kind: "initial",
+        config,
+        ...this.#span(world, next, upTo),
+        ...WHOLE,
+        isAsked: true,
+      });
       predecessor = world.meta(next)?.predecessor ?? null;
     }
   }

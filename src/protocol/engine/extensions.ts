@@ -128,7 +128,7 @@ function heldEvents(
 ): ReadonlySet<string> {
   if (draft.rooms.get(nid)?.kind === "initial") return sent.timelineIds(nid);
   const { timelineLimit } = engine.configOf(nid);
-  const span = { since: null, upTo: draft.upTo };
+  const span = { since: null, upTo: draft.upTo, isAsked: false };
   return new Set(initialTimeline(world, nid, data.tail(nid), timelineLimit, span).events.map(({ id }) => id));
 }
 

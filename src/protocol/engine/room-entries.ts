@@ -215,7 +215,7 @@ export class RoomEntries {
     if (cut === undefined) return;
     whole.timeline = this.#bytes(cut.events);
     whole.prevBatch = cut.prevBatch;
-    if (room.config.timelineLimit > 0) whole.isLimited = cut.isLimited;
+    if (room.config.timelineLimit > 0 || cut.events.length > 0) whole.isLimited = cut.isLimited;
     if (this.#draft.isFirst) return;
     const after = liveAfter(this.#world, room.nid, room.since);
     whole.numLive = cut.events.filter((event) => event.pos > after).length;
@@ -346,7 +346,16 @@ export class RoomEntries {
       this.#members.set(nid, unknown);
       if (!this.#draft.rooms.has(nid)) {
         const { since, upTo } = this.#draft;
-        this.#draft.rooms.set(nid, { nid, kind: "delta", config, since, upTo, withTimeline: false, withState: false });
+        this.#draft.rooms.set(nid, {
+          nid,
+          kind: "delta",
+          config,
+          since,
+          upTo,
+          withTimeline: false,
+          withState: false,
+          isAsked: false,
+        });
       }
     }
   }

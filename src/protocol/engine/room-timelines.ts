@@ -7,9 +7,9 @@ import {
   firstAfter,
   initialTimeline,
   liveCount,
-  MAX_TIMELINE_LIMIT,
   nearestPrevBatch,
   type TimelineCut,
+  wantedCount,
 } from "./timeline.ts";
 import { DIRTY, type World } from "./world.ts";
 
@@ -44,12 +44,12 @@ export class RoomTimelines {
     const needs: TimelineNeed[] = [];
     for (const room of this.#draft.rooms.values()) {
       if (this.#world.invite(room.nid) !== null || !room.withTimeline) continue;
-      if (room.kind === "initial" && room.config.timelineLimit > 0) {
-        const { nid, upTo } = room;
+      if (room.kind === "initial") {
+        const { nid, upTo, isAsked } = room;
         const since = this.#liveSince(room);
         const live = since === null ? 0 : liveCount(this.#world, nid, this.#data.tail(nid), since, upTo);
-        const limit = Math.min(room.config.timelineLimit, MAX_TIMELINE_LIMIT) + Math.max(0, live - 1);
-        needs.push({ nid, limit, since: null, upTo });
+        const limit = wantedCount(room.config.timelineLimit, live, isAsked);
+        if (limit > 0) needs.push({ nid, limit, since: null, upTo });
       } else if (room.kind === "delta" && this.#mayHaveNews(room)) {
         needs.push({ nid: room.nid, limit: 0, since: room.since, upTo: room.upTo });
       }
@@ -71,7 +71,7 @@ export class RoomTimelines {
       }
       const tail = this.#data.tail(room.nid);
       if (room.kind === "initial") {
-        const span = { since: this.#liveSince(room), upTo: room.upTo };
+        const span = { since: this.#liveSince(room), upTo: room.upTo, isAsked: room.isAsked };
         this.#cuts.set(room.nid, initialTimeline(this.#world, room.nid, tail, room.config.timelineLimit, span));
         continue;
       }

@@ -23,26 +23,29 @@ const EMPTY_CUT: TimelineCut = { events: [], isLimited: false, prevBatch: null }
 export interface TimelineSpan {
   since: StreamPos | null;
   upTo: StreamPos;
+  /** The limit counts from before the live events, not from the first of them. */
+  isAsked: boolean;
 }
 
 /**
  * The newest `limit` events the viewer may see, not beyond `upTo`, and with them every live one: what happened since the last response is
- * told whole, and the limit counts from the first of it backwards.
+ * told whole, whatever the limit.
  */
 export function initialTimeline(
   world: World,
   nid: RoomNid,
   tail: TimelineTail,
   limit: number,
-  { since, upTo }: TimelineSpan,
+  { since, upTo, isAsked }: TimelineSpan,
 ): TimelineCut {
   const range = rangeOf(world, nid);
-  if (range === null || limit <= 0) return EMPTY_CUT;
+  if (range === null) return EMPTY_CUT;
   const { events } = tail;
   const from = firstAfter(events, range.from - 1);
   const end = firstAfter(events, Math.min(range.to, upTo));
   const live = since === null ? 0 : liveCount(world, nid, tail, since, upTo);
-  const wanted = Math.min(limit, MAX_TIMELINE_LIMIT) + Math.max(0, live - 1);
+  const wanted = wantedCount(limit, live, isAsked);
+  if (wanted === 0) return EMPTY_CUT;
   let first = end;
   while (first > from && end - first < wanted) {
     first -= 1;
@@ -50,6 +53,12 @@ export function initialTimeline(
   }
   const picked = events.slice(first, end).filter((event) => !isIgnoredEvent(event, world.ignored));
   return { events: picked, isLimited: isLimited(tail, from, first, end), prevBatch: nearestPrevBatch(events, first) };
+}
+
+/** How many events a limit stands for, with so many live ones. */
+export function wantedCount(limit: number, live: number, isAsked: boolean): number {
+  const asked = Math.max(0, Math.min(limit, MAX_TIMELINE_LIMIT));
+  return isAsked || asked === 0 || live === 0 ? asked + live : asked + live - 1;
 }
 
 /** How many events the viewer has not seen yet, as far as all of them are there and few enough to be told one by one. */

@@ -6,7 +6,7 @@ import { FakeWorld } from "#test/support/fake-world.ts";
 import { storedEvent } from "#test/support/stored-samples.ts";
 
 const FOREVER = Number.MAX_SAFE_INTEGER;
-const NEW = { since: null, upTo: FOREVER };
+const NEW = { since: null, upTo: FOREVER, isAsked: false };
 const tailOf = (events: StoredEvent[], parts: Partial<TimelineTail> = {}): TimelineTail => ({
   events,
   coversFrom: (events[0]?.pos ?? 1) - 1,
@@ -23,7 +23,7 @@ describe("initialTimeline", () => {
 
   test("[TL-1] takes the newest events up to the limit and the position, none from before the join", () => {
     const cut = (limit: number, upTo: number) =>
-      initialTimeline(world, nid, tailOf(run(1, 9)), limit, { since: null, upTo });
+      initialTimeline(world, nid, tailOf(run(1, 9)), limit, { ...NEW, upTo });
     expect(posOf(cut(2, FOREVER).events)).toEqual([8, 9]);
     expect(posOf(cut(2, 6).events)).toEqual([5, 6]);
     expect(posOf(cut(50, FOREVER).events)).toEqual([3, 4, 5, 6, 7, 8, 9]);
@@ -61,15 +61,22 @@ describe("initialTimeline", () => {
 describe("initialTimeline with live events", () => {
   const world = new FakeWorld();
   const nid = world.set(1);
-  const cut = (since: number, limit: number, tail = tailOf(run(1, 9)), upTo = FOREVER) =>
-    posOf(initialTimeline(world, nid, tail, limit, { since, upTo }).events);
+  const cut = (since: number, limit: number, tail = tailOf(run(1, 9)), upTo = FOREVER, isAsked = false) =>
+    posOf(initialTimeline(world, nid, tail, limit, { since, upTo, isAsked }).events);
 
   test("[TL-9] every live event is told, and the limit counts back from the first of them", () => {
     expect(cut(6, 2)).toEqual([6, 7, 8, 9]);
     expect(cut(6, 1)).toEqual([7, 8, 9]);
     expect(cut(6, 2, undefined, 8)).toEqual([6, 7, 8]);
     expect(cut(9, 2)).toEqual([8, 9]);
-    expect(cut(6, 0)).toEqual([]);
+    expect(cut(6, 0)).toEqual([7, 8, 9]);
+    expect(cut(9, 0)).toEqual([]);
+  });
+
+  test("[TL-15] where the client asked, the limit counts from before them", () => {
+    expect(cut(6, 2, undefined, undefined, true)).toEqual([5, 6, 7, 8, 9]);
+    expect(cut(6, 0, undefined, undefined, true)).toEqual([7, 8, 9]);
+    expect(cut(9, 2, undefined, undefined, true)).toEqual([8, 9]);
   });
 
   test("[TL-10] too many live events, or not all of them there, are cut by the limit alone", () => {
@@ -85,7 +92,9 @@ describe("initialTimeline with live events", () => {
     const joined = new FakeWorld();
     const room = joined.set(1, { joinPos: 7 }, { sharedSince: 2 });
     const timeline = (limit: number) =>
-      posOf(initialTimeline(joined, room, tailOf(run(1, 9)), limit, { since: 1, upTo: FOREVER }).events);
+      posOf(
+        initialTimeline(joined, room, tailOf(run(1, 9)), limit, { since: 1, upTo: FOREVER, isAsked: false }).events,
+      );
     expect(timeline(1)).toEqual([7, 8, 9]);
     expect(timeline(4)).toEqual([4, 5, 6, 7, 8, 9]);
     expect(timeline(50)).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
@@ -96,7 +105,7 @@ describe("prev_batch", () => {
   const world = new FakeWorld();
   const nid = world.set(1, { joinPos: 3 });
   const token = (events: StoredEvent[], limit: number, upTo = FOREVER) =>
-    initialTimeline(world, nid, tailOf(events), limit, { since: null, upTo }).prevBatch;
+    initialTimeline(world, nid, tailOf(events), limit, { ...NEW, upTo }).prevBatch;
 
   test("[TL-12] is the token nearest to the oldest event shown, never one from before it", () => {
     const events = run(1, 9).map(({ pos }) => storedEvent(1, pos, { prevBatch: pos % 3 === 0 ? `p${pos}` : null }));
