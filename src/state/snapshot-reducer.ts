@@ -98,8 +98,8 @@ class SnapshotRepair {
   #compare(event: EventFields, stateKey: string): void {
     const row = this.#room.row(event.type, stateKey);
     if (row !== null && this.#isNewer(row)) return;
-    if (row?.eventId === event.id) {
-      const isMember = event.type === MEMBER && stateKey !== "";
+    const isMember = event.type === MEMBER && stateKey !== "";
+    if (row?.eventId === event.id && (!isMember || row.membership === (event.membership ?? "leave"))) {
       if (!isMember && this.#room.refreshMeta(event.type, stateKey, event.json, row.pos)) this.hasChanged = true;
       return;
     }

@@ -30,7 +30,9 @@ export function settleByState(
   // What an invite or knock shows comes with the user's own poll alone, before the room itself knows of it, perhaps: here it
   // can only be taken back.
   const isRefused = row?.membership === "leave" || row?.membership === "ban";
-  if (!isInside && !(isAsked && isRefused)) return false;
+  const isOutOtherwise = before?.membership === "leave" || before?.membership === "ban";
+  if (before === null || before.membership === row?.membership) return false;
+  if (!isInside && !(isRefused && (isAsked || isOutOtherwise))) return false;
   const membership = row?.membership === "ban" ? "ban" : "leave";
   const fact = {
     membership,

@@ -26,10 +26,14 @@ function positionsOf(tx: IngestTransaction): number[] {
 }
 
 /** Fails unless a transaction stores every event once and takes every position of its span once, but those of healed state. */
-export function checkTransaction(before: number, tx: IngestTransaction, isStored: (id: string) => boolean): void {
+export function checkTransaction(
+  before: number,
+  tx: IngestTransaction,
+  isStored: (id: string, nid: number) => boolean,
+): void {
   const own = new Set(tx.events.map(({ id }) => id as string));
   expect(own.size).toBe(tx.events.length);
-  expect(tx.events.filter(({ id }) => isStored(id))).toEqual([]);
+  expect(tx.events.filter(({ id, nid }) => isStored(id, nid))).toEqual([]);
   const healed = tx.state.filter(({ eventId }) => !own.has(eventId)).map(({ pos }) => pos);
   const positions = [...positionsOf(tx), ...healed].sort((a, b) => a - b);
   expect(positions).toEqual(Array.from({ length: tx.head - before }, (_, index) => before + index + 1));
@@ -60,7 +64,7 @@ export class IngestWorld {
     const base = { head, maxRoomNid: this.#maxRoomNid, nowMs: 0, polling: this.polling };
     const context = await loadContext(this.stores.ingest, this.memory, loadable, base);
     const reduction = reduceGroup(batches, context);
-    checkTransaction(head, reduction.transaction, (id) => this.stores.db.eventsById.has(id));
+    checkTransaction(head, reduction.transaction, (id, nid) => this.stores.db.eventsById.get(id)?.nid === nid);
     await this.stores.ingest.commit(reduction.transaction);
     this.memory.learn(reduction);
     this.#maxRoomNid = reduction.learned.maxRoomNid;
