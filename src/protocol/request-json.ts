@@ -1,7 +1,7 @@
 import { SyncError } from "../errors.ts";
 
-/** Something that may be a number with a fraction or an exponent; also found in room ids, where it does no harm. */
-const MAYBE_FRACTION = /[0-9][.eE][0-9+-]/;
+/** What may be a number with a fraction or an exponent; found in a text that looks like one, too, where it does no harm. */
+const MAYBE_FRACTION = /[:,[\s]-?[0-9]+[.eE]/;
 
 /**
  * A request body as JSON, as clients were used to it being read: what follows the first value is ignored, `null` is an

@@ -56,7 +56,9 @@ type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
 
 /** Leaves out the members that were not given. */
 function given<T extends object>(members: T): Given<T> {
-  return Object.fromEntries(Object.entries(members).filter(([, value]) => value !== undefined)) as Given<T>;
+  const kept: Partial<T> = {};
+  for (const name in members) if (members[name] !== undefined) kept[name] = members[name];
+  return kept as Given<T>;
 }
 
 function readLists(value: unknown): SyncRequest["lists"] {
@@ -260,7 +262,8 @@ function checkCount(what: string, count: number, limit: number): void {
 }
 
 function checkBytes(what: string, text: string, limit: number): void {
-  // Every UTF-16 unit is at least one byte: long texts are not encoded to be measured.
+  // Every UTF-16 unit is one to three bytes: only texts between the two are encoded to be measured.
+  if (text.length * 3 <= limit) return;
   const bytes = text.length > limit ? text.length : byteLength(text);
   if (bytes > limit) throw new SyncError("invalid_param", `${what} is too long: ${bytes} > ${limit}`);
 }
