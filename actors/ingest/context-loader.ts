@@ -17,7 +17,7 @@ import {
 import type { StateRow } from "#src/state/ingest-transaction.ts";
 import { isBareRoom } from "#src/state/room-meta-reducer.ts";
 import type { IngestMemory } from "./ingest-memory.ts";
-import { loadRedactions } from "./redaction-loader.ts";
+import { loadNamedEvents } from "./named-events.ts";
 import type { PollingDevices } from "./polling-devices.ts";
 
 /** The part of the store that reading a context takes. */
@@ -165,7 +165,7 @@ export async function loadContext(
     await loadWholeRooms(store, batches, context);
   }
   const chunks = await loadStandingsAndEvents(store, memory, batches, context);
-  await loadRedactions(store, chunks, context);
+  await loadNamedEvents(store, chunks, context);
   await loadRows(store, memory, batches, chunks, context);
   return context;
 }

@@ -325,6 +325,7 @@ class ChunkReduction {
       stateKey,
       { membership: membership ?? "leave", sender, ts, pos },
       event,
+      this.#firstPos === 0 ? pos : this.#firstPos,
     );
   }
 }

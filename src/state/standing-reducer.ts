@@ -14,7 +14,8 @@ const isGone = (membership: Membership | null | undefined): membership is "leave
 
 /**
  * Takes a new member event of a user of ours, whoever's poller saw it. Invites and knocks are left to the user's own poll, which alone
- * brings their stripped state: others may only now learn of what came before them.
+ * brings their stripped state: others may only now learn of what came before them. `firstPos`: where what this poll brought of the room
+ * begins, all of which the homeserver showed its user.
  */
 export function reduceMemberEvent(
   group: GroupDraft,
@@ -23,6 +24,7 @@ export function reduceMemberEvent(
   target: string,
   fact: standing.MembershipFact,
   event: Pick<EventFields, "prevMembership" | "json"> | null,
+  firstPos: StreamPos = fact.pos,
 ): void {
   if (!group.isKnownUser(target)) return;
   const userId = target as UserId;
@@ -33,7 +35,10 @@ export function reduceMemberEvent(
     const prevMembership = event?.prevMembership ?? null;
     const isRejoin = prevMembership !== null && prevMembership !== "join";
     if (before?.membership === "join" && !isRejoin) return;
-    group.users.setStanding(standing.join(before, userId, room.nid, fact));
+    // Of a profile change that is the first we hear of: the stay began before this poll, and when nobody knows.
+    const isOldStay = prevMembership === "join";
+    const joinPos = isOldStay && userId === batch.userId ? firstPos : fact.pos;
+    group.users.setStanding(standing.join(before, userId, room.nid, isOldStay ? { ...fact, ts: 0 } : fact, joinPos));
     return;
   }
   if (before === null || before.membership === fact.membership) return;
@@ -60,14 +65,23 @@ export function settleJoin(
     const own = findOwnMember(section, userId);
     const isOwnJoin = row?.membership === "join";
     const pos = isOwnJoin ? row.pos : firstPos === 0 ? standing.OWN_POS : firstPos;
-    const fact = { membership: "join", sender: own?.sender ?? userId, ts: own?.ts ?? 0, pos } as const;
-    current = standing.join(current, userId, room.nid, fact);
+    const isOldStay = own?.prevMembership === "join";
+    const ts = own === null || isOldStay ? 0 : own.ts;
+    const fact = { membership: "join", sender: own?.sender ?? userId, ts, pos } as const;
+    const earlier = isOldStay && row?.eventId === own.id ? joinedBefore(group, room, own.replacesState) : null;
+    current = standing.join(current, userId, room.nid, fact, earlier ?? pos);
     group.users.setStanding(current);
   }
   const notificationCount = section.notificationCount ?? current.notificationCount;
   const highlightCount = section.highlightCount ?? current.highlightCount;
   if (notificationCount === current.notificationCount && highlightCount === current.highlightCount) return;
   group.users.setStanding({ ...current, notificationCount, highlightCount });
+}
+
+/** Where the join that a profile change replaced is stored; null when it is not. */
+function joinedBefore(group: GroupDraft, room: RoomDraft, replaced: string | null): StreamPos | null {
+  const event = replaced === null ? null : group.findEvent(replaced);
+  return event?.nid === room.nid && event.membership === "join" ? event.pos : null;
 }
 
 /** The same for `rooms.leave`. A section without a member event of the user still says that the user is gone. */

@@ -34,14 +34,20 @@ const noStanding = (userId: UserId, nid: RoomNid): UserRoom => ({
   pos: 0,
 });
 
-/** A new stay: history is visible from this join on. `is_direct` of the invite it accepts stays. */
-export function join(before: UserRoom | null, userId: UserId, nid: RoomNid, fact: MembershipFact): UserRoom {
+/** A new stay: history is visible from this join on, or from where it is known to have begun. `is_direct` of the invite it accepts stays. */
+export function join(
+  before: UserRoom | null,
+  userId: UserId,
+  nid: RoomNid,
+  fact: MembershipFact,
+  joinPos: StreamPos = fact.pos,
+): UserRoom {
   return {
     ...(before ?? noStanding(userId, nid)),
     membership: "join",
     memberPos: fact.pos,
     memberSender: fact.sender,
-    joinPos: fact.pos,
+    joinPos,
     joinTs: fact.ts,
     leftPos: null,
     stripped: null,

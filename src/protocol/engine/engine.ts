@@ -6,6 +6,7 @@ import type { SyncRequest } from "../request.ts";
 import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
 import { ListSet, type Parts } from "./list-set.ts";
+import { oldRooms } from "./old-rooms.ts";
 import type { CursorSnapshot } from "./proof.ts";
 import { provenExtensions, provenRooms } from "./proof.ts";
 import type { RoomHead } from "./room-facts.ts";
@@ -396,18 +397,12 @@ export class ConnectionEngine {
     if (nid !== undefined) this.#subscribed.delete(nid);
   }
 
-  /** Follows an upgrade chain backwards through rooms the user is still in (spec 8.6); never in circles. */
+  /** Rooms that a room sent whole came from, when they are wanted beside it. */
   #addOldRooms(world: World, nid: RoomNid, config: RoomConfig, rooms: Map<RoomNid, RoomDraft>, upTo: StreamPos): void {
     const old = config.includeOldRooms;
-    // What an invited user knows of the room is in the invite.
-    if (old === null || world.standing(nid)?.membership !== "join") return;
+    if (old === null) return;
     const oldConfig: RoomConfig = { ...old, includeOldRooms: null };
-    const seen = new Set<RoomNid>([nid]);
-    let predecessor = world.meta(nid)?.predecessor ?? null;
-    while (predecessor !== null) {
-      const next = world.nidOf(predecessor);
-      if (next === undefined || seen.has(next) || world.standing(next)?.membership !== "join") return;
-      seen.add(next);
+    for (const next of oldRooms(world, nid)) {
       // One in view loses nothing of what was asked for it there.
       const inView = rooms.get(next)?.config ?? (this.isVisible(next) ? this.configOf(next) : null);
       const config = inView === null ? oldConfig : combineConfigs([inView, oldConfig]);
@@ -419,7 +414,6 @@ export class ConnectionEngine {
         ...WHOLE,
         isAsked: true,
       });
-      predecessor = world.meta(next)?.predecessor ?? null;
     }
   }
 }

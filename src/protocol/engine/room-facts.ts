@@ -138,5 +138,6 @@ export function recencyTs(world: World, nid: RoomNid, bumpTypes: readonly string
     const latest = meta.latestByType[type];
     if (latest !== undefined && latest[0] >= standing.joinPos && latest[1] > newest) newest = latest[1];
   }
-  return newest === 0 ? standing.joinTs : newest;
+  // Of a stay that began nobody knows when, the room's newest event has to do.
+  return newest || standing.joinTs || meta.latestTs;
 }

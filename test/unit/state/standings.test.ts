@@ -52,6 +52,40 @@ describe("stays", () => {
     expect(world.standing(ALICE, ROOM).joinPos).toBe(world.event("$alice").pos);
   });
 
+  test("[MEM-20] who is first heard of by a change of profile was there before, as far back as that is known", async () => {
+    const renamed = (id: string, replacesState: string | null) => ({
+      ...memberEvent(id, BOB, "join", { name: "B", prevMembership: "join", ts: 77 }),
+      replacesState,
+    });
+    // In the own poll: all that it brings.
+    await joinRoom(BOB, {
+      isStateAfter: true,
+      state: [create(), renamed("$b", "$unseen")],
+      timeline: [polledEvent("$1"), renamed("$b", "$unseen"), polledEvent("$2")],
+    });
+    expect(world.standing(BOB, ROOM)).toMatchObject({ joinPos: world.event("$create").pos, joinTs: 0 });
+    // In others' polls, before the own one: the join that it replaced.
+    const other = "!other:hs";
+    const members = [memberEvent("$a", ALICE, "join"), memberEvent("$join", BOB, "join")];
+    const poll = (userId: string, part: Parameters<typeof joinSection>[1]) =>
+      world.apply(pollBatch(userId, { rooms: [joinSection(other, part)], isFirstSync: true }));
+    const late = new IngestWorld();
+    world = late;
+    await poll(ALICE, { state: [create(), ...members], timeline: [polledEvent("$1"), renamed("$c", "$join")] });
+    await poll(BOB, { state: [renamed("$c", "$join")], timeline: [polledEvent("$2")] });
+    expect(world.standing(BOB, other)).toMatchObject({ joinPos: world.event("$join").pos, joinTs: 0 });
+  });
+
+  test("[MEM-21] a change of profile of which the join before is not known opens the stay where it is", async () => {
+    const renamed = { ...memberEvent("$c", BOB, "join", { prevMembership: "join" }), replacesState: "$unseen" };
+    await joinRoom(ALICE, {
+      state: [create(), memberEvent("$a", ALICE, "join")],
+      timeline: [polledEvent("$1"), renamed],
+    });
+    await joinRoom(BOB, { state: [renamed], timeline: [polledEvent("$2")] });
+    expect(world.standing(BOB, ROOM).joinPos).toBe(world.event("$c").pos);
+  });
+
   test("[MEM-3] a leave closes the stay at that event, as others' pollers see it", async () => {
     await aliceAndBob();
     const { updates } = await joinRoom(ALICE, {
