@@ -37,7 +37,7 @@ export class SdkClient {
   readonly receipts = new Set<string>();
 
   constructor(
-    user: SynapseUser,
+    user: Pick<SynapseUser, "url" | "accessToken" | "userId" | "deviceId">,
     glissadeUrl: string,
     lists: Map<string, MSC3575List>,
     cryptoCallbacks?: CryptoCallbacks,
