@@ -51,6 +51,20 @@ const SELECT_TIMELINES = `
 
 // Rows by type and key, by type, by key, and all: in one statement, for they lie in the same chunks.
 // A limit or offset inside keeps the look-ups one by one, whatever the planner knows of the table.
+/** What a device's connections share, as JSON text: all of it is small, but for the lists after a long absence. */
+const SELECT_DEVICE = `
+  select
+    (select json_build_array(otk_counts, pos, fallback_key_types, fallback_pos)::text from glissade.device_keys
+      where user_id = $1::text and device_id = $2::text) as keys,
+    (select json_agg(json_build_array(target, has_left, pos) order by pos)::text from glissade.device_lists
+      where user_id = $1::text and device_id = $2::text) as lists,
+    coalesce((select pos from glissade.to_device where user_id = $1::text and device_id = $2::text
+      order by pos desc limit 1), 0)::int8 as newest,
+    (select json_agg(json_build_array(conn_id, to_device_pos, device_lists_pos))::text from glissade.connections
+      where user_id = $1::text and device_id = $2::text) as readers`;
+
+const parsed = <T>(text: string | null): T | null => (text === null ? null : (JSON.parse(text) as T));
+
 const SELECT_STATE = withChunks(`
   select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   cross join lateral (
@@ -255,50 +269,36 @@ class RoomRepository implements RoomReader {
     }));
   }
 
+  /** One statement: thousands of devices come back at once after a start. */
   async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceSnapshot> {
-    const owner = [keyText(userId), keyText(deviceId)] as const;
-    const [keys, lists, newest, connections] = await Promise.all([
-      this.#db.query<{
-        otk_counts: string | null;
-        fallback_key_types: string | null;
-        pos: number;
-        fallback_pos: number;
-      }>(
-        `select otk_counts, fallback_key_types, pos, fallback_pos from glissade.device_keys
-         where user_id = $1::text and device_id = $2::text`,
-        owner,
-      ),
-      this.#db.query<{ target: string; has_left: boolean; pos: number }>(
-        `select target, has_left, pos from glissade.device_lists
-         where user_id = $1::text and device_id = $2::text order by pos`,
-        owner,
-      ),
-      this.#db.query<{ pos: number }>(
-        `select pos from glissade.to_device where user_id = $1::text and device_id = $2::text
-         order by pos desc limit 1`,
-        owner,
-      ),
-      this.#db.query<{ conn_id: string; to_device_pos: number | null; device_lists_pos: number | null }>(
-        `select conn_id, to_device_pos, device_lists_pos from glissade.connections
-         where user_id = $1::text and device_id = $2::text`,
-        owner,
-      ),
-    ]);
+    const [row] = await this.#db.query<{
+      keys: string | null;
+      lists: string | null;
+      newest: number;
+      readers: string | null;
+    }>(SELECT_DEVICE, [keyText(userId), keyText(deviceId)]);
+    invariant(row !== undefined, "a statement without a table has one row");
+    const [otkCounts, otkCountsPos, fallbackKeyTypes, fallbackKeyTypesPos] = parsed<
+      [string | null, number, string | null, number]
+    >(row.keys) ?? [null, 0, null, 0];
+    const lists = parsed<[target: string, hasLeft: boolean, pos: number][]>(row.lists) ?? [];
+    const readers =
+      parsed<[connId: string, toDevicePos: number | null, deviceListsPos: number | null][]>(row.readers) ?? [];
     return {
-      otkCounts: keys[0]?.otk_counts ?? null,
-      fallbackKeyTypes: keys[0]?.fallback_key_types ?? null,
-      otkCountsPos: keys[0]?.pos ?? 0,
-      fallbackKeyTypesPos: keys[0]?.fallback_pos ?? 0,
-      deviceLists: lists.map((row) => ({
-        target: originalText(row.target),
-        change: row.has_left ? "left" : "changed",
-        pos: row.pos,
+      otkCounts,
+      fallbackKeyTypes,
+      otkCountsPos,
+      fallbackKeyTypesPos,
+      deviceLists: lists.map(([target, hasLeft, pos]) => ({
+        target: originalText(target),
+        change: hasLeft ? "left" : "changed",
+        pos,
       })),
-      toDevicePos: newest[0]?.pos ?? 0,
-      connections: connections.map((row) => ({
-        connId: originalText(row.conn_id) as ConnId,
-        toDevicePos: row.to_device_pos,
-        deviceListsPos: row.device_lists_pos,
+      toDevicePos: row.newest,
+      connections: readers.map(([connId, toDevicePos, deviceListsPos]) => ({
+        connId: originalText(connId) as ConnId,
+        toDevicePos,
+        deviceListsPos,
       })),
     };
   }

@@ -34,6 +34,7 @@ export class DirectoryActor implements Actor<DirectoryMessage | DirectoryEvent> 
     };
     let cancel: Cancel | null = null;
     const barrier = new Barrier(answer);
+    this.#directory.awaited.note(updates.users, this.#context.clock.mono());
     this.#directory.apply(updates, message.packed.bytes.length, barrier);
     barrier.leave();
     if (!isAnswered) cancel = this.#context.after(APPLY_LIMIT_MS, { type: "apply-limit", answer });

@@ -8,6 +8,7 @@ import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.t
 import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
 import type { Barrier } from "./barrier.ts";
 import { RoomCache, type RoomRead } from "./room-cache.ts";
+import { AwaitedBoard } from "./awaited-board.ts";
 import { TypingBoard } from "./typing-board.ts";
 
 /** Timelines are read at least this deep: the next client asks for no fewer. */
@@ -43,6 +44,7 @@ export class RoomDirectory {
   readonly #members = new Map<RoomNid, Set<DirectoryUser>>();
   readonly #users = new Map<UserId, ActiveUser>();
   readonly typing = new TypingBoard();
+  readonly awaited = new AwaitedBoard();
   /** Commits applied while users are being read from storage: none may fall between a read and its use. */
   #log: UpdateBatch[] = [];
   /** Reads of users under way, oldest first, with the position each began at. */

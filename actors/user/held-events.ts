@@ -1,7 +1,5 @@
 import type { RoomNid, StreamPos } from "#src/protocol/ids.ts";
 
-/** How long an own event waits for its transaction id: the poller that is to bring it is behind by a round trip, not more. */
-export const TXN_WAIT_MS = 1000;
 /** Rooms with held events; a user who sends to more at once is a program without local echoes. */
 const MAX_ROOMS = 16;
 /** Held events of one room. */
@@ -52,6 +50,10 @@ export class HeldEvents {
   /** The user left: nothing more of the room is to come, and what there is need not wait. */
   releaseRoom(nid: RoomNid): void {
     this.#rooms.delete(nid);
+  }
+
+  clear(): void {
+    this.#rooms.clear();
   }
 
   #keep(isHeld: (event: HeldEvent) => boolean): RoomNid[] {

@@ -6,9 +6,11 @@ import { type InviteView, inviteView } from "#src/protocol/room-name.ts";
 import type { RoomOrder } from "#src/protocol/room-order.ts";
 import type { RoomUpdate, UserUpdate } from "#src/protocol/update.ts";
 import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
+import type { AwaitedEvent } from "#actors/directory/awaited-board.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
+import { TXN_WAIT_MS } from "#src/protocol/txn-wait.ts";
 import { LiveDevice } from "./live-device.ts";
-import { HeldEvents, TXN_WAIT_MS } from "./held-events.ts";
+import { HeldEvents } from "./held-events.ts";
 
 /** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
 const MAX_TXNS = 2000;
@@ -79,6 +81,12 @@ export class LiveUser implements World {
 
   heldFrom(nid: RoomNid): StreamPos | null {
     return this.#held.from(nid);
+  }
+
+  /** These own events wait for their transaction ids, and no others: as it was before the user was read. */
+  holdOnly(events: readonly AwaitedEvent[]): void {
+    this.#held.clear();
+    for (const event of events) this.#hold(event);
   }
 
   /** When held events are to be let go; null when there are none. */
@@ -227,14 +235,15 @@ export class LiveUser implements World {
     }
   }
 
+  #hold({ nid, eventId, pos, untilMs }: Omit<AwaitedEvent, "userId">): void {
+    // Of a room that was left nothing more is to come.
+    if (this.#standings.get(nid)?.membership === "join") this.#held.hold(nid, { eventId, pos, untilMs });
+  }
+
   #applyTxns({ txns, cleared, awaited }: UserUpdate, mark: (nid: RoomNid, bits: number) => void, nowMs: number): void {
     for (const { eventId, deviceId, txnId } of txns) this.#txns.set(txnKey(deviceId, eventId), txnId);
     while (this.#txns.size > MAX_TXNS) this.#txns.delete(this.#txns.keys().next().value ?? "");
-    for (const { nid, eventId, pos } of awaited) {
-      // Of a room that was left nothing more is to come.
-      if (this.#standings.get(nid)?.membership !== "join") continue;
-      this.#held.hold(nid, { eventId, pos, untilMs: nowMs + TXN_WAIT_MS });
-    }
+    for (const event of awaited) this.#hold({ ...event, untilMs: nowMs + TXN_WAIT_MS });
     const settled = new Set([...txns.map(({ eventId }) => eventId), ...cleared]);
     for (const nid of this.#held.release(settled)) mark(nid, DIRTY.event);
   }

@@ -206,6 +206,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
     this.#user = user;
     const nowMs = this.#context.clock.mono();
     for (const batch of missed) user.apply([], batch.users.find(({ userId }) => userId === this.userId) ?? null, nowMs);
+    user.holdOnly(this.#deps.directory.awaited.of(this.userId, nowMs));
     this.#watchHeld(user);
     this.#progress = new UserProgress(this.#deps.directory, Math.max(snapshot.head, missed.at(-1)?.toPos ?? 0));
     this.#endLoad();
