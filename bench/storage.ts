@@ -158,6 +158,7 @@ const rowOf = (event: StoredEvent): StateRow => ({
   stateKey: event.stateKey ?? "",
   pos: event.pos,
   membership: event.membership,
+  ts: event.ts,
   eventId: event.id,
 });
 const memberOf = (nid: number, i: number): string =>

@@ -90,6 +90,7 @@ const stateRowOf = ({ pos, membership, event }: StateEvent): StateRow => ({
   stateKey: event.stateKey ?? "",
   pos,
   membership,
+  ts: event.ts,
   eventId: event.id,
 });
 

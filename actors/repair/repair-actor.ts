@@ -12,8 +12,9 @@ import { ACTIVE_WITHIN_MS, stepMs, walkUser, type Walked } from "./walk.ts";
 
 /** Rooms compared at once: the state of a large room is work for a homeserver. */
 const AT_ONCE = 2;
-/** From one start to the next. */
-const PACE_MS = 200;
+/** From one start to the next: somebody waits for what was asked for. */
+const FORCED_PACE_MS = 200;
+const PACE_MS = 1000;
 /** What looks wrong is often put right by the next poll. */
 const SETTLE_MS = 3000;
 /** A room that cannot be read is given up after so many attempts; a suspicion comes up again. */
@@ -45,7 +46,7 @@ class RepairActor implements Actor<RepairMessage> {
     this.#deps = deps;
     deps.metrics.gauge("repair_waiting_rooms", () => this.#queue.size);
     context.after(FIRST_WALK_MS, { type: "walk" });
-    this.#look();
+    context.after(LOOK_MS, { type: "look-for-requests" });
   }
 
   receive(message: RepairMessage): void {
@@ -104,7 +105,7 @@ class RepairActor implements Actor<RepairMessage> {
     while (this.#running < AT_ONCE && nowMs >= Math.max(this.#pausedUntilMs, this.#nextStartMs)) {
       const task = this.#queue.take(nowMs);
       if (task === null) break;
-      this.#nextStartMs = nowMs + PACE_MS;
+      this.#nextStartMs = nowMs + (task.isForced ? FORCED_PACE_MS : PACE_MS);
       this.#start(task);
     }
     this.#cancelGoOn?.();

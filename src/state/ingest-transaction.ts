@@ -16,6 +16,8 @@ export interface StateRow {
   pos: StreamPos;
   /** For `m.room.member`; null otherwise. */
   membership: Membership | null;
+  /** `origin_server_ts` of the event: tells which of two pollers is behind. */
+  ts: number;
   /** Event id, to compare with `unsigned.replaces_state`. */
   eventId: string;
 }

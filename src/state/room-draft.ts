@@ -121,7 +121,7 @@ export class RoomDraft {
     const { type } = event;
     const isMember = type === "m.room.member" && stateKey !== "";
     const membership = isMember ? (event.membership ?? "leave") : null;
-    const row: StateRow = { nid: this.nid, type, stateKey, pos, membership, eventId: event.id };
+    const row: StateRow = { nid: this.nid, type, stateKey, pos, membership, ts: event.ts, eventId: event.id };
     if (isMember) {
       const before = this.row(type, stateKey);
       this.#count(before, -1);

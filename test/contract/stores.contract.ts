@@ -154,6 +154,7 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
             stateKey: "",
             pos: first,
             membership: null,
+            ts: storedEvent(40, first).ts,
             eventId: `$event-40-${first}`,
           },
           {
@@ -162,6 +163,7 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
             stateKey: "\ud800",
             pos: first + 3,
             membership: null,
+            ts: storedEvent(40, first + 3).ts,
             eventId: `$event-40-${first + 3}`,
           },
           {
@@ -170,6 +172,7 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
             stateKey: BOB,
             pos: changed,
             membership: "join",
+            ts: storedEvent(40, changed).ts,
             eventId: `$event-40-${changed}`,
           },
         ]);

@@ -63,6 +63,7 @@ export const stateRowOf = (event: StoredEvent, overrides: Partial<StateRow> = {}
   stateKey: event.stateKey ?? "",
   pos: event.pos,
   membership: event.membership,
+  ts: event.ts,
   eventId: event.id,
   ...overrides,
 });
