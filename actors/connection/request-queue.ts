@@ -34,8 +34,8 @@ export class RequestQueue {
   /** Takes a request in; false when it has to wait for the current one. */
   take(arrival: Arrival): boolean {
     const current = this.#current;
+    this.#supersedeNext();
     if (current !== null && current.phase !== "loading") {
-      this.#supersedeNext();
       this.#next = arrival;
       return false;
     }
@@ -70,7 +70,10 @@ export class RequestQueue {
   cancel(requestId: number): void {
     if (this.#next?.command.requestId === requestId) this.#supersedeNext();
     const current = this.#current;
-    if (current?.command.requestId === requestId && current.phase !== "working") this.#supersede(current);
+    if (current?.command.requestId !== requestId || current.phase === "working") return;
+    this.#supersede(current);
+    // Somebody may wait behind one that is being begun anew.
+    this.advance();
   }
 
   /** Takes in the one that waits when nobody is served. */

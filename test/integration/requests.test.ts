@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { FrontRig } from "#test/support/front-rig.ts";
 import type { Session } from "#test/support/homeserver.ts";
-import type { WireOp } from "#test/support/naive-client.ts";
+import { NaiveClient, type WireOp } from "#test/support/naive-client.ts";
 
 const LIST = { ranges: [[0, 9]], timeline_limit: 5, required_state: [["m.room.name", ""]] };
 /** So long that only news end it. */
@@ -134,6 +134,26 @@ describe("requests over HTTP", () => {
       expect(answer).toMatchObject({ txn_id: "parked", rooms: { "!b:test": { num_live: 1 } } });
       expect(Object.keys(answer.lists)).toEqual(["all"]);
       expect((await rig.sync(alice, {}, { pos: answer.pos })).lists["all"]).toEqual({ count: 3 });
+    });
+
+    test("[CON-106] a request that failed inside is processed afresh when it is repeated, and nothing is lost", async () => {
+      const { pos } = await first({ ...LIST, ranges: [[0, 0]] });
+      await rig.poll(alice, rig.message(aliceId, "a", "live"));
+      const body = { txn_id: "t", lists: { all: { ranges: [[0, 1]] } } };
+      // Tried twice before the client is told.
+      for (let tries = 0; tries < 2; tries += 1) rig.node.metrics.crashAt("sliding_sync_api_setup_duration_secs");
+      const failed = await rig.request(alice, { body, pos, timeout: LONG });
+      expect(failed).toMatchObject({
+        status: 503,
+        json: { errcode: "M_UNKNOWN", error: "HTTP 503 : Internal server error" },
+      });
+      expect(Number(failed.headers.get("retry-after"))).toBeGreaterThan(0);
+      const client = new NaiveClient();
+      const answer = await rig.sync(alice, body, { pos, timeout: LONG });
+      client.apply(answer);
+      expect(answer.txn_id).toBe("t");
+      expect(client.window("all", [[0, 1]])).toEqual(roomIds("a", "b"));
+      expect(answer.rooms["!a:test"]?.timeline?.at(-1)).toMatchObject({ content: { body: "live" } });
     });
   });
 

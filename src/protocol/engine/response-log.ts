@@ -2,7 +2,8 @@ import type { SyncRequest } from "../request.ts";
 
 /** More unacknowledged responses than this are not kept: the client is taken up again from what its `pos` proves. */
 const MAX_KEPT = 8;
-const MAX_KEPT_BYTES = 16 * 1024 * 1024;
+/** One that is larger is kept alone: without it a lost response could not be sent again. */
+const MAX_KEPT_BYTES = 4 * 1024 * 1024;
 
 /** A response that was made and may have to be sent again. */
 export interface KeptResponse {
