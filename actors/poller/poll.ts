@@ -2,6 +2,8 @@ import type { Context, Span } from "@opentelemetry/api";
 import { ROOT_CONTEXT, SpanStatusCode, trace } from "@opentelemetry/api";
 import { traceparentOf } from "#src/homeserver/traceparent.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { SyncRequestParams } from "#src/ports/homeserver.ts";
+import { pollDeadlineMs } from "./decide.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
 /** What is polled for, and how. */
@@ -14,6 +16,19 @@ export interface PollPlan {
   isInitial: boolean;
   startedAtMs: number;
 }
+
+/** The request of a poll. */
+export const requestOf = (
+  poll: Poll,
+  from: { accessToken: string; since: string | null; filter: string; configuredMs: number },
+): SyncRequestParams => ({
+  accessToken: from.accessToken,
+  since: from.since,
+  timeoutMs: poll.plan.timeoutMs,
+  filter: from.filter,
+  deadlineMs: pollDeadlineMs(from.configuredMs, poll.plan.timeoutMs),
+  traceparent: poll.traceparent,
+});
 
 /** One poll from its request until its data is stored: the request, and the span that tells of all of it. */
 export class Poll {

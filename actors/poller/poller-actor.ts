@@ -1,11 +1,10 @@
 import { context } from "@opentelemetry/api";
 import { SyncError, invariant } from "#src/errors.ts";
 import { classifyNoAnswer } from "#src/homeserver/classify.ts";
-import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER } from "#src/homeserver/filters.ts";
 import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { Cancel } from "#src/ports/basics.ts";
-import type { SyncRequestParams, UpstreamFailure } from "#src/ports/homeserver.ts";
+import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
@@ -19,19 +18,20 @@ import {
   adviseOnFailure,
   isSpinning,
   isWorthLogging,
-  pollDeadlineMs,
   retryDelayMs,
   spinDelayMs,
 } from "./decide.ts";
 import { DeviceSession } from "./device-session.ts";
+import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
 import { PollWork } from "./poll-work.ts";
-import { Poll } from "./poll.ts";
+import { PollFilters } from "./poll-filters.ts";
+import { Poll, requestOf } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 import { loadDevice, prepareFilter } from "./poller-deps.ts";
 import type { FailedPoll } from "./poller-stats.ts";
-import { Waiters } from "./waiters.ts";
+import { Throughs, Waiters } from "./waiters.ts";
 
 /** Ingest answers when a batch is committed and applied; what takes longer is sent again, which is harmless. */
 const STORE_DEADLINE_MS = 60_000;
@@ -64,8 +64,7 @@ export class PollerActor implements Actor<PollerMessage> {
   #isFirstPoll = true;
   /** The next poll asks the homeserver not to hold it. */
   #isHurried = false;
-  #filterId: string | null = null;
-  #isFilterAsked = false;
+  readonly #filters = new PollFilters();
   /** Names the load that counts; results of earlier ones are of the past. */
   #loadId = 0;
   /** Names what is going on: a request, a batch, a wait. Results of anything else are of the past. */
@@ -74,15 +73,15 @@ export class PollerActor implements Actor<PollerMessage> {
   #slot: Slot | null = null;
   #poll: Poll | null = null;
   #work: PollWork | null = null;
-  /** Polls begun in this incarnation, and those who wait for the end of one begun after a certain one. */
+  /** Polls begun in this incarnation. */
   #sends = 0;
-  #throughs: { after: number; reply: Reply<PollingEnsured> }[] = [];
+  readonly #throughs = new Throughs();
   #failures = 0;
   #spins = 0;
   /** When a `since` was last stored, and the keys that came with it. */
   #storedAtMs = Number.NEGATIVE_INFINITY;
   #storedKeys: string | null = null;
-  #lastUsedMs: number;
+  readonly #idleness: Idleness;
   #drained: PromiseWithResolvers<void> | null = null;
 
   constructor(actorContext: ActorContext<PollerMessage>, deps: PollerDeps) {
@@ -91,7 +90,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#deps = deps;
     this.#who = { userId, deviceId };
     this.#waiters = new Waiters(deps.stats);
-    this.#lastUsedMs = actorContext.clock.mono();
+    this.#idleness = new Idleness(deps.config.idleMs, actorContext.clock.mono());
     deps.stats.pollerStarted();
     this.#load();
   }
@@ -114,7 +113,7 @@ export class PollerActor implements Actor<PollerMessage> {
         if (this.#device.isUsing(message.tokenHash)) this.#tokenUnused();
         return;
       case "poll-through":
-        this.#throughs.push({ after: this.#sends, reply: message.reply });
+        this.#throughs.add(this.#sends, message.reply);
         this.#hurry();
         return;
       case "poll-now":
@@ -128,7 +127,7 @@ export class PollerActor implements Actor<PollerMessage> {
         if (message.loadId === this.#loadId) this.#loadFailed(message.error);
         return;
       case "filter-ready":
-        this.#filterId = message.filterId;
+        this.#filters.id = message.filterId;
         return;
       default:
         if (message.stepId === this.#stepId) this.#stepEnded(message);
@@ -187,7 +186,7 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #used(): void {
-    this.#lastUsedMs = this.#context.clock.mono();
+    this.#idleness.used(this.#context.clock.mono());
   }
 
   #ensure(reply: Reply<PollingEnsured>): void {
@@ -296,14 +295,12 @@ export class PollerActor implements Actor<PollerMessage> {
     const poll = new Poll({ ...this.#who, timeoutMs, isInitial: since === null, startedAtMs }, stats);
     this.#poll = poll;
     this.#watchIdleness(timeoutMs);
-    const params: SyncRequestParams = {
+    const params = requestOf(poll, {
       accessToken: this.#device.tokenForPoll(),
       since,
-      timeoutMs,
-      filter: since === null ? this.#firstFilter() : (this.#filterId ?? LATER_FILTER),
-      deadlineMs: pollDeadlineMs(this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs, timeoutMs),
-      traceparent: poll.traceparent,
-    };
+      filter: this.#filters.choose({ since, hasSynced: this.#device.hasSynced, isCovered: this.#isCovered() }),
+      configuredMs: this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs,
+    });
     context.with(poll.context, () => {
       this.#context.pipe(
         homeserver.sync(params, poll.signal),
@@ -313,12 +310,8 @@ export class PollerActor implements Actor<PollerMessage> {
     });
   }
 
-  #firstFilter(): string {
-    return !this.#device.hasSynced && this.#isCovered() ? DEVICE_FILTER : FIRST_FILTER;
-  }
-
   #pollFailed(failure: UpstreamFailure): void {
-    const usesFilterId = this.#filterId !== null && this.#poll?.plan.isInitial === false;
+    const usesFilterId = this.#filters.hasId && this.#poll?.plan.isInitial === false;
     const advice = adviseOnFailure(failure, usesFilterId);
     this.#endPoll(failure.kind);
     if (advice.do === "drop-token") {
@@ -326,7 +319,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#tokenIsDead(this.#device.refusePolledToken(advice.isSoftLogout));
       return;
     }
-    if (advice.do === "forget-filter") this.#filterId = null;
+    if (advice.do === "forget-filter") this.#filters.id = null;
     const reason = failure.kind === "auth" ? failure.kind : failure.reason;
     this.#retry(advice.cause, failure.kind, reason, advice.retryAfterMs, "poll");
   }
@@ -426,16 +419,14 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#endPoll(null);
     this.#releaseSlot();
     this.#synced();
-    for (const { after, reply } of this.#throughs) if (after < this.#sends) reply.resolve({ ok: true });
-    this.#throughs = this.#throughs.filter(({ after }) => after >= this.#sends);
+    this.#throughs.stored(this.#sends);
   }
 
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
   #synced(): void {
     this.#waiters.resolveAll();
     const { accessToken } = this.#device;
-    if (this.#isFilterAsked || accessToken === null) return;
-    this.#isFilterAsked = true;
+    if (accessToken === null || !this.#filters.takeAsking()) return;
     this.#context.pipe(
       prepareFilter(this.#deps, accessToken, this.#who.userId),
       (filterId) => ({ type: "filter-ready", filterId }),
@@ -455,7 +446,7 @@ export class PollerActor implements Actor<PollerMessage> {
       const code = cause === "storage" ? "storage_unavailable" : "homeserver_unreachable";
       const error = new SyncError(code, `polling keeps failing: ${reason}`);
       this.#waiters.rejectAll(error);
-      for (const { reply } of this.#throughs.splice(0)) reply.reject(error);
+      this.#throughs.rejectAll(error);
     }
     // Others may sync meanwhile; one that is being stored is nearly through.
     if (resume !== "store") this.#releaseSlot();
@@ -476,19 +467,13 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #isIdle(): boolean {
-    const { idleMs } = this.#deps.config;
-    return (
-      idleMs !== null &&
-      this.#waiters.isEmpty &&
-      this.#throughs.length === 0 &&
-      this.#context.clock.mono() - this.#lastUsedMs >= idleMs
-    );
+    const isWanted = !this.#waiters.isEmpty || !this.#throughs.isEmpty;
+    return !isWanted && this.#idleness.leftMs(this.#context.clock.mono()) <= 0;
   }
 
   /** Only a poll during which the device may become idle needs a timer. */
   #watchIdleness(timeoutMs: number): void {
-    const { idleMs } = this.#deps.config;
-    const leftMs = this.#lastUsedMs + (idleMs ?? Number.POSITIVE_INFINITY) - this.#context.clock.mono();
+    const leftMs = this.#idleness.leftMs(this.#context.clock.mono());
     if (leftMs >= timeoutMs) return;
     this.#cancelTimer = this.#context.after(Math.max(leftMs, 0), { type: "check-idle", stepId: this.#stepId });
   }

@@ -6,6 +6,30 @@ import type { PollerStats } from "./poller-stats.ts";
 /** Bound for one device: its clients repeat their request every half minute or so. */
 const MAX_WAITERS = 256;
 
+/** Those who wait for a poll that is begun after they came. */
+export class Throughs {
+  #waiting: { after: number; reply: Reply<PollingEnsured> }[] = [];
+
+  get isEmpty(): boolean {
+    return this.#waiting.length === 0;
+  }
+
+  /** `begun`: how many polls were begun so far. */
+  add(begun: number, reply: Reply<PollingEnsured>): void {
+    this.#waiting.push({ after: begun, reply });
+  }
+
+  /** Poll number `begun` is stored. */
+  stored(begun: number): void {
+    for (const { after, reply } of this.#waiting) if (after < begun) reply.resolve({ ok: true });
+    this.#waiting = this.#waiting.filter(({ after }) => after >= begun);
+  }
+
+  rejectAll(error: SyncError): void {
+    for (const { reply } of this.#waiting.splice(0)) reply.reject(error);
+  }
+}
+
 /** Those who wait for a device's first sync. */
 export class Waiters {
   readonly #stats: Pick<PollerStats, "deviceWaits" | "deviceWaitsNoMore">;
