@@ -68,7 +68,7 @@ export function isHopeless({ command, claims }: Arrival, awake: Awake | null): b
 export function writeResponse(
   awake: Awake,
   link: UserLink,
-  { draft, rooms, extensions, behind }: BuiltResponse,
+  { draft, pages, written, rooms, extensions, behind }: BuiltResponse,
   seq: number,
   txnId: string | undefined,
   mac: Mac,
@@ -76,10 +76,10 @@ export function writeResponse(
   const { incarnation, engine } = awake;
   const pos = encodePos({ incarnation, seq, streamPos: draft.upTo, generation: engine.generation, behind }, mac);
   const body = encodeMsc3575(
-    { pos, txnId, lists: draft.lists, rooms, extensions },
+    { pos, txnId, lists: draft.lists, written, rooms, extensions },
     (nid) => link.user.meta(nid)?.roomId ?? "",
   );
-  return { seq, pos, body, rooms: rooms.length, ops: draft.lists.reduce((sum, list) => sum + list.ops.length, 0) };
+  return { seq, pos, body, rooms: pages.nids.length, ops: draft.lists.reduce((sum, list) => sum + list.ops.length, 0) };
 }
 
 /**

@@ -295,6 +295,12 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const running = this.#work;
     if (running === null) return;
     const wait = running.work.advance();
+    if (wait === "next-turn") {
+      // Behind what others have to do, and the network.
+      const message: ConnectionMessage = { type: "work-ready", workId: running.id };
+      this.#context.tell(this.#context.self, message);
+      return;
+    }
     if (wait !== null) {
       this.#storage.wait(running.id, wait);
       return;
@@ -314,8 +320,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     const seq = awake.log.nextSeq;
-    awake.engine.noteSent(built.draft, seq, built.entries.heads);
-    built.entries.noteMembers();
+    awake.engine.noteSent(built.draft, seq, built.pages.heads);
+    built.pages.noteMembers();
     awake.reader.device.toDeviceSent(built.toDeviceUpTo);
     const answerSeq = current?.replay?.seq ?? seq;
     const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq, answerSeq);
@@ -362,10 +368,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const { built, seq } = saving;
     const kept = writeResponse(awake, link, built, seq, current?.command.request.txn_id, this.#deps.mac);
     awake.log.add(kept);
-    this.#storage.noteSent(
-      awake,
-      built.rooms.some((room) => room.isInitial),
-    );
+    this.#storage.noteSent(awake, built.pages.hasInitial);
     this.#requests.answer(current?.replay ?? kept);
     const rooms = awake.engine.takeUpcoming();
     // In a turn of its own: the answer leaves first.

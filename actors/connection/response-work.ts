@@ -1,3 +1,4 @@
+import { encodeRooms } from "#src/protocol/dialects/msc3575-response.ts";
 import type { Draft } from "#src/protocol/engine/draft.ts";
 import { hasRoomsOrOps } from "#src/protocol/engine/draft.ts";
 import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
@@ -9,7 +10,8 @@ import {
   hasExtensionData,
 } from "#src/protocol/engine/extensions.ts";
 import { withoutCancelled } from "#src/protocol/key-requests.ts";
-import { RoomEntries, type RoomEntry } from "#src/protocol/engine/room-entries.ts";
+import type { RoomEntry } from "#src/protocol/engine/room-entries.ts";
+import { type Page, RoomPages } from "#src/protocol/engine/room-pages.ts";
 import type { ConnId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { RoomReader } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
@@ -27,8 +29,10 @@ export interface ResponseWorkDeps {
 /** A response, decided and read. */
 export interface BuiltResponse {
   draft: Draft;
-  entries: RoomEntries;
-  rooms: RoomEntry[];
+  pages: RoomPages;
+  /** Pages of rooms that are written already; `rooms` are those of the last one. */
+  written: readonly Uint8Array[];
+  rooms: readonly RoomEntry[];
   extensions: ExtensionsBody;
   hasData: boolean;
   /** Rooms of which it tells less than up to its position. */
@@ -37,7 +41,9 @@ export interface BuiltResponse {
   toDeviceUpTo: StreamPos;
 }
 
-type Step = () => Promise<void> | null;
+/** What a step ends with: a wait for storage, the end of the turn so that others have theirs, or nothing. */
+type Wait = Promise<void> | "next-turn" | null;
+type Step = () => Wait;
 
 /**
  * Brings together what one draft needs. With everything in memory it is done within one turn; each wait for storage
@@ -51,7 +57,8 @@ export class ResponseWork {
   readonly #deps: ResponseWorkDeps;
   readonly #draft: Draft;
   readonly #data: ConnectionData;
-  readonly #entries: RoomEntries;
+  readonly #pages: RoomPages;
+  readonly #written: Uint8Array[] = [];
   /** To-device messages up to here are the client's; null when its `since` is none of ours. */
   readonly #receivedPos: StreamPos | null;
   #steps: Step[];
@@ -75,13 +82,11 @@ export class ResponseWork {
     this.#device = reader.device;
     this.#deps = deps;
     this.#data = new ConnectionData(deps.directory, user, reader.device.deviceId);
-    this.#entries = new RoomEntries(user, engine, draft, this.#data);
+    this.#pages = new RoomPages(user, engine, draft, this.#data);
     this.#receivedPos = receivedToDevice(engine, deps);
     this.#steps = [
       () => ahead,
-      () => this.#readAhead(),
-      () => this.#timelines(),
-      () => this.#deps.directory.ensureState(this.#entries.stateNeeds()),
+      ...this.#pages.pages.flatMap((page, index) => this.#pageSteps(page, this.#pages.pages[index + 1] === undefined)),
       () => this.#deps.directory.ensureReceipts(extensionNeeds(this.#user, this.#engine, this.#draft).receipts),
       () => this.#user.ensureAccountData(extensionNeeds(this.#user, this.#engine, this.#draft).accountData),
       () => (this.#needsDevice() ? this.#device.ensure() : null),
@@ -89,8 +94,8 @@ export class ResponseWork {
     ];
   }
 
-  /** Runs until it is done (null) or has to wait for storage. */
-  advance(): Promise<void> | null {
+  /** Runs until it is done (null), has to wait for storage, or has had its share of one turn. */
+  advance(): Wait {
     for (let step = this.#steps[0]; step !== undefined; step = this.#steps[0]) {
       const wait = step();
       this.#steps.shift();
@@ -101,17 +106,21 @@ export class ResponseWork {
 
   /** The finished response; call after `advance` returned null. */
   build(): BuiltResponse {
-    const rooms = this.#entries.build();
+    const last = this.#pages.pages.at(-1);
+    const rooms = last === undefined ? [] : this.#pages.build(last);
     const extensions = buildExtensions(this.#user, this.#engine, this.#draft, this.#data, this.#deviceData(), {
-      nids: rooms.map(({ nid }) => nid),
-      timelineIds: (nid) => this.#entries.timelineIds(nid),
+      nids: this.#pages.nids,
+      timelineIds: (nid) => this.#pages.timelineIds(nid),
     });
     const toDeviceUpTo = this.#toDevice.at(-1)?.pos ?? 0;
     const hasData =
-      rooms.length > 0 || hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) || hasExtensionData(extensions);
+      this.#pages.nids.length > 0 ||
+      hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) ||
+      hasExtensionData(extensions);
     return {
       draft: this.#draft,
-      entries: this.#entries,
+      pages: this.#pages,
+      written: this.#written,
       rooms,
       extensions,
       hasData,
@@ -120,13 +129,29 @@ export class ResponseWork {
     };
   }
 
+  #pageSteps(page: Page, isLast: boolean): Step[] {
+    const steps: Step[] = [
+      () => this.#readAhead(page),
+      () => this.#timelines(page),
+      () => this.#deps.directory.ensureState(page.entries.stateNeeds()),
+    ];
+    // The last one is written together with all that is still to be read.
+    if (!isLast) steps.push(() => this.#endPage(page));
+    return steps;
+  }
+
+  #endPage(page: Page): Wait {
+    this.#written.push(encodeRooms(this.#pages.build(page)));
+    return "next-turn";
+  }
+
   /** Everything that is known to be needed is read at once; the steps behind it find it in memory. */
-  #readAhead(): Promise<void> | null {
+  #readAhead(page: Page): Wait {
     const { directory } = this.#deps;
-    const needs = extensionNeeds(this.#user, this.#engine, this.#draft);
+    const needs = extensionNeeds(this.#user, this.#engine, page.draft);
     const waits = [
-      directory.ensureTimelines(this.#entries.timelineNeeds()),
-      directory.ensureState(this.#entries.earlyStateNeeds()),
+      directory.ensureTimelines(page.entries.timelineNeeds()),
+      directory.ensureState(page.entries.earlyStateNeeds()),
       directory.ensureReceipts(needs.receipts),
       this.#user.ensureAccountData(needs.accountData),
       this.#needsDevice() ? this.#device.ensure() : null,
@@ -135,14 +160,14 @@ export class ResponseWork {
   }
 
   /** A delta that proves too long becomes an initial entry, which may need more: then this step comes again. */
-  #timelines(): Promise<void> | null {
-    const wait = this.#deps.directory.ensureTimelines(this.#entries.timelineNeeds());
-    this.#steps.splice(1, 0, () => (this.#entries.cutTimelines() ? this.#again() : null));
+  #timelines(page: Page): Wait {
+    const wait = this.#deps.directory.ensureTimelines(page.entries.timelineNeeds());
+    this.#steps.splice(1, 0, () => (page.entries.cutTimelines() ? this.#again(page) : null));
     return wait;
   }
 
-  #again(): null {
-    this.#steps.splice(1, 0, () => this.#timelines());
+  #again(page: Page): null {
+    this.#steps.splice(1, 0, () => this.#timelines(page));
     return null;
   }
 

@@ -56,7 +56,7 @@ export class TurnLoop {
     for (let visits = 0; visits < SLICE_VISITS; visits++) {
       const taker = this.#ready.shift();
       if (taker === undefined) break;
-      if (this.#runSome(taker)) this.#ready.push(taker);
+      if (this.#runSome(taker, end)) this.#ready.push(taker);
       if (this.#clock.mono() >= end) break;
     }
     this.#isRunning = false;
@@ -70,9 +70,11 @@ export class TurnLoop {
     this.#isStopped = true;
   }
 
-  #runSome(taker: TurnTaker): boolean {
+  #runSome(taker: TurnTaker, end: number): boolean {
     for (let turns = 0; turns < TURNS_IN_A_ROW; turns++) {
       if (this.#isStopped || !taker.takeTurn()) return false;
+      // One whose turns are long ones must not have many of them in a row.
+      if (this.#clock.mono() >= end) return true;
     }
     return true;
   }

@@ -1,5 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
+import type { UserId } from "#src/protocol/ids.ts";
+import type { RoomReader } from "#src/ports/stores.ts";
+import { makeFakeStores } from "#test/support/fake-stores.ts";
+import { HeldStore } from "#test/support/held-store.ts";
 import { ListLife } from "#test/support/list-life.ts";
+import { NaiveClient } from "#test/support/naive-client.ts";
+import { SyncRig } from "#test/support/sync-rig.ts";
 
 const ALL = { slow_get_all_rooms: true, timeline_limit: 1, ranges: [[0, 0]] };
 
@@ -91,5 +97,95 @@ describe("a list with slow_get_all_rooms", () => {
     expect(life.client.rooms.get("!b")?.timeline).toHaveLength(2);
     expect(life.client.window("all", [[0, 9]])).toEqual(["!b", "!a", "!c"]);
     expect(life.client.problems).toEqual([]);
+  });
+});
+
+describe("a list that shows very many rooms at once", () => {
+  const MANY = 1500;
+  let rig: SyncRig;
+  let alice: UserId;
+  let held: HeldStore<RoomReader>;
+
+  beforeEach(async () => {
+    const stores = makeFakeStores();
+    held = new HeldStore(stores.rooms);
+    rig = await SyncRig.start({ ...stores, rooms: held.store });
+    alice = await rig.addUser("alice");
+    const sections = Array.from({ length: MANY }, (_, index) =>
+      rig.join(`!r${index}`, {
+        state: rig.roomState("@bob:hs", ["@bob:hs", alice], `room ${index}`),
+        timeline: [rig.event("m.room.message", "@bob:hs", { body: `message ${index}` })],
+      }),
+    );
+    await rig.poll(alice, sections);
+  });
+
+  afterEach(() => rig.stop());
+
+  const CONFIG = { timeline_limit: 1, required_state: [["m.room.member", "$LAZY"]] };
+
+  test.each([
+    ["slow_get_all_rooms", { ...CONFIG, slow_get_all_rooms: true }],
+    ["a wide window", { ...CONFIG, ranges: [[0, MANY]] }],
+  ])("[LIST-51] is put together in many turns, between which others have theirs: %s", async (_name, list) => {
+    const carol = await rig.addUser("carol");
+    await rig.poll(carol, [rig.join("!c", { state: rig.roomState(carol, [carol]), timeline: [] })]);
+    await rig.sync(carol, { lists: { all: { ranges: [[0, 9]] } } });
+    const answers: string[] = [];
+    const { reached, release } = held.hold("loadTimelines");
+    const many = rig.sync(alice, { lists: { many: list } }).then((response) => {
+      answers.push("many");
+      return response;
+    });
+    await reached;
+    release();
+    const few = rig.sync(carol, { lists: { all: { ranges: [[0, 9]] } } }).then(() => answers.push("few"));
+    const [response] = await Promise.all([many, few]);
+    expect(answers).toEqual(["few", "many"]);
+    expect(response.lists["many"]?.count).toBe(MANY);
+    const shown = response.lists["many"]?.ops?.flatMap(({ room_ids: ids }) => ids ?? []) ?? [];
+    expect(shown).toEqual(Object.keys(response.rooms));
+    expect(shown).toHaveLength(MANY);
+    for (const [index, roomId] of shown.entries()) {
+      expect(response.rooms[roomId]).toMatchObject({
+        initial: true,
+        name: `room ${MANY - 1 - index}`,
+        timeline: [{ content: { body: `message ${MANY - 1 - index}` } }],
+        required_state: [{ type: "m.room.member", state_key: "@bob:hs" }],
+      });
+    }
+  });
+
+  test("[LIST-52] loses no event that arrives while it is put together, and repeats none", async () => {
+    const client = new NaiveClient();
+    const { reached, release } = held.hold("loadTimelines");
+    const asked = rig.sync(alice, { lists: { all: { ...CONFIG, slow_get_all_rooms: true } } });
+    await reached;
+    for (const index of [0, MANY - 1]) {
+      const timeline = [rig.event("m.room.message", "@bob:hs", { body: "meanwhile" })];
+      await rig.poll(alice, [rig.join(`!r${index}`, { timeline })]);
+    }
+    release();
+    client.apply(await asked);
+    client.apply(await rig.sync(alice, {}, { pos: client.pos }));
+    for (const index of [0, MANY - 1]) {
+      const bodies = client.rooms.get(`!r${index}`)?.timeline.map(({ content }) => (content as { body: string }).body);
+      expect(bodies).toEqual([`message ${index}`, "meanwhile"]);
+    }
+    expect(client.problems).toEqual([]);
+  });
+
+  test("[LIST-53] is followed in one response when everything in it changes at once", async () => {
+    const client = new NaiveClient();
+    client.apply(await rig.sync(alice, { lists: { all: { ...CONFIG, slow_get_all_rooms: true } } }));
+    const sections = Array.from({ length: MANY }, (_, index) =>
+      rig.join(`!r${index}`, { timeline: [rig.event("m.room.message", "@bob:hs", { body: "more" })] }),
+    );
+    await rig.poll(alice, sections);
+    const response = await rig.sync(alice, {}, { pos: client.pos });
+    client.apply(response);
+    expect(Object.keys(response.rooms)).toHaveLength(MANY);
+    expect([...client.rooms.values()].every(({ timeline }) => timeline.length === 2)).toBe(true);
+    expect(client.problems).toEqual([]);
   });
 });

@@ -233,10 +233,9 @@ class FakeRoomReader implements RoomReader {
 
   async loadTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<TimelineChunk[]> {
     await this.#db.reach();
+    const byRoom = Map.groupBy(this.#db.events.values(), (event) => event.nid);
     return queries.map(({ nid, upTo, limit }) => {
-      const all = [...this.#db.events.values()]
-        .filter((event) => event.nid === nid && event.inTimeline && event.pos <= upTo)
-        .sort(byPos);
+      const all = (byRoom.get(nid) ?? []).filter((event) => event.inTimeline && event.pos <= upTo).sort(byPos);
       const gap = all.findLastIndex((event) => event.gapBefore);
       const contiguous = gap === -1 ? all : all.slice(gap);
       const events = limit === 0 ? [] : contiguous.slice(-limit);
@@ -246,15 +245,16 @@ class FakeRoomReader implements RoomReader {
 
   async loadState(queries: Parameters<RoomReader["loadState"]>[0]): Promise<StoredEvent[]> {
     await this.#db.reach();
+    const byRoom = Map.groupBy(queries, (query) => query.nid);
     return [...this.#db.state.values()]
       .filter((row) =>
-        queries.some(
-          (query) =>
-            query.nid === row.nid &&
+        byRoom
+          .get(row.nid)
+          ?.some((query) =>
             query.entries.some(
               ([type, key]) => (type === "*" || type === row.type) && (key === "*" || key === row.stateKey),
             ),
-        ),
+          ),
       )
       .sort(byPos)
       .map((row) => this.#db.eventOf(row));

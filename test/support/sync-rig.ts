@@ -19,6 +19,8 @@ const encoder = new TextEncoder();
 const CACHE_BYTES = 1024 * 1024;
 /** The actors' time runs this much faster, so that an idle request's shortest wait costs a test little. */
 const HASTE = 50;
+/** Twenty seconds of the test's own. */
+const ANSWER_DEADLINE_MS = 20_000 * HASTE;
 
 /** A response with what the rig's tests look at beside lists and rooms. */
 export interface RigResponse extends WireResponse {
@@ -195,7 +197,7 @@ export class SyncRig {
     const request = readSyncRequest(body);
     const connId = (request.conn_id ?? "") as ConnId;
     const deviceId = options.deviceId ?? DEVICE;
-    return this.nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), {
+    const message = {
       type: "sync-request",
       userId,
       deviceId,
@@ -205,7 +207,9 @@ export class SyncRig {
       timeoutMs: options.timeoutMs ?? 0,
       request,
       requestId: options.requestId ?? this.#requests,
-    });
+    };
+    const deadlineMs = message.timeoutMs + ANSWER_DEADLINE_MS;
+    return this.nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), message, { deadlineMs });
   }
 
   /** The client of a request hangs up. */

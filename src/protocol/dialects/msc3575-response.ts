@@ -9,6 +9,8 @@ export interface Msc3575Response {
   pos: string;
   txnId: string | undefined;
   lists: readonly { key: string; count: number; ops: readonly ListOp<RoomNid>[] }[];
+  /** Rooms that are written already, by `encodeRooms`; those of `rooms` follow. */
+  written?: readonly Uint8Array[];
   rooms: readonly RoomEntry[];
   extensions: ExtensionsBody;
 }
@@ -27,11 +29,13 @@ export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid
   }
   out.text('},"rooms":{');
   separator = "";
-  for (const room of response.rooms) {
-    out.text(`${separator}${JSON.stringify(room.roomId)}:`);
-    writeRoom(out, room);
+  for (const rooms of response.written ?? []) {
+    if (rooms.length === 0) continue;
+    out.text(separator);
+    out.bytes(rooms);
     separator = ",";
   }
+  writeRooms(out, response.rooms, separator);
   out.text('},"extensions":');
   writeExtensions(out, response.extensions);
   out.text("}\n");
@@ -62,6 +66,22 @@ function opJson(op: ListOp<RoomNid>, roomIdOf: (nid: RoomNid) => string): string
       return `{"op":"DELETE","index":${op.index}}`;
     case "INSERT":
       return `{"op":"INSERT","index":${op.index},"room_id":${JSON.stringify(roomIdOf(op.room))}}`;
+  }
+}
+
+/** Some of a response's rooms, to be written before the others are there. */
+export function encodeRooms(rooms: readonly RoomEntry[]): Uint8Array {
+  const out = new ByteWriter();
+  writeRooms(out, rooms, "");
+  return out.finish();
+}
+
+function writeRooms(out: ByteWriter, rooms: readonly RoomEntry[], before: string): void {
+  let separator = before;
+  for (const room of rooms) {
+    out.text(`${separator}${JSON.stringify(room.roomId)}:`);
+    writeRoom(out, room);
+    separator = ",";
   }
 }
 
