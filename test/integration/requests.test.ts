@@ -350,6 +350,26 @@ describe("requests over HTTP", () => {
       expect((await connect(0)).lists["all"]?.count).toBe(3);
     });
 
+    test("[REQ-18] bodies that are made to be costly are answered like any other", async () => {
+      const { pos } = await first();
+      const repeat = (text: string, times: number) => text.repeat(times);
+      const bodies: [string, number][] = [
+        [`${repeat('{"a":', 160_000)}1${repeat("}", 160_000)}`, 200],
+        [`{"lists":{"all":${repeat('{"filters":', 80_000)}{}${repeat("}", 80_000)}}}`, 200],
+        [`{"lists":${repeat("[", 500_000)}${repeat("]", 500_000)}}`, 400],
+        [repeat('{"a":', 160_000), 400],
+        [`{}${repeat("x", 1_000_000)}`, 200],
+        [`{"a":"${repeat("\\", 900_000)}`, 400],
+        [`{"lists":{"all":{"timeline_limit":${repeat("9", 1_000_000)}}}}`, 400],
+        [`{"lists":{"all":{"ranges":[${repeat("[0,0],", 150_000)}[0,0]]}}}`, 400],
+        [`[${repeat("1.5,", 200_000)}1]`, 400],
+      ];
+      for (const [body, status] of bodies) {
+        const answer = await rig.request(alice, { body, pos, timeout: 0 });
+        expect([body.slice(0, 40), answer.status]).toEqual([body.slice(0, 40), status]);
+      }
+    });
+
     test("[REQ-16] what is too much is refused with what a client understands, and the connection goes on", async () => {
       const { pos } = await first();
       const many = (count: number, make: (at: number) => unknown) => Array.from({ length: count }, (_, at) => make(at));
