@@ -219,6 +219,26 @@ describe("where it listens", () => {
   );
 
   test(
+    "[EXE-15] resync has the server that runs compare its rooms, and says so when none does",
+    async () => {
+      const glissade = await glissadeOf({ SYNCV3_DATA: await usedData() });
+      const token = newUser("resynced");
+      await glissade.start();
+      await new HttpClient(glissade, token, PARAMS).sync();
+      const { code, out } = await glissade.command("resync", "all");
+      expect({ code, last: out.trim().split("\n").at(-1) }).toEqual({
+        code: 0,
+        last: expect.stringMatching(/^\d+ of \d+ rooms? compared with the homeserver: done$/) as unknown as string,
+      });
+      await glissade.kill("SIGTERM");
+      const alone = await glissade.command("resync", "all");
+      expect(alone.code).toBe(1);
+      expect(alone.err).toContain("the server has to run");
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "[EXE-11] TLS with a certificate made by its operator",
     async () => {
       const port = await freePort();
