@@ -2,6 +2,7 @@ import type { Packed } from "#src/protocol/packed.ts";
 import { packPollBatch } from "#src/protocol/packed.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { PollOrigin, SyncOutline } from "#src/homeserver/sync-v2.ts";
+import type { EventsMemo } from "#src/homeserver/events-memo.ts";
 import { PIECE_BYTES, readPiece } from "#src/homeserver/sync-v2.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
@@ -26,6 +27,7 @@ export class PollWork {
   readonly #outline: SyncOutline;
   readonly #origin: PollOrigin;
   readonly #stats: PollerStats;
+  readonly #memo: EventsMemo;
   readonly receivedAtMs: number;
   #room = 0;
   /** Batches that are sent and not answered yet, oldest first: their bytes are gone, only where each ends is known. */
@@ -37,7 +39,8 @@ export class PollWork {
   /** Key counts and unused fallback keys as this poll tells them; null until its last batch was read. */
   keys: string | null = null;
 
-  constructor(outline: SyncOutline, origin: PollOrigin, stats: PollerStats, receivedAtMs: number) {
+  constructor(outline: SyncOutline, origin: PollOrigin, stats: PollerStats, memo: EventsMemo, receivedAtMs: number) {
+    this.#memo = memo;
     this.#outline = outline;
     this.#origin = origin;
     this.#stats = stats;
@@ -103,7 +106,10 @@ export class PollWork {
 
   #read(fromRoom: number): PackedPiece {
     const pieceBytes = this.#origin.isFirstSync ? PIECE_BYTES : LATER_PIECE_BYTES;
-    const { batch, nextRoom, rejectedCount } = readPiece(this.#outline, this.#origin, fromRoom, { pieceBytes });
+    const { batch, nextRoom, rejectedCount } = readPiece(this.#outline, this.#origin, fromRoom, {
+      pieceBytes,
+      memo: this.#memo,
+    });
     if (fromRoom > this.#countedUntil) {
       this.#countedUntil = fromRoom;
       this.#stats.batchRead(batch, rejectedCount);

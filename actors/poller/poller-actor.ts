@@ -1,5 +1,6 @@
 import { context } from "@opentelemetry/api";
 import { SyncError, invariant } from "#src/errors.ts";
+import type { EventsMemo } from "#src/homeserver/events-memo.ts";
 import { classifyNoAnswer } from "#src/homeserver/classify.ts";
 import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
@@ -56,6 +57,7 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #context: ActorContext<PollerMessage>;
   readonly #deps: PollerDeps;
   readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
+  readonly #memo: EventsMemo;
   readonly #waiters: Waiters;
   readonly #device = new DeviceSession();
   #phase: Phase = "loading";
@@ -84,7 +86,9 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #idleness: Idleness;
   #drained: PromiseWithResolvers<void> | null = null;
 
-  constructor(actorContext: ActorContext<PollerMessage>, deps: PollerDeps) {
+  /** `memo`: one for all pollers of the host. */
+  constructor(actorContext: ActorContext<PollerMessage>, deps: PollerDeps, memo: EventsMemo) {
+    this.#memo = memo;
     const [userId, deviceId] = JSON.parse(actorContext.self.key) as [UserId, DeviceId];
     this.#context = actorContext;
     this.#deps = deps;
@@ -338,7 +342,7 @@ export class PollerActor implements Actor<PollerMessage> {
     const origin: PollOrigin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
     if (this.#device.hasSynced) origin.hasSyncedBefore = true;
     const nowMs = this.#context.clock.mono();
-    const work = new PollWork(outline, origin, this.#deps.stats, nowMs);
+    const work = new PollWork(outline, origin, this.#deps.stats, this.#memo, nowMs);
     this.#work = work;
     if (nowMs - this.#storedAtMs < QUIET_SINCE_MS && work.isQuiet(this.#storedKeys)) this.#nothingNew();
     else this.#store();

@@ -1,3 +1,4 @@
+import { EventsMemo } from "#src/homeserver/events-memo.ts";
 import type { ActorKind } from "#actors/runtime/actor.ts";
 import type { PollerMessage } from "./messages.ts";
 import { PollerActor } from "./poller-actor.ts";
@@ -8,5 +9,10 @@ const MAILBOX_LIMIT = 1024;
 
 /** Pollers, one for each device, as a poller host runs them. */
 export function createPollerKind(deps: PollerDeps): ActorKind<PollerMessage> {
-  return { factory: (context) => new PollerActor(context, deps), mailboxLimit: MAILBOX_LIMIT, onCrash: "restart" };
+  const memo = new EventsMemo();
+  return {
+    factory: (context) => new PollerActor(context, deps, memo),
+    mailboxLimit: MAILBOX_LIMIT,
+    onCrash: "restart",
+  };
 }

@@ -151,6 +151,11 @@ export class EventReader {
     return this.#extract(at, this.end, offsets);
   }
 
+  /** True when the whole body is valid UTF-8. */
+  get isUtf8(): boolean {
+    return this.#isUtf8;
+  }
+
   /** True when the bytes in [start, end) are valid UTF-8. */
   isText(start: number, end: number): boolean {
     return this.#isUtf8 || isUtf8(this.#bytes.subarray(start, end));

@@ -4,6 +4,7 @@ import type { PolledJoin, PolledRoom, PolledStripped } from "#src/protocol/poll-
 import type { EventReader } from "./event-fields.ts";
 import { identifierFault } from "./event-fields.ts";
 import { readEphemeral } from "./ephemeral-reader.ts";
+import type { EventsMemo } from "./events-memo.ts";
 import { findMember, membersAt, stringAt } from "./json-text.ts";
 import type { RejectLog } from "./reject-log.ts";
 import { eachEvent, eachListed, view } from "./sections.ts";
@@ -22,6 +23,7 @@ interface RoomScope {
   members: ReadonlyMap<string, number>;
   end: number;
   rejects: RejectLog;
+  memo: EventsMemo | null;
 }
 
 /** Reads one room of `rooms`; null (and an entry in `rejects`) when it is malformed as a whole. */
@@ -33,13 +35,14 @@ export function readRoom(
   at: number,
   end: number,
   rejects: RejectLog,
+  memo: EventsMemo | null = null,
 ): PolledRoom | null {
   const { members, end: after } = membersAt(bytes, at, end);
   if (after !== end) {
     rejects.add(roomId, section, "malformed json", bytes, at, end);
     return null;
   }
-  const scope: RoomScope = { reader, bytes, roomId, section, members, end, rejects };
+  const scope: RoomScope = { reader, bytes, roomId, section, members, end, rejects, memo };
   return section === "invite" || section === "knock" ? readStripped(scope, section) : readFull(scope);
 }
 
@@ -123,6 +126,29 @@ function countAt(bytes: Buffer, at: number, end: number): number | null {
 
 /** The events of the list at `eventsAt` in the section at `at`; `first` says what became of the first one. */
 function readEvents(
+  scope: RoomScope,
+  name: string,
+  at: number,
+  eventsAt: number,
+): { events: EventFields[]; first: "taken" | "refused" | "none" } {
+  const { reader, bytes, end, memo } = scope;
+  if (memo === null || eventsAt === FAIL || !reader.isUtf8) return readEventsAnew(scope, name, at, eventsAt);
+  const eventsEnd = skipValue(bytes, eventsAt, end);
+  if (eventsEnd === FAIL || !memo.takes(eventsEnd - eventsAt, bytes.length)) {
+    return readEventsAnew(scope, name, at, eventsAt);
+  }
+  let anew: ReturnType<typeof readEventsAnew> | null = null;
+  const known = memo.recall(bytes.subarray(eventsAt, eventsEnd), () => {
+    const rejectCount = scope.rejects.count;
+    anew = readEventsAnew(scope, name, at, eventsAt);
+    const { events, first } = anew;
+    // What is refused has to be told of each time.
+    return scope.rejects.count === rejectCount && first !== "refused" ? { events, first } : null;
+  });
+  return anew ?? { events: [...(known?.events ?? [])], first: known?.first ?? "none" };
+}
+
+function readEventsAnew(
   scope: RoomScope,
   name: string,
   at: number,

@@ -4,6 +4,7 @@ import { parseRoomId } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import { EventReader, MAX_EVENT_BYTES, identifierFault } from "./event-fields.ts";
 import { decodeString, stringAt } from "./json-text.ts";
+import type { EventsMemo } from "./events-memo.ts";
 import { RejectLog } from "./reject-log.ts";
 import { readAccountData, readRoom } from "./room-reader.ts";
 import { FAIL, bodyStart, byteAt, eachMember, isObjectAt, skipSpace, skipValue } from "./slicer.ts";
@@ -56,6 +57,7 @@ export interface PieceLimits {
   /** A piece ends with the room that reaches this. */
   pieceBytes?: number;
   maxEventBytes?: number;
+  memo?: EventsMemo;
 }
 
 /** One batch and where the next one begins; null after the last, which carries `since`. */
@@ -192,7 +194,16 @@ export function readPiece(
   for (let size = 0; room < outline.rooms.length && size < pieceBytes; room++) {
     const slice = outline.rooms[room] as RoomSlice;
     size += slice.end - slice.at;
-    const polled = readRoom(reader, outline.bytes, slice.section, slice.roomId, slice.at, slice.end, rejects);
+    const polled = readRoom(
+      reader,
+      outline.bytes,
+      slice.section,
+      slice.roomId,
+      slice.at,
+      slice.end,
+      rejects,
+      limits.memo,
+    );
     if (polled !== null) batch.rooms.push(polled);
   }
   const isLast = room >= outline.rooms.length;
