@@ -228,7 +228,7 @@ describe("where it listens", () => {
       const { code, out } = await glissade.command("resync", "all");
       expect({ code, last: out.trim().split("\n").at(-1) }).toEqual({
         code: 0,
-        last: expect.stringMatching(/^\d+ of \d+ rooms? compared with the homeserver: done$/) as unknown as string,
+        last: expect.stringMatching(/^\d+ of \d+ rooms? compared with the homeserver: done$/),
       });
       await glissade.kill("SIGTERM");
       const alone = await glissade.command("resync", "all");

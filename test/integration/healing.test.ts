@@ -150,6 +150,53 @@ describe("state that heals, over HTTP", () => {
     expect(truth.asked).toHaveLength(4);
   });
 
+  test.each([
+    ["before the timeline", "state"],
+    ["after it (MSC4222)", "org.matrix.msc4222.state_after"],
+  ])(
+    "[HEAL-76] a gap with state %s sends the room anew to everybody in it, alone, and ends no connection",
+    async (_when, member) => {
+      const here = rig.event("m.room.member", BOB, { membership: "join" }, BOB);
+      const section = { state: { events: [...state("room"), here] }, timeline: { events: [rig.say(BOB, "here")] } };
+      const bob = rig.account("bob", { rooms: { join: { [room("room")]: section } } });
+      const bobFirst = await rig.sync(bob, BODY);
+      const live = await news(alice, first.pos);
+      const renamed = rig.event("m.room.name", ALICE, { name: "in the gap" }, "");
+      const said = rig.say("@carol:test", "after the gap");
+      const timeline = { events: [said], limited: true, prev_batch: "gap" };
+      await rig.poll(bob, { rooms: { join: { [room("room")]: { [member]: { events: [renamed] }, timeline } } } });
+      for (const [session, pos] of [
+        [alice, live.pos],
+        [bob, bobFirst.pos],
+      ] as const) {
+        const answer = await news(session, pos);
+        expect(Object.keys(answer.rooms ?? {})).toEqual([room("room")]);
+        expect(answer.rooms?.[room("room")]).toMatchObject({ initial: true, name: "in the gap", prev_batch: "gap" });
+        expect(answer.rooms?.[room("room")]?.timeline?.map(({ event_id }) => event_id)).toEqual([said.event_id]);
+      }
+      expect(truth.asked).toEqual([]);
+    },
+  );
+
+  test("[HEAL-77] who comes back after a kick is sent the room as it is then, and sees nothing of the time between", async () => {
+    const kicked = rig.event("m.room.member", BOB, { membership: "leave" }, ALICE);
+    await rig.poll(alice, { rooms: { leave: { [room("room")]: { timeline: { events: [kicked] } } } } });
+    let out = await rig.sync(alice, {}, { pos: first.pos, timeout: LONG });
+    while (out.lists["all"]?.count !== 1) out = await rig.sync(alice, {}, { pos: out.pos, timeout: LONG });
+    const renamed = rig.event("m.room.name", BOB, { name: "meanwhile" }, "");
+    const back = rig.event("m.room.member", ALICE, { membership: "join" }, ALICE);
+    const section = {
+      state: { events: state("room", renamed) },
+      timeline: { events: [back], limited: true, prev_batch: "rejoin" },
+    };
+    truth.states.set(room("room"), state("room", renamed, back));
+    await rig.poll(alice, { rooms: { join: { [room("room")]: section } } });
+    const again = await news(alice, out.pos);
+    expect(again.rooms?.[room("room")]).toMatchObject({ initial: true, name: "meanwhile" });
+    expect(again.rooms?.[room("room")]?.timeline?.map(({ event_id }) => event_id)).toEqual([back.event_id]);
+    expect(again.lists["all"]?.count).toBe(2);
+  });
+
   test("[HEAL-75] the walk finds a room that only the homeserver has the user in", async () => {
     const create = rig.event("m.room.create", BOB, { room_version: "11" }, "");
     const joined = rig.event("m.room.member", ALICE, { membership: "join" }, ALICE);
