@@ -42,9 +42,10 @@ describe("a list while its user's memberships change", () => {
       await own.rooms("c", "b", "a");
       await own.invite("i");
       await own.sync({ all: TOP_TWO });
-      await own.depart("i", "leave", sender, false);
+      const event = await own.depart("i", "leave", sender, false);
       const shown = await own.sync();
       expect([shown.ops("all"), shown.count("all"), shown.rooms]).toEqual(["DELETE 0, INSERT 1 b", 3, "b+ i"]);
+      expect(shown.response.rooms["!i"]?.timeline?.map(({ event_id }) => event_id)).toEqual([event.id]);
     }
   });
 
