@@ -5,10 +5,11 @@ import { createHomeserver } from "#src/homeserver/client.ts";
 import { createApp } from "#src/http/app.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
+import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
-import { processUsage, systemClock, systemRng, systemTimers } from "#src/system.ts";
+import { collectGarbage, processUsage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
 import { MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
 import { prometheusText } from "#src/telemetry/prometheus-text.ts";
@@ -48,6 +49,7 @@ export async function runServe(config: Config, onReady: () => void = () => undef
   process.once("SIGINT", stop);
   try {
     await node.start();
+    giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
     onReady();
   } catch (error) {
     const fields = { error: error instanceof Error ? error.message : String(error) };

@@ -1,3 +1,4 @@
+import { fullGC } from "bun:jsc";
 import type { Cancel, Clock, Rng, Timers } from "#src/ports/basics.ts";
 
 /** The one home of ambient time. */
@@ -46,4 +47,15 @@ export function processUsage(): ProcessUsage {
     cpuSeconds: (cpu.user + cpu.system) / 1_000_000,
     startedAtSeconds: systemClock.now() / 1000 - process.uptime(),
   };
+}
+
+/** CPU that the calling thread has used. */
+export function threadCpuMs(): number {
+  const { user, system } = process.threadCpuUsage();
+  return (user + system) / 1000;
+}
+
+/** Finds all garbage of the calling thread, which stands still meanwhile; it is swept up later. */
+export function collectGarbage(): void {
+  fullGC();
 }

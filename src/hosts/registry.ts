@@ -1,7 +1,8 @@
-import { systemClock, systemRng, systemTimers } from "#src/system.ts";
+import { collectGarbage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
 import { startTelemetry } from "#src/telemetry/start.ts";
 import { hostId } from "#actors/runtime/placement.ts";
 import type { HostRegistry } from "./compositions.ts";
+import { giveBackAfterWork } from "./give-back.ts";
 import type { HostOptions } from "./options.ts";
 
 /** How the hosts of this executable are made. */
@@ -9,6 +10,7 @@ export const REGISTRY: HostRegistry = {
   environment: async (init) => {
     const { telemetry } = init.options as HostOptions;
     const started = await startTelemetry(telemetry, hostId(init.role, init.index));
+    const stopGivingBack = giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
     return {
       clock: systemClock,
       rng: systemRng,
@@ -16,7 +18,10 @@ export const REGISTRY: HostRegistry = {
       logger: started.log,
       metrics: started.metrics,
       collectMetrics: () => started.collectMetrics(),
-      shutdown: () => started.shutdown(),
+      shutdown: () => {
+        stopGivingBack();
+        return started.shutdown();
+      },
     };
   },
   roles: {
