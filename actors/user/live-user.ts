@@ -11,6 +11,7 @@ import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 import { TXN_WAIT_MS } from "#src/protocol/txn-wait.ts";
 import { LiveDevice } from "./live-device.ts";
 import { HeldEvents } from "./held-events.ts";
+import { RoomLinks } from "./room-links.ts";
 
 /** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
 const MAX_TXNS = 2000;
@@ -44,10 +45,7 @@ export class LiveUser implements World {
   readonly #nids = new Map<string, RoomNid>();
   readonly #invites = new WeakMap<UserRoom, InviteView>();
   readonly #tags = new Map<RoomNid, ReadonlySet<string>>();
-  /** Upgraded rooms by the room that took their place: they hide and show with the user's place in that one. */
-  readonly #upgraded = new Map<string, Set<RoomNid>>();
-  /** Spaces with their children, as lists know them. */
-  readonly #spaces = new Map<RoomNid, readonly string[]>();
+  readonly #links = new RoomLinks();
   /** False until there is a list to follow such links. */
   #areLinksKnown = false;
   #direct: ReadonlySet<string>;
@@ -266,7 +264,7 @@ export class LiveUser implements World {
     }
     mark(standing.nid, DIRTY.standing | DIRTY.counts);
     if (meta === undefined) return;
-    for (const old of this.#upgraded.get(meta.roomId) ?? []) mark(old, DIRTY.place);
+    for (const old of this.#links.replacedBy(meta.roomId)) mark(old, DIRTY.place);
     // Children are only seen from inside a space.
     this.#markChildren(meta.spaceChildren, mark);
   }
@@ -277,26 +275,15 @@ export class LiveUser implements World {
     if (room.typing !== null) mark(room.nid, DIRTY.typing);
     if (room.receipts.some(({ isPrivate, userId }) => !isPrivate || userId === this.userId))
       mark(room.nid, DIRTY.receipt);
-    // By what the room now is, and not by its events: a redaction or a reset changes children too.
-    const before = this.#spaces.get(room.nid) ?? [];
-    this.#noteLinks(room.meta);
-    const after = this.#spaces.get(room.nid) ?? [];
-    if (before.length + after.length > 0) this.#markChildren(new Set(before).symmetricDifference(new Set(after)), mark);
+    this.#markChildren(this.#noteLinks(room.meta), mark);
   }
 
-  /** Remembers what lists have to follow when this room changes. */
-  #noteLinks(meta: RoomMeta | undefined): void {
-    if (meta === undefined || !this.#areLinksKnown) return;
-    const { nid, successor, spaceChildren } = meta;
-    if (successor !== null) {
-      const upgraded = this.#upgraded.get(successor) ?? new Set();
-      this.#upgraded.set(successor, upgraded.add(nid));
-    }
-    if (spaceChildren.length > 0) this.#spaces.set(nid, spaceChildren);
-    else this.#spaces.delete(nid);
+  /** See `RoomLinks.note`. */
+  #noteLinks(meta: RoomMeta | undefined): readonly string[] {
+    return meta === undefined || !this.#areLinksKnown ? [] : this.#links.note(meta);
   }
 
-  #markChildren(roomIds: Iterable<string>, mark: (nid: RoomNid, bits: number) => void): void {
+  #markChildren(roomIds: readonly string[], mark: (nid: RoomNid, bits: number) => void): void {
     for (const roomId of roomIds) {
       const nid = this.#nids.get(roomId);
       if (nid !== undefined) mark(nid, DIRTY.place);
