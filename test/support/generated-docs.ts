@@ -35,7 +35,7 @@ ${sections.join("\n")}
 | code | meaning |
 |---|---|
 | 0 | done; after \`SIGTERM\` or \`SIGINT\`, an orderly end |
-| 1 | failed: could not start, gave up after too many crashes, not healthy (\`--healthcheck\`) |
+| 1 | failed: could not start, gave up after too many crashes, not healthy (\`--healthcheck\`), or a room could not be compared (\`resync\`) |
 | 2 | the command line or the configuration cannot be used |
 
 This page is made of \`src/config/variables.ts\`: \`UPDATE_DOCS=1 bun test test/unit/config\` writes it anew.
