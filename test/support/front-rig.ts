@@ -36,12 +36,22 @@ export class FrontRig {
   readonly node: NodeRig;
   readonly url: string;
   readonly #listener: Listener;
+  /**
+   * The homeserver knows nothing of the rooms that tests make up: it must not be believed when it is asked which there are.
+   * Called by who has better answers.
+   */
+  readonly revealRooms: () => void;
   #events = 0;
 
   private constructor(node: NodeRig, listener: Listener) {
     this.node = node;
     this.#listener = listener;
     this.url = listener.address;
+    this.revealRooms = node.homeserver.onRequest(({ pathname, userId }) =>
+      /\/(joined_rooms|rooms\/[^/]+\/state)$/.test(pathname) && node.homeserver.script.isPuppet(userId ?? "")
+        ? Response.json({ errcode: "M_UNRECOGNIZED", error: "made up: an old homeserver" }, { status: 404 })
+        : undefined,
+    );
   }
 
   static async start(options: NodeRigOptions = {}): Promise<FrontRig> {

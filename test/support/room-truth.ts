@@ -13,6 +13,7 @@ export class RoomTruth {
   readonly instead: Response[] = [];
 
   constructor(rig: FrontRig) {
+    rig.revealRooms();
     rig.node.homeserver.onRequest(({ pathname, userId }) => {
       const room = /\/rooms\/([^/]+)\/state$/.exec(pathname)?.[1];
       const isList = pathname.endsWith("/joined_rooms");
