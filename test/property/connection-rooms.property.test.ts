@@ -37,6 +37,14 @@ const RANGES: readonly (readonly [number, number])[][] = [
     [0, 1],
     [3, 4],
   ],
+  [
+    [2, 3],
+    [0, 1],
+  ],
+  [
+    [3, 3],
+    [1, 1],
+  ],
 ];
 const FILTERS = [{}, { is_invite: false }, { tags: ["u.x"] }, { not_tags: ["u.x"] }, { room_name_like: "x" }] as const;
 const COMMON = {

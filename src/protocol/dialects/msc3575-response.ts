@@ -17,7 +17,9 @@ export interface Msc3575Response {
 
 /** Writes the response; event bytes are copied as they are. `roomIdOf` names rooms of list operations. */
 export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid) => string): Uint8Array<ArrayBuffer> {
-  const out = new ByteWriter(expectedBytes(response.rooms));
+  const written = response.written ?? [];
+  const writtenBytes = written.reduce((sum, { length }) => sum + length + 1, 0);
+  const out = new ByteWriter(writtenBytes + expectedBytes(response.rooms));
   out.text(`{"pos":${JSON.stringify(response.pos)}`);
   if (response.txnId !== undefined) out.text(`,"txn_id":${JSON.stringify(response.txnId)}`);
   out.text(',"lists":{');
@@ -29,7 +31,7 @@ export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid
   }
   out.text('},"rooms":{');
   separator = "";
-  for (const rooms of response.written ?? []) {
+  for (const rooms of written) {
     if (rooms.length === 0) continue;
     out.text(separator);
     out.bytes(rooms);
@@ -71,7 +73,7 @@ function opJson(op: ListOp<RoomNid>, roomIdOf: (nid: RoomNid) => string): string
 
 /** Some of a response's rooms, to be written before the others are there. */
 export function encodeRooms(rooms: readonly RoomEntry[]): Uint8Array {
-  const out = new ByteWriter();
+  const out = new ByteWriter(expectedBytes(rooms));
   writeRooms(out, rooms, "");
   return out.finish();
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { encodeMsc3575, type Msc3575Response } from "#src/protocol/dialects/msc3575-response.ts";
+import { encodeMsc3575, encodeRooms, type Msc3575Response } from "#src/protocol/dialects/msc3575-response.ts";
 import type { RoomEntry } from "#src/protocol/engine/room-entries.ts";
 import type { RoomNid } from "#src/protocol/ids.ts";
 
@@ -60,6 +60,15 @@ describe("encodeMsc3575", () => {
     expect(written({ rooms: [{ ...ENTRY, notificationCount: 2, highlightCount: 1 }] })).toContain(
       '"rooms":{"!r1":{"notification_count":2,"highlight_count":1}}',
     );
+  });
+
+  test("[LIST-57] rooms written in pages are one object, whichever page has none", () => {
+    const rooms = [1, 2, 3].map((room): RoomEntry => ({ ...ENTRY, roomId: `!r${room}`, timeline: [bytes('{"n":1}')] }));
+    const atOnce = written({ rooms });
+    for (let cut = 0; cut <= rooms.length; cut += 1) {
+      const pages = [encodeRooms(rooms.slice(0, cut)), encodeRooms([])];
+      expect(written({ written: pages, rooms: rooms.slice(cut) })).toBe(atOnce);
+    }
   });
 
   test("[ENC-3] a whole room, its events byte for byte", () => {
