@@ -63,7 +63,8 @@ describe("encodeMsc3575", () => {
   });
 
   test("[LIST-57] rooms written in pages are one object, whichever page has none", () => {
-    const rooms = [1, 2, 3].map((room): RoomEntry => ({ ...ENTRY, roomId: `!r${room}`, timeline: [bytes('{"n":1}')] }));
+    const roomOf = (room: number): RoomEntry => ({ ...ENTRY, roomId: `!r${room}`, timeline: [bytes('{"n":1}')] });
+    const rooms = [roomOf(1), roomOf(2), roomOf(3)];
     const atOnce = written({ rooms });
     for (let cut = 0; cut <= rooms.length; cut += 1) {
       const pages = [encodeRooms(rooms.slice(0, cut)), encodeRooms([])];
