@@ -105,8 +105,9 @@ function toDeviceTokens(epoch: string): { make(pos: StreamPos): string; read(tok
     make: (pos) => `${prefix}${pos}`,
     read: (token) => {
       if (!token.startsWith(prefix)) return null;
-      const pos = Number(token.slice(prefix.length));
-      return Number.isSafeInteger(pos) && pos >= 0 ? pos : null;
+      const digits = token.slice(prefix.length);
+      const pos = /^\d{1,16}$/.test(digits) ? Number(digits) : Number.NaN;
+      return Number.isSafeInteger(pos) ? pos : null;
     },
   };
 }

@@ -96,7 +96,22 @@ describe("to-device messages", () => {
 
   test("[TOD-5] a since of another database, of the Go proxy, or ahead of this database swallows nothing", async () => {
     await send(...numbered(1));
-    for (const since of ["17", "999999", "abc", "other_5", "e_x", "e_-1", "e_1.5", "e_999999", "_", "e_"]) {
+    for (const since of [
+      "17",
+      "999999",
+      "abc",
+      "other_5",
+      "e_x",
+      "e_-1",
+      "e_1.5",
+      "e_1e3",
+      "e_ 9",
+      "e_0x9",
+      "E_9",
+      "e_999999",
+      "_",
+      "e_",
+    ]) {
       const response = await ask(null, since);
       expect(numbers(response)).toEqual([1]);
       expect(nextBatch(response)).toStartWith("e_");
