@@ -81,6 +81,10 @@ class IngestActor implements Actor<IngestMessage> {
         this.#polling.heard(message.userId, message.deviceId, this.#context.clock.now());
         this.#settling.push({ poller: pollerKey(message.userId, message.deviceId), reply: message.reply });
         return this.#settle();
+      case "pollers-run":
+        for (const { userId, deviceId } of message.devices)
+          this.#polling.heard(userId, deviceId, this.#context.clock.now());
+        return;
       case "recall-typing":
         return message.reply.resolve({ rooms: this.#memory?.recallTyping() ?? [] });
       case "poller-stopped": {

@@ -30,6 +30,8 @@ export type IngestCommand =
   | Asked<{ type: "settle-poller"; userId: string; deviceId: string }, PollerSettled>
   /** A sync host begins, and nothing that is stored says who is typing. */
   | Asked<{ type: "recall-typing" }, TypingRecalled>
+  /** To an ingest that has just begun: these devices are being polled, though their pollers may have nothing to say for a while. */
+  | { type: "pollers-run"; devices: readonly { userId: string; deviceId: string }[] }
   /** The poller of this device ended or parked: what it alone reported (typing) is released. */
   | { type: "poller-stopped"; userId: string; deviceId: string };
 

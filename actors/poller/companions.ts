@@ -17,6 +17,11 @@ export class Companions {
     if (devices?.delete(deviceId) === true && devices.size === 0) this.#healthy.delete(userId);
   }
 
+  /** All that are polled and well. */
+  all(): { userId: UserId; deviceId: DeviceId }[] {
+    return [...this.#healthy].flatMap(([userId, devices]) => [...devices].map((deviceId) => ({ userId, deviceId })));
+  }
+
   /** True when another device of the user keeps the user's rooms up to date. */
   cover(userId: UserId, deviceId: DeviceId): boolean {
     const devices = this.#healthy.get(userId);

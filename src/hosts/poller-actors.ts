@@ -1,13 +1,14 @@
 import { VERSION } from "#src/version.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
 import type { DeviceStore } from "#src/ports/stores.ts";
-import { pollerAddress } from "#actors/addresses.ts";
+import { INGEST, pollerAddress } from "#actors/addresses.ts";
+import type { IngestCommand } from "#actors/ingest/messages.ts";
 import { Companions } from "#actors/poller/companions.ts";
 import { FirstSyncSlots } from "#actors/poller/first-sync-slots.ts";
 import { createPollerKind } from "#actors/poller/poller-kind.ts";
 import { PollerStats } from "#actors/poller/poller-stats.ts";
 import type { HostInit } from "#actors/runtime/host-api.ts";
-import { hostId, placeOf } from "#actors/runtime/placement.ts";
+import { type HostId, hostId, placeOf } from "#actors/runtime/placement.ts";
 import type { HostComposition, HostServices } from "./compositions.ts";
 import type { HostOptions } from "./options.ts";
 import { patiently } from "./patience.ts";
@@ -27,6 +28,7 @@ export interface PollerHostParts extends Pick<HostOptions, "homeserver" | "polle
 /** Pollers, and their return after a start. */
 export function composePollers(parts: PollerHostParts, init: HostInit, services: HostServices): HostComposition {
   const { homeserver, devices, pollerIdleMs } = parts;
+  const companions = new Companions();
   const poller = createPollerKind({
     homeserver: createHomeserver({
       address: homeserver,
@@ -37,7 +39,7 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
     }),
     devices,
     slots: new FirstSyncSlots(parts.firstSyncs),
-    companions: new Companions(),
+    companions,
     stats: new PollerStats(services.metrics),
     config: {
       idleMs: pollerIdleMs,
@@ -49,7 +51,12 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
     () => resumePollers(devices, init, services, pollerIdleMs ?? LONGEST_ABSENCE_MS),
     services,
   );
-  return { kinds: { poller }, onBegin: resuming.begin, close: async () => resuming.close() };
+  const onPeer = (peer: HostId, change: "up" | "down"): void => {
+    if (peer !== hostId("ingest", 0) || change === "down") return;
+    const running: IngestCommand = { type: "pollers-run", devices: companions.all() };
+    services.actors.tell(INGEST, running);
+  };
+  return { kinds: { poller }, onBegin: resuming.begin, onPeer, close: async () => resuming.close() };
 }
 
 /** Wakes the pollers of devices that were in use lately, in order of their last use. */

@@ -133,4 +133,30 @@ describe("extensions from sync body to response", () => {
     ]);
     expect(await shown(laptop, laptop1.pos)).toEqual([{ age: 5 }, { age: 5 }]);
   });
+
+  test("[TXN-21] an ingest that starts anew is told who is polled", async () => {
+    const slow = await FrontRig.start({ haste: 1 });
+    try {
+      const [sender, reader] = [
+        slow.account("alice", slow.joined(ALICE, ["a"]), "PHONE"),
+        slow.account("bob", slow.joined(ALICE, []), "D"),
+      ];
+      const bobs = slow.event("m.room.member", BOB, { membership: "join" }, BOB);
+      const first = await slow.sync(sender, LIST);
+      await slow.sync(reader, LIST);
+      await slow.poll(reader, inRoom({ state: { events: [bobs] }, timeline: { events: [] } }));
+      await slow.node.nodes.restartHost("ingest");
+      await slow.node.nodes.settled();
+      const event = slow.say(ALICE, "mine");
+      await slow.poll(reader, inRoom({ timeline: { events: [event] } }));
+      const second = await slow.sync(sender, {}, { pos: first.pos });
+      expect(second.rooms[ROOM]?.timeline ?? []).not.toContainEqual(event);
+      const unsigned = { transaction_id: "t1" };
+      await slow.poll(sender, inRoom({ timeline: { events: [{ ...event, unsigned }] } }));
+      const third = await slow.sync(sender, {}, { pos: second.pos });
+      expect(third.rooms[ROOM]?.timeline).toEqual([{ ...event, unsigned }]);
+    } finally {
+      await slow.stop();
+    }
+  });
 });
