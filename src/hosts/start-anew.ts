@@ -8,7 +8,7 @@ const RUNTIME_SETTINGS: Readonly<Record<string, string>> = {
   /** Each thread collects garbage by allocation; besides that, every second until it has been quiet for half a minute. */
   BUN_GC_TIMER_INTERVAL: "30000",
   /** Every park of a thread has another thread look through its memory for pages to give back, each 100 ms at most. */
-  MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "5000",
+  MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "20000",
   MIMALLOC_PURGE_DELAY: "1000",
   /** The last tier of the compiler costs each thread more than it wins, but for code that runs all the time. */
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",

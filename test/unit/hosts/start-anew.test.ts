@@ -23,7 +23,7 @@ function fakeProcess(more: Partial<ReplaceableProcess> = {}) {
 const SETTINGS = {
   BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
   BUN_GC_TIMER_INTERVAL: "30000",
-  MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "5000",
+  MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "20000",
   MIMALLOC_PURGE_DELAY: "1000",
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
