@@ -191,6 +191,7 @@ function metaOf(nid: number, latest: StoredEvent): RoomMeta {
     latestByType: { "m.room.message": [latest.pos, latest.ts] },
     awaitedRedactions: [],
     resetPos: 0,
+    gapEventId: null,
   };
 }
 

@@ -48,7 +48,11 @@ export function userRoomOf(row: UserRoomRow): UserRoom {
 }
 
 /** What metadata that was stored before these members existed says of them. */
-const LATER_MEMBERS: Pick<RoomMeta, "awaitedRedactions" | "sharedSince"> = { awaitedRedactions: [], sharedSince: null };
+const LATER_MEMBERS: Pick<RoomMeta, "awaitedRedactions" | "sharedSince" | "gapEventId"> = {
+  awaitedRedactions: [],
+  sharedSince: null,
+  gapEventId: null,
+};
 
 export const roomMetaOf = (row: { meta: string }): RoomMeta => ({
   ...LATER_MEMBERS,

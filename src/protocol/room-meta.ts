@@ -48,6 +48,8 @@ export interface RoomMeta {
   awaitedRedactions: [target: string, redactionId: string][];
   /** Where clients that held the room had to be sent it anew for the last time (a gap, state outside the timeline); 0 = never. */
   resetPos: StreamPos;
+  /** The newest event with a gap before it: what other polls bring from in front of it fell into that gap. null = none. */
+  gapEventId: string | null;
 }
 
 /** Five heroes are shown; one more is kept because the viewer may be among them. */

@@ -34,14 +34,22 @@ export function isContinuingChunk(
 
 /**
  * Where the events to keep begin: after the last one that is already stored. What lies before it is history that somebody's join
- * exposed. A continuing chunk exposes none: an unknown event in it was hidden from the others (its sender is ignored, say).
+ * exposed. A continuing chunk exposes none: an unknown event in it was hidden from the others (its sender is ignored, say), or
+ * skipped by one of them in a gap. There it stays, for its place in the timeline is taken: clients page back for it.
  */
 export function firstKept(
   timeline: readonly EventFields[],
   isContinuing: boolean,
+  gapEventId: string | null,
   isKnown: (event: EventFields) => boolean,
 ): number {
-  if (isContinuing) return 0;
+  if (isContinuing)
+    return gapEventId === null
+      ? 0
+      : Math.max(
+          0,
+          timeline.findIndex(({ id }) => id === gapEventId),
+        );
   return timeline.findLastIndex(isKnown) + 1;
 }
 

@@ -102,8 +102,14 @@ export class RoomDraft {
     if (type === HISTORY_VISIBILITY && this.#meta.sharedSince !== null) this.#change({ sharedSince: null });
   }
 
+  /** The newest event with a gap before it; null = none. */
+  get gapEventId(): string | null {
+    return this.#meta.gapEventId;
+  }
+
   addTimeline(event: StoredEvent): void {
     this.#timeline.push(event);
+    if (event.gapBefore) this.#change({ gapEventId: event.id });
   }
 
   addState(event: StoredEvent): void {

@@ -26,6 +26,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     latestByType: {},
     awaitedRedactions: [],
     resetPos: 0,
+    gapEventId: null,
   };
 }
 

@@ -119,7 +119,7 @@ class ChunkReduction {
     );
     const standing = group.users.standing(batch.userId, room.nid);
     const isContinuing = isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
-    const first = firstKept(timeline, isContinuing, (event) => group.isKnownEvent(room, event.id));
+    const first = firstKept(timeline, isContinuing, room.gapEventId, (event) => group.isKnownEvent(room, event.id));
     if (section.isStateAfter) {
       const shown = new Set(timeline.slice(first).map((event) => event.id));
       for (const event of state) if (!shown.has(event.id)) this.#storeState(event);

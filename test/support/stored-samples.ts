@@ -89,6 +89,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   latestByType: {},
   awaitedRedactions: [],
   resetPos: 0,
+  gapEventId: null,
   ...overrides,
 });
 

@@ -231,12 +231,14 @@ export class RoomEntries {
       return whole;
     }
     // Of a room that was never entered there is nothing to know but that.
-    if (standing.stripped !== null && standing.memberPos > room.since) {
+    if (standing.stripped !== null && standing.membership !== "knock" && standing.memberPos > room.since) {
       return { ...base, name: EMPTY_ROOM, invitedCount: 0, timeline: [standing.stripped], numLive: 1 };
     }
     const events = this.#timelines.cutOf(room.nid)?.events ?? [];
     if (events.length === 0) return null;
-    return { ...base, timeline: this.#bytes(events), numLive: events.length, timestamp: this.#lastTs(events) };
+    const departure = { ...base, timeline: this.#bytes(events), numLive: events.length };
+    const isLimited = events.some((event) => event.gapBefore);
+    return { ...departure, timestamp: this.#lastTs(events), ...(isLimited ? { isLimited } : {}) };
   }
 
   /** When the last of these events happened that moves a room. */
@@ -265,8 +267,9 @@ export class RoomEntries {
       timestamp: this.#timestamp(room.nid),
     };
     const before = this.#engine.synced.get(room.nid)?.head ?? null;
-    // After a restart the head as sent is unknown: it goes out again with the next event, not for its own sake.
-    if (before === null && events.length === 0) return entry.requiredState.length === 0 ? null : entry;
+    // After a restart the head as sent is unknown: it goes out again with the next event, seen or not, and not for its own sake.
+    const hasNews = ((this.#draft.dirty.get(room.nid) ?? 0) & (DIRTY.event | DIRTY.standing)) !== 0;
+    if (before === null && !hasNews && events.length === 0) return entry.requiredState.length === 0 ? null : entry;
     const isChanged = this.#addHeadChanges(entry, before, head, room.config.includeHeroes);
     const hasCounts = ((this.#draft.dirty.get(room.nid) ?? 0) & DIRTY.counts) !== 0;
     if (!isChanged && events.length === 0 && entry.requiredState.length === 0 && !hasCounts) return null;

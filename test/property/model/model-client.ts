@@ -1,0 +1,244 @@
+import { NaiveList, type WireOp } from "#test/support/naive-client.ts";
+import type { ListOp } from "#src/protocol/list-ops.ts";
+import { stateKeyOf } from "./homeserver-room.ts";
+import { Wishes } from "./wishes.ts";
+
+/** An event as it is on the wire. */
+export interface WireEvent {
+  event_id: string;
+  type: string;
+  sender: string;
+  state_key?: string;
+  content: Record<string, unknown>;
+  unsigned?: Record<string, unknown>;
+}
+
+/** A room entry as it is on the wire. */
+export interface WireRoom {
+  initial?: boolean;
+  name?: string;
+  avatar?: string | null;
+  heroes?: { user_id: string; displayname?: string; avatar_url?: string }[];
+  required_state?: WireEvent[];
+  timeline?: WireEvent[];
+  invite_state?: unknown[];
+  is_dm?: boolean;
+  joined_count?: number;
+  invited_count?: number;
+  notification_count?: number;
+  highlight_count?: number;
+  prev_batch?: string;
+  limited?: boolean;
+  num_live?: number;
+  timestamp?: number;
+}
+
+type Receipts = Record<string, Record<string, Record<string, { ts: number; thread_id?: string }>>>;
+
+interface Typed {
+  type: string;
+  content: Record<string, unknown>;
+}
+
+/** A response as it is on the wire. */
+export interface WireResponse {
+  pos: string;
+  txn_id?: string;
+  lists: Record<string, { count: number; ops?: WireOp[] }>;
+  rooms: Record<string, WireRoom>;
+  extensions: {
+    account_data?: { global?: Typed[]; rooms?: Record<string, Typed[]> };
+    receipts?: { rooms?: Record<string, { content: Receipts }> };
+    typing?: { rooms?: Record<string, { content: { user_ids: string[] } }> };
+    to_device?: { next_batch: string; events?: { content: { n: number } }[] };
+    e2ee?: {
+      device_one_time_keys_count?: Record<string, number>;
+      device_unused_fallback_key_types?: string[];
+      device_lists?: { changed: string[]; left: string[] };
+    };
+  };
+}
+
+/** What a client knows of one room. */
+export interface KnownRoom {
+  head: Omit<WireRoom, "timeline" | "required_state" | "initial">;
+  timeline: WireEvent[];
+  state: Map<string, WireEvent>;
+}
+
+/** What a client knows of its device. */
+export interface KnownDevice {
+  toDevice: number[];
+  toDeviceSince: string;
+  otkCount: number | null;
+  fallback: string[] | null;
+  lists: Map<string, "changed" | "left">;
+}
+
+/** All that a client has made of the responses of one connection. */
+export interface ClientView {
+  lists: Map<string, { count: number; list: NaiveList<string> }>;
+  rooms: Map<string, KnownRoom>;
+  globalData: Map<string, Typed>;
+  roomData: Map<string, Map<string, Typed>>;
+  /** By room; value = event id by user, thread and privacy. */
+  receipts: Map<string, Map<string, string>>;
+  typing: Map<string, string[]>;
+}
+
+const emptyView = (): ClientView => ({
+  lists: new Map(),
+  rooms: new Map(),
+  globalData: new Map(),
+  roomData: new Map(),
+  receipts: new Map(),
+  typing: new Map(),
+});
+
+/** Key of a receipt in `ClientView.receipts`. */
+export const receiptKey = (userId: string, threadId: string, isPrivate: boolean): string =>
+  JSON.stringify([userId, threadId, isPrivate]);
+
+/** A client as simple as can be: it takes every response for what it says. */
+export class ModelClient {
+  pos: string | null = null;
+  wishes: Wishes;
+  view = emptyView();
+  /** Survives connections, as a crypto store does. */
+  readonly device: KnownDevice = { toDevice: [], toDeviceSince: "", otkCount: null, fallback: null, lists: new Map() };
+  /** Told of everything before it is applied, with the room as it was known. */
+  readonly #look: (roomId: string, entry: WireRoom, known: KnownRoom | undefined) => void;
+  readonly #problem: (what: string) => void;
+  readonly #sent = new Map<string, number>();
+  #requests = 0;
+
+  constructor(
+    wishes: Wishes,
+    look: (roomId: string, entry: WireRoom, known: KnownRoom | undefined) => void,
+    problem: (what: string) => void,
+  ) {
+    this.wishes = wishes;
+    this.#look = look;
+    this.#problem = problem;
+  }
+
+  /** Without a position and without anything known of rooms. */
+  beginAnew(): void {
+    this.pos = null;
+    this.view = emptyView();
+    this.wishes.beginAnew();
+    this.#sent.clear();
+  }
+
+  body(): Record<string, unknown> {
+    const { body, upTo } = this.wishes.body();
+    this.#requests += 1;
+    const txnId = `t${this.#requests}`;
+    this.#sent.set(txnId, upTo);
+    const extensions = body["extensions"] as Record<string, object>;
+    const since = this.device.toDeviceSince;
+    if (this.wishes.extensions.get("to_device")?.enabled === true && since !== "") {
+      extensions["to_device"] = { ...extensions["to_device"], since };
+    }
+    return { ...body, txn_id: txnId };
+  }
+
+  /** Takes a response in; true when it said anything. */
+  apply(response: WireResponse): boolean {
+    this.pos = response.pos;
+    const upTo = this.#sent.get(response.txn_id ?? "");
+    if (upTo !== undefined) this.wishes.confirm(upTo);
+    for (const [roomId, entry] of Object.entries(response.rooms)) this.#applyRoom(roomId, entry);
+    const hasOps = this.#applyLists(response);
+    const hasData = this.#applyExtensions(response.extensions);
+    return hasOps || hasData || Object.keys(response.rooms).length > 0;
+  }
+
+  #applyLists(response: WireResponse): boolean {
+    const { lists } = this.view;
+    let hasOps = false;
+    for (const key of lists.keys()) if (!Object.hasOwn(response.lists, key)) lists.delete(key);
+    for (const [key, { count, ops = [] }] of Object.entries(response.lists)) {
+      const known = lists.get(key) ?? { count: 0, list: new NaiveList<string>() };
+      lists.set(key, known);
+      hasOps ||= ops.length > 0;
+      known.count = count;
+      known.list.apply(ops.map((op) => this.#readOp(key, op)));
+      for (const roomId of known.list.rooms.values()) {
+        if (!this.view.rooms.has(roomId)) this.#problem(`list ${key} shows ${roomId}, of which nothing was sent`);
+      }
+    }
+    return hasOps;
+  }
+
+  #readOp(key: string, op: WireOp): ListOp<string> {
+    const { range, room_ids: rooms = [], index = -1, room_id: room = "" } = op;
+    if (op.op === "SYNC" || op.op === "INVALIDATE") {
+      if (range === undefined) this.#problem(`list ${key}: ${op.op} without a range`);
+      const given = range ?? [0, -1];
+      if (op.op === "INVALIDATE") return { op: "INVALIDATE", range: given };
+      if (rooms.length !== given[1] - given[0] + 1)
+        this.#problem(`list ${key}: SYNC ${given.join()} of ${rooms.length}`);
+      return { op: "SYNC", range: given, rooms };
+    }
+    if (index < 0) this.#problem(`list ${key}: ${op.op} without an index`);
+    if (op.op === "DELETE") return { op: "DELETE", index };
+    if (!this.view.rooms.has(room)) this.#problem(`list ${key}: INSERT of ${room}, of which nothing was sent`);
+    return { op: "INSERT", index, room };
+  }
+
+  #applyRoom(roomId: string, entry: WireRoom): void {
+    const before = this.view.rooms.get(roomId);
+    this.#look(roomId, entry, before);
+    const { initial, timeline = [], required_state: state = [], ...head } = entry;
+    let known = before;
+    if (known === undefined || initial === true) {
+      // State is added to what is there, as clients do: one list may ask for less than another did.
+      known = { head: {}, timeline: [], state: known?.state ?? new Map() };
+      // Counts come for any room; only a whole entry makes it known.
+      if (initial === true) this.view.rooms.set(roomId, known);
+    }
+    Object.assign(known.head, head);
+    for (const event of timeline) {
+      known.timeline.push(event);
+      if (event.state_key !== undefined) known.state.set(stateKeyOf(event.type, event.state_key), event);
+    }
+    for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
+  }
+
+  #applyExtensions(extensions: WireResponse["extensions"]): boolean {
+    const { account_data: data, receipts, typing, to_device: toDevice, e2ee } = extensions;
+    for (const event of data?.global ?? []) this.view.globalData.set(event.type, event);
+    for (const [roomId, events] of Object.entries(data?.rooms ?? {})) {
+      const known = this.view.roomData.get(roomId) ?? new Map<string, Typed>();
+      this.view.roomData.set(roomId, known);
+      for (const event of events) known.set(event.type, event);
+    }
+    for (const [roomId, { content }] of Object.entries(receipts?.rooms ?? {})) this.#applyReceipts(roomId, content);
+    for (const [roomId, { content }] of Object.entries(typing?.rooms ?? {})) {
+      this.view.typing.set(roomId, content.user_ids);
+    }
+    if (toDevice !== undefined) {
+      this.device.toDeviceSince = toDevice.next_batch;
+      for (const { content } of toDevice.events ?? []) this.device.toDevice.push(content.n);
+    }
+    this.device.otkCount = e2ee?.device_one_time_keys_count?.["signed_curve25519"] ?? this.device.otkCount;
+    this.device.fallback = e2ee?.device_unused_fallback_key_types ?? this.device.fallback;
+    for (const target of e2ee?.device_lists?.changed ?? []) this.device.lists.set(target, "changed");
+    for (const target of e2ee?.device_lists?.left ?? []) this.device.lists.set(target, "left");
+    const hasMessages = (toDevice?.events?.length ?? 0) > 0;
+    return hasMessages || [data, receipts, typing, e2ee].some((section) => section !== undefined);
+  }
+
+  #applyReceipts(roomId: string, content: Receipts): void {
+    const known = this.view.receipts.get(roomId) ?? new Map<string, string>();
+    this.view.receipts.set(roomId, known);
+    for (const [eventId, types] of Object.entries(content)) {
+      for (const [type, users] of Object.entries(types)) {
+        for (const [userId, { thread_id: threadId = "" }] of Object.entries(users)) {
+          known.set(receiptKey(userId, threadId, type === "m.read.private"), eventId);
+        }
+      }
+    }
+  }
+}

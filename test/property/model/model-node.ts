@@ -1,0 +1,178 @@
+import { SyncError } from "#src/errors.ts";
+import { seededRng } from "#src/demo/seeded-rng.ts";
+import { composeSyncHost } from "#src/hosts/sync-actors.ts";
+import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
+import { connectionAddress, pollerAddress } from "#actors/addresses.ts";
+import type { SyncAnswer } from "#actors/connection/messages.ts";
+import { ingestKind } from "#actors/ingest/ingest-actor.ts";
+import { Companions } from "#actors/poller/companions.ts";
+import { FirstSyncSlots } from "#actors/poller/first-sync-slots.ts";
+import { createPollerKind } from "#actors/poller/poller-kind.ts";
+import { PollerStats } from "#actors/poller/poller-stats.ts";
+import { makeFakeStores } from "#test/support/fake-stores.ts";
+import { type InProcess, noMetrics, startInProcess } from "#test/support/in-process.ts";
+import { type LoggedLine, recordingLogger } from "#test/support/recording.ts";
+import { VirtualTime } from "#test/support/virtual-time.ts";
+import type { Upstream } from "./upstream.ts";
+
+const CACHE_BYTES = 1024 * 1024;
+const DEADLINE_MS = 60_000;
+
+/** Whose connection a request is for. */
+export interface Caller {
+  userId: string;
+  deviceId: string;
+  connId: string;
+}
+
+/** The whole node but HTTP, in one thread, over stores in memory, in time that moves when it is told to. */
+export class ModelNode {
+  readonly time = new VirtualTime();
+  readonly lines: LoggedLine[] = [];
+  readonly #nodes: InProcess;
+  readonly #devices: string[] = [];
+  #requests = 0;
+
+  constructor(nodes: InProcess, time: VirtualTime, lines: LoggedLine[]) {
+    this.#nodes = nodes;
+    this.time = time;
+    this.lines = lines;
+  }
+
+  static async start(upstream: Upstream, devices: readonly string[], seed: number): Promise<ModelNode> {
+    const time = new VirtualTime();
+    const stores = makeFakeStores(time);
+    const lines: LoggedLine[] = [];
+    for (const device of devices) {
+      const [userId = "", deviceId = ""] = device.split("/");
+      await stores.devices.saveToken({
+        hash: device,
+        accessToken: device,
+        userId: userId as UserId,
+        deviceId: deviceId as DeviceId,
+        nowMs: time.now(),
+      });
+    }
+    const nodes = await startInProcess({
+      clock: time,
+      timers: time,
+      rng: seededRng(seed),
+      logger: recordingLogger(lines),
+      compositions: {
+        ingest: (_init, { metrics }) => ({
+          kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },
+        }),
+        poller: () => ({
+          kinds: {
+            poller: createPollerKind({
+              homeserver: upstream,
+              devices: stores.devices,
+              companions: new Companions(),
+              slots: new FirstSyncSlots(8),
+              stats: new PollerStats(noMetrics),
+              config: { idleMs: null, firstPollDeadlineMs: DEADLINE_MS, pollDeadlineMs: DEADLINE_MS },
+            }),
+          },
+        }),
+        sync: (_init, { timers, logger, actors }) =>
+          composeSyncHost({
+            reader: stores.rooms,
+            connections: stores.connections,
+            metrics: noMetrics,
+            timers,
+            logger,
+            actors,
+            mac,
+            epoch: stores.db.epoch,
+            cacheBytes: CACHE_BYTES,
+            firstSyncDeadlineMs: DEADLINE_MS,
+          }),
+      },
+    });
+    return new ModelNode(nodes, time, lines);
+  }
+
+  /** Starts a device's poller. */
+  poll(device: string): void {
+    if (!this.#devices.includes(device)) this.#devices.push(device);
+    const [userId = "", deviceId = ""] = device.split("/");
+    this.#nodes.tell(pollerAddress(userId as UserId, deviceId as DeviceId), { type: "touch" });
+  }
+
+  settled(): Promise<void> {
+    return this.#nodes.settled();
+  }
+
+  /** Lets so much time pass, with everything that follows from it. */
+  async pass(ms: number): Promise<void> {
+    await this.time.advance(ms);
+    await this.#nodes.settled();
+  }
+
+  /** The host vanishes and comes back; pollers resume by themselves. */
+  async crash(role: "sync" | "ingest" | "poller"): Promise<void> {
+    await this.#nodes.restartHost(role);
+    if (role === "poller") for (const device of this.#devices) this.poll(device);
+    await this.#nodes.settled();
+  }
+
+  /** One request: its id to cancel it by, and its answer; null = it failed, as `code` says. */
+  request(
+    caller: Caller,
+    pos: string | null,
+    body: Record<string, unknown>,
+    timeoutMs: number,
+  ): { requestId: number; answer: Promise<RequestOutcome> } {
+    this.#requests += 1;
+    const requestId = this.#requests;
+    const [userId, deviceId, connId] = [caller.userId as UserId, caller.deviceId as DeviceId, caller.connId as ConnId];
+    const asked = this.#nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), {
+      type: "sync-request",
+      userId,
+      deviceId,
+      connId,
+      dialect: "msc3575",
+      pos,
+      timeoutMs,
+      request: readSyncRequest(body),
+      requestId,
+    });
+    const answer = asked.then(
+      (given): RequestOutcome => ({ ok: true, text: decoder.decode(given.body) }),
+      (error: unknown): RequestOutcome => {
+        if (error instanceof SyncError) return { ok: false, code: error.code };
+        throw error;
+      },
+    );
+    return { requestId, answer };
+  }
+
+  cancel(caller: Caller, requestId: number): void {
+    const { userId, deviceId, connId } = caller;
+    const to = connectionAddress(userId as UserId, deviceId as DeviceId, connId as ConnId);
+    this.#nodes.tell(to, { type: "cancel-request", requestId });
+  }
+
+  /** Turns that failed and hosts that were given up: nothing of a history may cause any. */
+  get crashes(): string[] {
+    return [
+      ...this.#nodes.escalations,
+      ...this.lines
+        .filter(({ level, message }) => level === "error" || message.includes("quarantine"))
+        .map(({ message, fields }) => `${message} ${JSON.stringify(fields)}`),
+    ];
+  }
+
+  stop(): Promise<void> {
+    return this.#nodes.stop();
+  }
+}
+
+/** How a request ended. */
+export type RequestOutcome = { ok: true; text: string } | { ok: false; code: string };
+
+const decoder = new TextDecoder();
+
+const mac = (text: string): string =>
+  new Bun.CryptoHasher("sha256", "a key for tests").update(text).digest("base64url").slice(0, 22);

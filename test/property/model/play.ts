@@ -1,0 +1,352 @@
+import { perform, pick } from "./acts.ts";
+import { deviceDifferences, differences } from "./compare.ts";
+import type { Fate, History, Step } from "./history.ts";
+import { ModelClient, type WireResponse } from "./model-client.ts";
+import { ModelHomeserver } from "./model-homeserver.ts";
+import { type Caller, ModelNode, type RequestOutcome } from "./model-node.ts";
+import { Oracle } from "./oracle.ts";
+import { Upstream } from "./upstream.ts";
+import { Witness } from "./witness.ts";
+import { type Change, Wishes } from "./wishes.ts";
+
+const ALICE = "@alice:hs";
+const BOB = "@bob:hs";
+const DEVICES = [`${ALICE}/A1`, `${BOB}/B1`, `${ALICE}/A2`, "@carol:hs/C1"] as const;
+/** Connections of two devices of one user, two of them of one device, and one of another user. */
+const CALLERS: readonly Caller[] = [
+  { userId: ALICE, deviceId: "A1", connId: "" },
+  { userId: BOB, deviceId: "B1", connId: "" },
+  { userId: ALICE, deviceId: "A1", connId: "two" },
+  { userId: ALICE, deviceId: "A2", connId: "" },
+];
+const OUTSIDE_ACTS: ReadonlySet<string> = new Set(["ban", "unban", "reject", "retract", "kick", "leave"]);
+const PARKED_MS = 30_000;
+/** A host may come back so often before that is an outage of its own. */
+const MAX_CRASHES = 6;
+/** Longer than an own event is held back. */
+const OWN_EVENT_WAIT_MS = 5000;
+/** Connections unused for so long leave memory. */
+const IDLE_MS = 60_000;
+/** Answers until nothing more may come. */
+const MAX_ROUNDS = 40;
+
+interface Parked {
+  readonly requestId: number;
+  outcome: RequestOutcome | null;
+}
+
+/** One connection's client, and what is on its way to it. */
+interface Player {
+  readonly caller: Caller;
+  readonly client: ModelClient;
+  parked: Parked | null;
+  /** The first response to this position that did not arrive. */
+  lost: { pos: string | null; text: string } | null;
+  /** The server's memory of the connection has gone: what it answered to this position is made anew when asked again. */
+  isForgotten: boolean;
+  /** That has happened at any time. */
+  wasForgotten: boolean;
+  /** Responses that may be ahead of the newest: one for each that was lost, given up or overtaken. */
+  owed: number;
+}
+
+/** Everything that was wrong with a history, in the order in which it was noticed. Empty = the product did well. */
+export async function play(history: History): Promise<string[]> {
+  const game = await Game.start(history);
+  try {
+    return await game.run(history.steps);
+  } finally {
+    await game.stop();
+  }
+}
+
+class Game {
+  readonly #hs: ModelHomeserver;
+  readonly #upstream: Upstream;
+  readonly #node: ModelNode;
+  readonly #stateAfter: boolean;
+  readonly #players = new Map<number, Player>();
+  readonly #problems: string[] = [];
+  #crashes = 0;
+  #at = "at the start";
+
+  constructor(hs: ModelHomeserver, upstream: Upstream, node: ModelNode, stateAfter: boolean) {
+    this.#hs = hs;
+    this.#upstream = upstream;
+    this.#node = node;
+    this.#stateAfter = stateAfter;
+  }
+
+  static async start({ seed, stateAfter }: History): Promise<Game> {
+    const hs = new ModelHomeserver();
+    populate(hs);
+    const upstream = new Upstream(hs, stateAfter);
+    const game = new Game(hs, upstream, await ModelNode.start(upstream, DEVICES, seed), stateAfter);
+    // The fourth device logs in later, when its client asks for the first time.
+    for (const device of DEVICES) if (device !== `${ALICE}/A2`) await game.#firstSync(device);
+    return game;
+  }
+
+  stop(): Promise<void> {
+    return this.#node.stop();
+  }
+
+  async run(steps: readonly Step[]): Promise<string[]> {
+    for (const [index, step] of steps.entries()) {
+      this.#at = `step ${index} (${step.kind === "act" ? step.act : step.kind})`;
+      await this.#step(step);
+      if (this.#problems.length > 0) return this.#problems;
+    }
+    this.#at = "at rest";
+    await this.#rest();
+    this.#problems.push(...this.#node.crashes.map((crash) => `crash: ${crash}`));
+    return this.#problems;
+  }
+
+  #tell(what: string): void {
+    this.#problems.push(`${this.#at}: ${what}`);
+  }
+
+  async #step(step: Step): Promise<void> {
+    switch (step.kind) {
+      case "act":
+        return this.#act(step);
+      case "poll":
+        this.#upstream.answer(DEVICES[step.device] ?? "", step.limit);
+        return this.#node.settled();
+      case "poll-fails":
+        this.#upstream.fail(DEVICES[step.device] ?? "");
+        return this.#node.settled();
+      case "pass":
+        if (step.ms >= IDLE_MS) this.#forget();
+        return this.#node.pass(step.ms);
+      case "crash":
+        this.#crashes += 1;
+        if (this.#crashes > MAX_CRASHES) return;
+        // What the homeserver answered is not stored: a poller comes back from where it was.
+        if (step.role === "sync") this.#forget();
+        return this.#node.crash(step.role);
+      case "ask": {
+        const player = await this.#player(step.client);
+        for (const change of step.changes) this.#change(player, step.client, change);
+        if (step.fate !== "arrives" || step.changes.length > 0) player.owed += 1;
+        await this.#ask(player, step.fate);
+      }
+    }
+  }
+
+  /** Of somebody who was outside, those inside are told in order: the event alone would come before what they lack. */
+  async #act(step: Extract<Step, { kind: "act" }>): Promise<void> {
+    // Without MSC4222 a homeserver cannot say that state fell back to what was told before (spec 4.3).
+    if (step.act === "fall-back" && !this.#stateAfter) return;
+    perform(this.#hs, step);
+    if (!OUTSIDE_ACTS.has(step.act)) return;
+    const room = pick([...this.#hs.rooms.values()], step.room);
+    for (const device of DEVICES) {
+      if (room.membership(device.split("/")[0] ?? "") !== "join") continue;
+      this.#upstream.answer(device, 50);
+      await this.#node.settled();
+    }
+  }
+
+  #forget(): void {
+    for (const player of this.#players.values()) {
+      player.lost = null;
+      player.isForgotten = true;
+      player.wasForgotten = true;
+    }
+  }
+
+  async #player(index: number): Promise<Player> {
+    const known = this.#players.get(index);
+    if (known !== undefined) return known;
+    const caller = CALLERS[index] as Caller;
+    await this.#firstSync(`${caller.userId}/${caller.deviceId}`);
+    const wishes = Wishes.plain(index);
+    if (caller.connId !== "") for (const name of ["to_device", "e2ee"]) wishes.extensions.delete(name);
+    wishes.beginAnew();
+    const player = this.#newPlayer(caller, wishes);
+    this.#players.set(index, player);
+    return player;
+  }
+
+  #newPlayer(caller: Caller, wishes: Wishes): Player {
+    const who = `${caller.userId}/${caller.deviceId}/${caller.connId}`;
+    const tell = (what: string): void => this.#tell(`${who} ${what}`);
+    const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell);
+    const client = new ModelClient(wishes, (roomId, entry, known) => witness.look(roomId, entry, known), tell);
+    return { caller, client, parked: null, lost: null, isForgotten: false, wasForgotten: false, owed: 0 };
+  }
+
+  #change(player: Player, index: number, change: Change): void {
+    // Of one device, one client reads the mail.
+    if (change.kind === "extension" && index === 2 && ["to_device", "e2ee"].includes(change.name)) return;
+    player.client.wishes.change(change);
+    if (change.kind !== "anew") return;
+    player.client.beginAnew();
+    player.lost = null;
+    player.parked = null;
+  }
+
+  async #firstSync(device: string): Promise<void> {
+    this.#node.poll(device);
+    await this.#node.settled();
+    if (!this.#upstream.isFirstSync(device)) return;
+    this.#upstream.answer(device, 20);
+    await this.#node.settled();
+    // A second device begins where it logs in, and leaves what is before to the first one, which is told at once.
+    for (const other of DEVICES) {
+      if (other !== device && other.split("/")[0] === device.split("/")[0]) this.#upstream.answer(other, 50);
+    }
+    await this.#node.settled();
+  }
+
+  async #ask(player: Player, fate: Fate): Promise<boolean> {
+    if (player.parked !== null && this.#collect(player)) return true;
+    const { client, caller } = player;
+    const timeoutMs = fate === "parked" || fate === "cancelled" ? PARKED_MS : 0;
+    const { pos } = client;
+    const { requestId, answer } = this.#node.request(caller, pos, client.body(), timeoutMs);
+    const parked: Parked = { requestId, outcome: null };
+    void answer.then((outcome) => (parked.outcome = outcome));
+    await this.#node.settled();
+    if (fate === "parked") {
+      player.parked = parked;
+      return false;
+    }
+    if (fate === "cancelled") this.#node.cancel(caller, requestId);
+    for (let waited = 0; parked.outcome === null && waited < 5; waited += 1) await this.#node.pass(100);
+    return this.#ended(player, pos, parked, fate);
+  }
+
+  /** What a parked request was answered with arrives; one that still waits is given up. */
+  #collect(player: Player): boolean {
+    const { parked, client, caller } = player;
+    player.parked = null;
+    if (parked === null) return false;
+    const { isForgotten } = player;
+    if (parked.outcome !== null) {
+      const hasNews = this.#ended(player, client.pos, parked, "arrives");
+      player.isForgotten = isForgotten;
+      return hasNews;
+    }
+    this.#node.cancel(caller, parked.requestId);
+    return false;
+  }
+
+  #ended(player: Player, pos: string | null, { outcome }: Parked, fate: Fate): boolean {
+    if (outcome === null) {
+      this.#tell(`${player.caller.deviceId} is not answered`);
+      return false;
+    }
+    if (!outcome.ok) {
+      // Its host died under it: the client asks again.
+      if (!["actor_stopped", "ask_timeout"].includes(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
+      return false;
+    }
+    if (player.lost !== null && pos !== null && player.lost.pos === pos && player.lost.text !== outcome.text) {
+      this.#tell(`a repeated request is answered differently\n${player.lost.text}\n${outcome.text}`);
+    }
+    if (fate !== "arrives") {
+      // What a cancelled request is answered with is of no use to anybody.
+      if (fate === "lost" && !player.isForgotten) player.lost ??= { pos, text: outcome.text };
+      return false;
+    }
+    player.lost = null;
+    player.isForgotten = false;
+    return player.client.apply(JSON.parse(outcome.text) as WireResponse);
+  }
+
+  /** The homeserver has told everything, and every client has asked until nothing more came. */
+  async #rest(): Promise<void> {
+    await this.#pollersRest();
+    // Own events have waited long enough for their transaction ids.
+    await this.#node.pass(OWN_EVENT_WAIT_MS);
+    for (const player of this.#players.values()) {
+      await this.#clientRests(player);
+      if (this.#problems.length > 0) return;
+    }
+    for (const [index, player] of this.#players) {
+      const { caller, client } = player;
+      const oracle = new Oracle(this.#hs, this.#upstream, caller.userId);
+      const viewed = {
+        ...caller,
+        wishes: client.wishes,
+        view: client.view,
+        isFresh: false,
+        wasForgotten: player.wasForgotten,
+      };
+      for (const found of differences(this.#hs, oracle, viewed))
+        this.#tell(`${caller.deviceId}/${caller.connId} ${found}`);
+      for (const found of deviceDifferences(this.#hs, this.#upstream, viewed, client.device, player.owed > 0))
+        this.#tell(`${caller.deviceId} ${found}`);
+      const fresh = this.#newPlayer({ ...caller, connId: `fresh${index}` }, client.wishes.like());
+      await this.#clientRests(fresh);
+      const anew = {
+        ...fresh.caller,
+        wishes: fresh.client.wishes,
+        view: fresh.client.view,
+        isFresh: true,
+        wasForgotten: false,
+      };
+      for (const found of differences(this.#hs, oracle, anew))
+        this.#tell(`a new client of ${caller.deviceId}: ${found}`);
+    }
+  }
+
+  async #pollersRest(): Promise<void> {
+    for (let round = 0; round < MAX_ROUNDS; round += 1) {
+      const answered = DEVICES.filter((device) => this.#upstream.answer(device, 50));
+      await this.#node.settled();
+      const { waiting } = this.#upstream;
+      const isPolled = (device: string): boolean => device !== DEVICES[2] || this.#players.has(3);
+      if (answered.length > 0) continue;
+      if (DEVICES.every((device) => !isPolled(device) || waiting.includes(device))) return;
+      await this.#node.pass(60_000);
+    }
+    this.#tell("the pollers do not come to rest");
+  }
+
+  async #clientRests(player: Player): Promise<void> {
+    for (let round = 0, quiet = 0; round < MAX_ROUNDS && quiet < 2 + player.owed; round += 1) {
+      const hasNews = await this.#ask(player, "arrives");
+      if (this.#problems.length > 0) return;
+      quiet = hasNews || !player.client.wishes.isConfirmed ? 0 : quiet + 1;
+      if (quiet === 2 + player.owed) return;
+    }
+    this.#tell("a client does not come to rest");
+  }
+}
+
+/** Rooms of all kinds, with people of ours and of elsewhere. */
+function populate(hs: ModelHomeserver): void {
+  for (const device of DEVICES) {
+    const [userId = ""] = device.split("/");
+    if (!hs.users.has(userId))
+      hs.addUser(
+        userId,
+        DEVICES.filter((other) => other.startsWith(`${userId}/`)).map((other) => other.split("/")[1] ?? ""),
+      );
+  }
+  for (const name of ["r1", "r2", "r3"]) hs.addUser(`@${name}:remote`, []);
+  const users = [...hs.users.keys()];
+  const rooms: [creator: number, members: number[], name: string | null][] = [
+    [0, [1, 3], "alpha"],
+    [1, [0], null],
+    [3, [0], null],
+    [1, [2, 4], "room of bob"],
+    [0, [1, 2, 3, 4], null],
+    [0, [1], "a space"],
+    [3, [4], "elsewhere"],
+  ];
+  for (const [index, [creator, members, name]] of rooms.entries()) {
+    const id = `!r${index}`;
+    const by = users[creator] ?? "";
+    hs.createRoom(id, by, index === 5 ? { type: "m.space" } : {});
+    if (name !== null) hs.send(id, by, "m.room.name", { name }, { stateKey: "" });
+    for (const member of members) hs.setMember(id, users[member] ?? "", "join");
+    hs.send(id, by, "m.room.message", { body: "hello" });
+  }
+  for (const child of ["!r0", "!r1"]) hs.send("!r5", ALICE, "m.space.child", { via: ["hs"] }, { stateKey: child });
+  hs.setAccountData(ALICE, "", "m.direct", { [BOB]: ["!r1"] });
+}

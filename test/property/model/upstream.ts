@@ -1,0 +1,112 @@
+import type { Homeserver, SyncRequestParams, UpstreamResult } from "#src/ports/homeserver.ts";
+import { type ClassicSync, classicSync, type ToldEvent } from "./classic-sync.ts";
+import type { ModelHomeserver } from "./model-homeserver.ts";
+
+type Body = UpstreamResult<Uint8Array<ArrayBuffer>>;
+
+interface OpenPoll {
+  readonly since: number;
+  readonly filter: Filter;
+  readonly isAborted: () => boolean;
+  readonly settle: (result: Body) => void;
+}
+
+/** As far as our filters go. */
+interface Filter {
+  room?: { rooms?: string[]; timeline?: { limit?: number } };
+}
+
+const encoder = new TextEncoder();
+
+/** The homeserver as pollers see it: each sync stays open until the history has it answered. */
+export class Upstream implements Pick<Homeserver, "sync" | "createFilter"> {
+  readonly #hs: ModelHomeserver;
+  readonly #stateAfter: boolean;
+  readonly #open = new Map<string, OpenPoll>();
+  /** Answers that are out, by device and `next_batch`: told for good when the device comes back from there. */
+  readonly #out = new Map<string, ClassicSync>();
+  /** Where each device began to sync. */
+  readonly began = new Map<string, number>();
+  /** By room: what any poll that was taken in has told, in the order of the answers. */
+  readonly told = new Map<string, Map<string, ToldEvent>>();
+
+  constructor(hs: ModelHomeserver, stateAfter: boolean) {
+    this.#hs = hs;
+    this.#stateAfter = stateAfter;
+  }
+
+  /** The token says who it is: `<user id>/<device id>`. */
+  sync(params: SyncRequestParams, signal: AbortSignal): Promise<Body> {
+    const { promise, resolve } = Promise.withResolvers<Body>();
+    const device = params.accessToken;
+    const since = params.since === null ? 0 : Number(params.since.slice(1));
+    const taken = this.#out.get(`${device} ${since}`);
+    if (taken !== undefined) this.#takenIn(taken);
+    if (since > 0 && !this.began.has(device)) this.began.set(device, since);
+    this.#open.set(device, {
+      since,
+      filter: readFilter(params.filter),
+      isAborted: () => signal.aborted,
+      settle: resolve,
+    });
+    signal.addEventListener("abort", () => resolve(failure("aborted")));
+    return promise;
+  }
+
+  async createFilter(): Promise<UpstreamResult<string>> {
+    return { ok: true, value: "filter" };
+  }
+
+  /** Devices that wait for an answer. */
+  get waiting(): string[] {
+    return [...this.#open].filter(([, { isAborted }]) => !isAborted()).map(([device]) => device);
+  }
+
+  isFirstSync(device: string): boolean {
+    return this.#open.get(device)?.since === 0;
+  }
+
+  /** Answers a device's poll, if it has one open and there is something to say; false otherwise. */
+  answer(device: string, limit: number): boolean {
+    const open = this.#open.get(device);
+    if (open === undefined || open.isAborted()) return false;
+    const [userId = "", deviceId = ""] = device.split("/");
+    const { room = {} } = open.filter;
+    const style = {
+      since: open.since,
+      limit: Math.min(limit, room.timeline?.limit ?? limit),
+      stateAfter: this.#stateAfter,
+      hasRooms: room.rooms?.length !== 0,
+    };
+    const answer = classicSync(this.#hs, userId, deviceId, style);
+    if (answer.isEmpty && open.since !== 0 && open.since === this.#hs.pos) return false;
+    this.#open.delete(device);
+    this.#out.set(`${device} ${this.#hs.pos}`, answer);
+    open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
+    return true;
+  }
+
+  /** The poll ends without an answer, as through a proxy that gives up. */
+  fail(device: string): void {
+    const open = this.#open.get(device);
+    this.#open.delete(device);
+    open?.settle(failure("status 502"));
+  }
+
+  #takenIn(answer: ClassicSync): void {
+    for (const [roomId, events] of answer.told) {
+      const told = this.told.get(roomId) ?? new Map<string, ToldEvent>();
+      this.told.set(roomId, told);
+      // Of several events, only what follows the last known one is new (spec 4.4).
+      const known = events.length > 1 ? events.findLastIndex(({ event }) => told.has(event.id)) : -1;
+      for (const item of events.slice(known + 1)) if (!told.has(item.event.id)) told.set(item.event.id, item);
+    }
+  }
+}
+
+const readFilter = (filter: string): Filter => (filter.startsWith("{") ? (JSON.parse(filter) as Filter) : {});
+
+const failure = (reason: string): Body => ({
+  ok: false,
+  failure: { kind: "transient", status: 502, retryAfterMs: 0, reason },
+});

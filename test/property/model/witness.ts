@@ -1,0 +1,148 @@
+import { indexOfPrevBatch } from "./classic-sync.ts";
+import { contentOf, type ModelEvent, type ModelRoom } from "./homeserver-room.ts";
+import type { KnownRoom, WireEvent, WireRoom } from "./model-client.ts";
+import type { ModelHomeserver } from "./model-homeserver.ts";
+
+/** Looks at every room entry the moment it arrives: what may never be in one, whatever happened before. */
+export class Witness {
+  readonly #hs: ModelHomeserver;
+  readonly #me: string;
+  readonly #deviceId: string;
+  readonly #tell: (what: string) => void;
+
+  constructor(hs: ModelHomeserver, me: string, deviceId: string, tell: (what: string) => void) {
+    this.#hs = hs;
+    this.#me = me;
+    this.#deviceId = deviceId;
+    this.#tell = tell;
+  }
+
+  look(roomId: string, entry: WireRoom, known: KnownRoom | undefined): void {
+    const room = this.#hs.rooms.get(roomId);
+    if (room === undefined) return this.#tell(`${roomId}: nobody knows this room`);
+    const isWhole = entry.initial === true;
+    const before = isWhole ? [] : (known?.timeline ?? []);
+    const events = (entry.timeline ?? []).flatMap((event) => this.#timelineEvent(room, event));
+    for (const event of entry.required_state ?? []) this.#stateEvent(room, event);
+    if (known === undefined && !isWhole && events.length > 0) this.#tell(`${roomId}: events before its initial entry`);
+    this.#order(room, before, events, entry);
+    if (isWhole) this.#start(room, events, entry);
+    this.#invite(room, entry);
+    this.#name(room, entry);
+  }
+
+  #timelineEvent(room: ModelRoom, wire: WireEvent): ModelEvent[] {
+    const event = this.#event(room, wire);
+    if (event === null) return [];
+    if (event.index < 0) this.#tell(`${room.id}: ${event.id} was never in a timeline`);
+    // Who is invited to a room that others here are in may see the invite, and what became of it.
+    const isOfInvite =
+      event.stateKey === this.#me && [event, event.replaced].some((own) => own?.content["membership"] === "invite");
+    if (room.stayAt(this.#me, event.pos) === null && !isOfInvite) {
+      this.#tell(`${room.id}: ${event.id} (${event.type}) is from a time in which ${this.#me} was not there`);
+    }
+    const txn = wire.unsigned?.["transaction_id"];
+    const isOwn = event.sender === this.#me && event.txn?.device === this.#deviceId;
+    if (txn !== undefined && !(isOwn && event.txn.id === txn)) {
+      this.#tell(`${room.id}: ${event.id} has the transaction id of another device`);
+    }
+    return [event];
+  }
+
+  #stateEvent(room: ModelRoom, wire: WireEvent): void {
+    const event = this.#event(room, wire);
+    if (event === null) return;
+    const stays = room.staysOf(this.#me);
+    const isVisible = room
+      .reignsOf(event)
+      .some(([from, until]) => stays.some((stay) => from <= (stay.to ?? Number.MAX_SAFE_INTEGER) && stay.from < until));
+    if (!isVisible) this.#tell(`${room.id}: state ${event.id} (${event.type}) is from a time without ${this.#me}`);
+  }
+
+  #event(room: ModelRoom, wire: WireEvent): ModelEvent | null {
+    const event = room.byId.get(wire.event_id);
+    if (event === undefined) {
+      this.#tell(`${room.id}: nobody sent ${wire.event_id}`);
+      return null;
+    }
+    const content = JSON.stringify(wire.content);
+    if (content !== JSON.stringify(event.content) && content !== JSON.stringify(contentOf(event))) {
+      this.#tell(`${room.id}: ${event.id} says ${content}, not ${JSON.stringify(event.content)}`);
+    }
+    if (wire.unsigned?.["membership"] !== undefined) this.#tell(`${room.id}: ${event.id} says whose poll it came from`);
+    return event;
+  }
+
+  /** In order, none twice, none left out without a word. */
+  #order(room: ModelRoom, before: readonly WireEvent[], events: readonly ModelEvent[], entry: WireRoom): void {
+    const seen = new Set(before.map((event) => event.event_id));
+    let last = entry.limited === true ? undefined : room.byId.get(before.at(-1)?.event_id ?? "");
+    for (const event of events) {
+      if (seen.has(event.id)) this.#tell(`${room.id}: ${event.id} comes twice`);
+      seen.add(event.id);
+      if (last !== undefined && event.index !== last.index + 1) {
+        const missing = room.log.slice(last.index + 1, event.index).filter((skipped) => !this.#mayBeIgnored(skipped));
+        if (event.index < last.index) this.#tell(`${room.id}: ${event.id} comes after ${last.id}`);
+        else if (missing.length > 0) {
+          const ids = missing.map(({ id }) => id).join(",");
+          this.#tell(`${room.id}: ${ids} missing between ${last.id} and ${event.id}, and nothing says so`);
+        }
+      }
+      last = event;
+    }
+  }
+
+  /** Where a whole entry begins: paging back from there must leave no hole. */
+  #start(room: ModelRoom, events: readonly ModelEvent[], entry: WireRoom): void {
+    const first = events[0];
+    if (first === undefined || entry.invite_state !== undefined) return;
+    const stay = room.stayAt(this.#me, first.pos);
+    const earlier = room.log.filter(
+      (event) => event.index < first.index && event.pos >= (stay?.from ?? 0) && !this.#mayBeIgnored(event),
+    );
+    if (earlier.length > 0 && entry.limited !== true) {
+      this.#tell(`${room.id}: begins at ${first.id}, and nothing says that ${earlier.length} events come before it`);
+    }
+    if (entry.prev_batch === undefined) return;
+    const hole = room.log.slice(indexOfPrevBatch(entry.prev_batch), first.index);
+    if (hole.some((event) => !this.#mayBeIgnored(event))) {
+      this.#tell(`${room.id}: paging back from ${entry.prev_batch} leaves a hole before ${first.id}`);
+    }
+  }
+
+  #invite(room: ModelRoom, entry: WireRoom): void {
+    if (entry.invite_state === undefined) return;
+    const given = JSON.stringify(entry.invite_state);
+    const served = this.#hs.allStrippedOf(room.id, this.#me);
+    if (!served.includes(given)) this.#tell(`${room.id}: an invite state that nobody sent`);
+    const isBare = (entry.timeline ?? []).every(
+      ({ type, state_key: key }) => type === "m.room.member" && key === this.#me,
+    );
+    if (!isBare || (entry.required_state ?? []).length > 0) {
+      this.#tell(`${room.id}: an invite with more than its stripped state`);
+    }
+  }
+
+  /** A name that the room was given while the user was not there, and not invited either. */
+  #name(room: ModelRoom, entry: WireRoom): void {
+    const { name } = entry;
+    if (name === undefined || !/^room \d+$/.test(name)) return;
+    const given = [...room.byId.values()].filter(
+      ({ type, content }) => type === "m.room.name" && content["name"] === name,
+    );
+    const isTold = this.#hs.allStrippedOf(room.id, this.#me).some((text) => text.includes(`"${name}"`));
+    const stays = room.staysOf(this.#me);
+    const isVisible = given.some((event) =>
+      room
+        .reignsOf(event)
+        .some(([from, until]) =>
+          stays.some((stay) => from <= (stay.to ?? Number.MAX_SAFE_INTEGER) && stay.from < until),
+        ),
+    );
+    if (!isVisible && !isTold) this.#tell(`${room.id}: the name ${name} is from a time without ${this.#me}`);
+  }
+
+  #mayBeIgnored(event: ModelEvent): boolean {
+    return event.stateKey === null && this.#hs.everIgnored(this.#me).has(event.sender);
+  }
+}
