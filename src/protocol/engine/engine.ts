@@ -155,11 +155,11 @@ export class ConnectionEngine {
     this.#absorbAll(world, deltas, counts);
     const rooms = new Map<RoomNid, RoomDraft>();
     for (const [nid, { configs, ...wanted }] of this.#initial) {
-      // It takes the place of what happened meanwhile, which has to be in it for all who show the room.
-      const hasNews = deltas.has(nid);
+      // Where state alone was asked for, what happened meanwhile is not to be lost.
+      const hasNews = !wanted.withTimeline && deltas.has(nid);
       const config = combineConfigs(hasNews ? [...configs, this.configOf(nid)] : [...configs]);
-      const parts = hasNews ? { ...wanted, ...WHOLE } : wanted;
-      rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), ...parts });
+      const withTimeline = wanted.withTimeline || hasNews;
+      rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), ...wanted, withTimeline });
     }
     for (const { nid, config } of rooms.values()) this.#addOldRooms(world, nid, config, rooms, upTo);
     for (const nid of deltas) {

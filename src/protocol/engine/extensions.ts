@@ -206,10 +206,7 @@ function roomsOf(
 ): Map<RoomNid, ScopedRoom> {
   const rooms = new Map<RoomNid, ScopedRoom>();
   const add = (nid: RoomNid, isInitial: boolean): void => addRoom(rooms, name, nid, isInitial, world, engine);
-  for (const { nid, kind, since } of draft.rooms.values()) {
-    // Of events that were held back, what was said of them came before them.
-    if (kind === "initial" || since < draft.since) add(nid, true);
-  }
+  for (const room of draft.rooms.values()) if (room.kind === "initial") add(room.nid, true);
   if (draft.startedExtensions.has(name)) for (const nid of engine.visibleRooms()) add(nid, true);
   for (const [nid, bits] of draft.dirty) if ((bits & bit) !== 0) add(nid, false);
   return rooms;

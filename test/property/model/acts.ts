@@ -65,7 +65,7 @@ class Performance {
   constructor(hs: ModelHomeserver, step: ActStep) {
     this.#hs = hs;
     this.#step = step;
-    this.#room = pick([...hs.rooms.values()], step.room) as ModelRoom;
+    this.#room = pick<ModelRoom>([...hs.rooms.values()], step.room);
   }
 
   run(): void {

@@ -114,8 +114,12 @@ class Answer {
   #left(room: ModelRoom, wasIn: boolean, changedAt: number): void {
     const { since } = this.#style;
     const stay = room.staysOf(this.#me).at(-1);
-    if (wasIn && stay !== undefined && stay.to === changedAt) {
-      const section = this.#chunk(room, stay.from > since ? 0 : since, stay.to, stay.from);
+    if (wasIn && stay !== undefined && stay.to !== null) {
+      // A ban may follow the leave: it is for the banned to know, unlike what lies between.
+      const after = room.log.filter(
+        ({ pos, type, stateKey }) => pos > (stay.to ?? 0) && type === "m.room.member" && stateKey === this.#me,
+      );
+      const section = this.#chunk(room, stay.from > since ? 0 : since, stay.to, { notBefore: stay.from, after });
       delete section["isEmpty"];
       this.#rooms.leave[room.id] = { ...section, account_data: { events: [] } };
       return;
@@ -135,11 +139,16 @@ class Answer {
   }
 
   /** Timeline and state between two positions; `from` 0 = everything is new to the device. */
-  #chunk(room: ModelRoom, from: number, to: number, notBefore = 0): Json {
+  #chunk(
+    room: ModelRoom,
+    from: number,
+    to: number,
+    { notBefore = 0, after = [] }: { notBefore?: number; after?: readonly ModelEvent[] } = {},
+  ): Json {
     const { limit, stateAfter, since } = this.#style;
-    const all = room.log.filter(({ pos }) => pos > from && pos <= to && pos >= notBefore);
+    const all = [...room.log.filter(({ pos }) => pos > from && pos <= to && pos >= notBefore), ...after];
     // Before MSC4222 the state is that at the start of the timeline: what came in beside it ends it.
-    const reset = stateAfter || from === 0 ? 0 : room.lastReset(from, to);
+    const reset = stateAfter ? 0 : room.lastReset(from, to);
     const events = all.filter(({ pos }) => pos > reset).slice(-limit);
     const first = events[0];
     const limited = events.length < all.length || (from === 0 && (first?.index ?? 0) > 0);

@@ -15,6 +15,8 @@ export interface Viewed {
   readonly isFresh: boolean;
   /** The server lost its memory of the connection at some time. */
   readonly wasForgotten: boolean;
+  /** Typing from before this position is not known to the server any more. */
+  readonly typingFrom: number;
 }
 
 /** Everything in which a client at rest differs from the oracle. */
@@ -240,7 +242,9 @@ class Comparison {
   }
 
   #typing(roomId: string): void {
-    const should = this.#hs.typing.get(roomId)?.userIds ?? [];
+    const typing = this.#hs.typing.get(roomId);
+    if (typing !== undefined && typing.pos <= this.#viewed.typingFrom) return;
+    const should = typing?.userIds ?? [];
     const is = this.#viewed.view.typing.get(roomId) ?? [];
     if (is.join() !== should.join()) this.#tell(`${roomId}: typing are ${is.join()}, not ${should.join()}`);
   }

@@ -8,7 +8,9 @@ const SHORT_RUN = 200;
 /** A long run: how many histories, and the seed to begin with. */
 const { GLISSADE_HISTORIES, GLISSADE_SEED } = process.env;
 const RUNS = Number(GLISSADE_HISTORIES ?? SHORT_RUN);
-const SEED = GLISSADE_SEED === undefined ? {} : { seed: Number(GLISSADE_SEED) };
+/** The short run is the same for everybody; a long one is another each time. */
+const FIXED_SEED = 45;
+const SEED = GLISSADE_SEED ?? (GLISSADE_HISTORIES === undefined ? FIXED_SEED : undefined);
 /** Of a history on a machine that is busy with other things. */
 const SLOW_MS = 1000;
 const STEPS = 40;
@@ -20,7 +22,7 @@ describe("connections under whole histories", () => {
       const property = fc.asyncProperty(histories(STEPS), async (history) => {
         expect(await play(history)).toEqual([]);
       });
-      await fc.assert(property, { numRuns: RUNS, ...SEED });
+      await fc.assert(property, { numRuns: RUNS, ...(SEED === undefined ? {} : { seed: Number(SEED) }) });
     },
     { timeout: 60_000 + RUNS * SLOW_MS },
   );

@@ -1,7 +1,7 @@
 import { NaiveList, type WireOp } from "#test/support/naive-client.ts";
 import type { ListOp } from "#src/protocol/list-ops.ts";
 import { stateKeyOf } from "./homeserver-room.ts";
-import { Wishes } from "./wishes.ts";
+import type { Wishes } from "./wishes.ts";
 
 /** An event as it is on the wire. */
 export interface WireEvent {

@@ -20,6 +20,8 @@ const CALLERS: readonly Caller[] = [
   { userId: ALICE, deviceId: "A2", connId: "" },
 ];
 const OUTSIDE_ACTS: ReadonlySet<string> = new Set(["ban", "unban", "reject", "retract", "kick", "leave"]);
+/** After few failures a poller is back within this. */
+const POLL_BACKOFF_MS = 20_000;
 const PARKED_MS = 30_000;
 /** A host may come back so often before that is an outage of its own. */
 const MAX_CRASHES = 6;
@@ -68,6 +70,8 @@ class Game {
   readonly #players = new Map<number, Player>();
   readonly #problems: string[] = [];
   #crashes = 0;
+  /** Who typed before is remembered by nobody. */
+  #typingFrom = 0;
   #at = "at the start";
 
   constructor(hs: ModelHomeserver, upstream: Upstream, node: ModelNode, stateAfter: boolean) {
@@ -125,6 +129,7 @@ class Game {
         if (this.#crashes > MAX_CRASHES) return;
         // What the homeserver answered is not stored: a poller comes back from where it was.
         if (step.role === "sync") this.#forget();
+        if (step.role === "ingest") this.#typingFrom = this.#hs.pos;
         return this.#node.crash(step.role);
       case "ask": {
         const player = await this.#player(step.client);
@@ -139,6 +144,7 @@ class Game {
   async #act(step: Extract<Step, { kind: "act" }>): Promise<void> {
     // Without MSC4222 a homeserver cannot say that state fell back to what was told before (spec 4.3).
     if (step.act === "fall-back" && !this.#stateAfter) return;
+    if (OUTSIDE_ACTS.has(step.act)) await this.#pollersBack();
     perform(this.#hs, step);
     if (!OUTSIDE_ACTS.has(step.act)) return;
     const room = pick([...this.#hs.rooms.values()], step.room);
@@ -147,6 +153,16 @@ class Game {
       this.#upstream.answer(device, 50);
       await this.#node.settled();
     }
+  }
+
+  /** Pollers that failed have come back. */
+  async #pollersBack(): Promise<void> {
+    for (let round = 0; round < 5 && !this.#arePolling; round += 1) await this.#node.pass(POLL_BACKOFF_MS);
+  }
+
+  get #arePolling(): boolean {
+    const { waiting } = this.#upstream;
+    return DEVICES.every((device) => waiting.includes(device) || !this.#upstream.began.has(device));
   }
 
   #forget(): void {
@@ -275,6 +291,7 @@ class Game {
         view: client.view,
         isFresh: false,
         wasForgotten: player.wasForgotten,
+        typingFrom: this.#typingFrom,
       };
       for (const found of differences(this.#hs, oracle, viewed))
         this.#tell(`${caller.deviceId}/${caller.connId} ${found}`);
@@ -288,6 +305,7 @@ class Game {
         view: fresh.client.view,
         isFresh: true,
         wasForgotten: false,
+        typingFrom: this.#typingFrom,
       };
       for (const found of differences(this.#hs, oracle, anew))
         this.#tell(`a new client of ${caller.deviceId}: ${found}`);

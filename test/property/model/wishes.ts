@@ -108,7 +108,7 @@ export const SORTS: readonly (readonly string[])[] = [
   ["by_notification_count", "by_recency"],
 ];
 
-export const BUMPS: readonly (readonly string[])[] = [
+const BUMPS: readonly (readonly string[])[] = [
   [],
   ["m.room.message", "m.sticker"],
   ["org.example.custom", "m.room.message"],

@@ -35,10 +35,9 @@ export class Witness {
     const event = this.#event(room, wire);
     if (event === null) return [];
     if (event.index < 0) this.#tell(`${room.id}: ${event.id} was never in a timeline`);
-    // Who is invited to a room that others here are in may see the invite, and what became of it.
-    const isOfInvite =
-      event.stateKey === this.#me && [event, event.replaced].some((own) => own?.content["membership"] === "invite");
-    if (room.stayAt(this.#me, event.pos) === null && !isOfInvite) {
+    // What becomes of oneself one may know: an invite, its end, a ban.
+    const isOwnFate = event.type === "m.room.member" && event.stateKey === this.#me;
+    if (room.stayAt(this.#me, event.pos) === null && !isOwnFate) {
       this.#tell(`${room.id}: ${event.id} (${event.type}) is from a time in which ${this.#me} was not there`);
     }
     const txn = wire.unsigned?.["transaction_id"];
@@ -83,13 +82,19 @@ export class Witness {
       if (last !== undefined && event.index !== last.index + 1) {
         const missing = room.log.slice(last.index + 1, event.index).filter((skipped) => !this.#mayBeIgnored(skipped));
         if (event.index < last.index) this.#tell(`${room.id}: ${event.id} comes after ${last.id}`);
-        else if (missing.length > 0) {
+        else if (missing.length > 0 && this.#isOneStay(room, last, event)) {
           const ids = missing.map(({ id }) => id).join(",");
           this.#tell(`${room.id}: ${ids} missing between ${last.id} and ${event.id}, and nothing says so`);
         }
       }
       last = event;
     }
+  }
+
+  /** Between an invite and its end, a leave and a ban, others go on. */
+  #isOneStay(room: ModelRoom, a: ModelEvent, b: ModelEvent): boolean {
+    const stay = room.stayAt(this.#me, a.pos);
+    return stay !== null && stay === room.stayAt(this.#me, b.pos);
   }
 
   /** Where a whole entry begins: paging back from there must leave no hole. */

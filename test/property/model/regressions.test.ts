@@ -1,0 +1,61 @@
+import { describe, expect, test } from "bun:test";
+import type { Step } from "./history.ts";
+import { play } from "./play.ts";
+
+/** A first request of one of the clients. */
+const ask = (client: number, ...changes: Extract<Step, { kind: "ask" }>["changes"]): Step => ({
+  kind: "ask",
+  client,
+  fate: "arrives",
+  changes,
+});
+const act = (name: Extract<Step, { kind: "act" }>["act"], room: number, who = 0, n = 0): Step => ({
+  kind: "act",
+  act: name,
+  room,
+  who,
+  n,
+});
+const poll = (device: number, limit = 50): Step => ({ kind: "poll", device, limit });
+const crash = (role: "sync" | "ingest" | "poller"): Step => ({ kind: "crash", role });
+
+/** Histories that went wrong once, as small as they became. */
+const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = [
+  ["what one poll skipped and another brings stays in the gap", [act("burst", 0, 0, 1), poll(0, 2), ask(0)]],
+  ["a knock after a leave is no event", [ask(0), act("leave", 0), act("knock", 0), act("message", 0)]],
+  [
+    "a room that was left and is shifted into a window is not named",
+    [ask(1, { kind: "ranges", list: 0, n: 6 }), act("leave", 11, 0, 6), act("message", 0), poll(0)],
+  ],
+  [
+    "an event that a second list would hide is told",
+    [ask(0), act("name", 0), poll(0), ask(0, { kind: "shape", list: 1, n: 4 }), poll(0)],
+  ],
+  [
+    "who was typing before anybody asked is shown",
+    [act("typing", 0, 0, 1), poll(0), ask(0, { kind: "old-rooms", list: 0, n: 0 }), act("message", 0)],
+  ],
+  [
+    "a name that goes with an event nobody sees goes, also after a crash",
+    [act("ignore", 0, 0, 2), ask(0), crash("sync"), act("redact", 0, 2, 1), ask(0)],
+  ],
+  [
+    "the end of a stay behind a gap says so",
+    [
+      ask(1),
+      act("message", 4),
+      crash("poller"),
+      act("leave", 11, 0, 1),
+      ask(3, { kind: "bump", list: 0, n: 0 }),
+      poll(0),
+    ],
+  ],
+];
+
+describe("a history that went wrong once", () => {
+  for (const [what, steps] of HISTORIES) {
+    test(`[ORA-2] ${what}`, async () => {
+      for (const stateAfter of [false, true]) expect(await play({ seed: 0, stateAfter, steps })).toEqual([]);
+    });
+  }
+});
