@@ -240,6 +240,16 @@ for (const database of ["PGlite", "PostgreSQL"] as const) {
               () => client.client.getRoom(secretRoom)?.hasEncryptionStateEvent() === true,
             );
           }
+          // The SDK encrypts for the members it knows, which come with the subscription.
+          const pairs = [
+            [alice, bobUser],
+            [bob, aliceUser],
+          ] as const;
+          for (const [client, other] of pairs) {
+            const isKnown = (): boolean =>
+              client.client.getRoom(secretRoom)?.getMember(other.userId)?.membership === "join";
+            await client.until("the other member", isKnown);
+          }
           const fromAlice = ["a1", "a2", "a3", "a4", "a5"];
           const fromBob = ["b1", "b2", "b3", "b4", "b5"];
           for (const [index, body] of fromAlice.entries()) {
