@@ -5,7 +5,7 @@ import type { TimelineTail } from "./room-data.ts";
 import type { World } from "./world.ts";
 
 /** No more events than this are sent of one room at once (spec 4.5). */
-export const MAX_TIMELINE_LIMIT = 50;
+const MAX_TIMELINE_LIMIT = 50;
 /** A client that missed more events of a room than this gets the room anew, with a gap it can page into. */
 export const MAX_DELTA_EVENTS = 100;
 
