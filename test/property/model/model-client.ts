@@ -199,9 +199,13 @@ export class ModelClient {
       if (initial === true) this.view.rooms.set(roomId, known);
     }
     Object.assign(known.head, head);
-    for (const event of timeline) {
+    const liveFrom = timeline.length - (entry.num_live ?? 0);
+    for (const [index, event] of timeline.entries()) {
       known.timeline.push(event);
-      if (event.state_key !== undefined) known.state.set(stateKeyOf(event.type, event.state_key), event);
+      if (event.state_key === undefined) continue;
+      const key = stateKeyOf(event.type, event.state_key);
+      // What an entry begins with is history: other state may have won since.
+      if (initial !== true || index >= liveFrom || !known.state.has(key)) known.state.set(key, event);
     }
     for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
   }
