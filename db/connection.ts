@@ -43,6 +43,8 @@ const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_RECONNECT_DELAY_SECS = 2;
 /** The server ends a statement on its own this much before we give up on it. */
 const SERVER_HEAD_START_MS = 2000;
+/** The driver's word for a connection that was closed under a statement. */
+const HUNG_UP = "CONNECTION_CLOSED";
 const UNSUPPORTED_STARTUP_PARAMETER = "08P01";
 
 function tlsOptions(settings: ConnectionSettings): "prefer" | "require" | boolean | object {
@@ -126,9 +128,16 @@ export class Database {
 
   #transaction<T>(mode: string, work: (query: Query) => Promise<T>): Promise<T> {
     return this.#run(async (sql) => {
-      const result = await sql.begin(mode, async (transaction) => ({
-        value: await work((text, params = []) => this.#send(transaction, text, params)),
-      }));
+      const result = await sql.begin(mode, async (transaction) => {
+        try {
+          return { value: await work((text, params = []) => this.#send(transaction, text, params)) };
+        } catch (error) {
+          // The driver would roll back on the connection that is gone, and fail where nobody can catch it. That it is gone ends
+          // the transaction by itself.
+          if (driverCode(error) === HUNG_UP) return new Promise<never>(() => {});
+          throw error;
+        }
+      });
       return result.value;
     }, this.#options.deadlineMs);
   }

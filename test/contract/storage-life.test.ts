@@ -366,6 +366,24 @@ describe("storage over its life", () => {
       proxy.close();
     });
 
+    test("[DBC-16] a connection that is cut within a transaction costs that transaction alone", async () => {
+      const { proxy, database } = await behindProxy();
+      for (let time = 0; time < 3; time += 1) {
+        await database.ping(5000).catch(() => undefined);
+        proxy.onRequest = (bytes) => (Buffer.from(bytes).includes("cut-here") ? "cut" : "pass");
+        const cut = database.snapshot(async (query) => {
+          await query("select $1::int4", [1]);
+          await query("select $1::text", ["cut-here"]);
+        });
+        expect(await failureOf(cut)).toMatchObject({ code: "storage_unavailable" });
+        proxy.onRequest = () => "pass";
+        // What the driver puts off to the next round of the event loop must not fail there.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+      await database.ping(5000);
+      proxy.close();
+    });
+
     test("[DBC-11] a server that does not answer is given up on in time, and used again when it answers", async () => {
       const { proxy, database } = await behindProxy({ deadlineMs: 300 });
       await database.ping(5000);
