@@ -50,6 +50,7 @@ export class ConnectionEngine {
   /** Raised whenever a room stops being kept up to date (see `proof.ts`). Starts at a random number in every life. */
   generation: number;
   isFirst = true;
+  readonly #shownInvites = new Set<RoomNid>();
   readonly synced = new Map<RoomNid, SyncedRoom>();
   readonly #lists = new ListSet((nid, config, parts) => this.#addInitial(nid, [config], parts));
   /** Subscribed rooms that the user is in. */
@@ -155,6 +156,8 @@ export class ConnectionEngine {
     this.#absorbAll(world, deltas, counts);
     const rooms = new Map<RoomNid, RoomDraft>();
     for (const [nid, { configs, ...wanted }] of this.#initial) {
+      if (world.standing(nid)?.membership === "invite") this.#shownInvites.add(nid);
+      else this.#shownInvites.delete(nid);
       // Where state alone was asked for, what happened meanwhile is not to be lost.
       const hasNews = !wanted.withTimeline && deltas.has(nid);
       const config = combineConfigs(hasNews ? [...configs, this.configOf(nid)] : [...configs]);
@@ -301,7 +304,8 @@ export class ConnectionEngine {
     const standing = world.standing(nid);
     const isInList = this.#lists.has(nid);
     const isJoined = standing?.membership === "join";
-    const isNewlyJoined = isJoined && standing.joinPos > this.streamPos;
+    // Others' polls may have brought the join long before the user's own makes it count: what was shown is an invite.
+    const isNewlyJoined = isJoined && (standing.joinPos > this.streamPos || this.#shownInvites.has(nid));
     const hasLeft = standing !== undefined && !isListed(standing) && standing.memberPos > this.streamPos;
     const roomId = world.meta(nid)?.roomId;
     if (isJoined && roomId !== undefined && !this.#subscribed.has(nid)) this.#subscribe(world, roomId);

@@ -40,6 +40,10 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     [act("ignore", 0, 0, 2), ask(0), crash("sync"), act("redact", 0, 2, 1), ask(0)],
   ],
   [
+    "an invite whose end another poll brings first becomes the room",
+    [act("upgrade", 8, 1, 5), poll(1), act("join", 7), poll(0), ask(1, { kind: "slow", list: 2, n: 0 })],
+  ],
+  [
     "the end of a stay behind a gap says so",
     [
       ask(1),
