@@ -126,7 +126,8 @@ function heldEvents(
   data: RoomData,
   sent: SentRooms,
 ): ReadonlySet<string> {
-  if (draft.rooms.get(nid)?.kind === "initial") return sent.timelineIds(nid);
+  const room = draft.rooms.get(nid);
+  if (room !== undefined && (room.kind === "initial" || room.since < draft.since)) return sent.timelineIds(nid);
   const { timelineLimit } = engine.configOf(nid);
   const span = { since: null, upTo: draft.upTo, isAsked: false };
   return new Set(initialTimeline(world, nid, data.tail(nid), timelineLimit, span).events.map(({ id }) => id));
@@ -206,7 +207,10 @@ function roomsOf(
 ): Map<RoomNid, ScopedRoom> {
   const rooms = new Map<RoomNid, ScopedRoom>();
   const add = (nid: RoomNid, isInitial: boolean): void => addRoom(rooms, name, nid, isInitial, world, engine);
-  for (const room of draft.rooms.values()) if (room.kind === "initial") add(room.nid, true);
+  for (const { nid, kind, since } of draft.rooms.values()) {
+    // Of events that were held back, what was said of them came before them.
+    if (kind === "initial" || since < draft.since) add(nid, true);
+  }
   if (draft.startedExtensions.has(name)) for (const nid of engine.visibleRooms()) add(nid, true);
   for (const [nid, bits] of draft.dirty) if ((bits & bit) !== 0) add(nid, false);
   return rooms;

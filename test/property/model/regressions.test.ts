@@ -36,6 +36,18 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     [act("typing", 0, 0, 1), poll(0), ask(0, { kind: "old-rooms", list: 0, n: 0 }), act("message", 0)],
   ],
   [
+    "receipts on events that were held back come with them",
+    [
+      ask(0, { kind: "shape", list: 0, n: 0 }),
+      act("burst", 11, 0, 1),
+      poll(1),
+      act("receipt", 4, 0, 1),
+      poll(0, 2),
+      ask(0, { kind: "anew" }),
+      act("message", 0),
+    ],
+  ],
+  [
     "a name that goes with an event nobody sees goes, also after a crash",
     [act("ignore", 0, 0, 2), ask(0), crash("sync"), act("redact", 0, 2, 1), ask(0)],
   ],
