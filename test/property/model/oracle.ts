@@ -225,7 +225,7 @@ function calculatedNames(
     });
     return names.length === 1 ? names : [`${names.slice(0, -1).join(", ")} and ${names.at(-1)}`];
   }
-  const gone = room.members("leave", "ban").filter((userId) => userId !== me);
+  const gone = room.members("leave", "ban", "knock").filter((userId) => userId !== me);
   return gone.length === 0 ? ["Empty Room"] : ["Empty Room", ANY_EMPTY_ROOM];
 }
 
