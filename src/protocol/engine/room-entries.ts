@@ -266,6 +266,8 @@ export class RoomEntries {
       requiredState: this.#requiredState(room.nid, this.#changedState(room, events)),
       timestamp: this.#timestamp(room.nid),
     };
+    // A room that goes out of view is not sent anew: the gap is told here.
+    if (events.some((event) => event.gapBefore)) entry.isLimited = true;
     const before = this.#engine.synced.get(room.nid)?.head ?? null;
     // After a restart the head as sent is unknown: it goes out again with the next event, seen or not, and not for its own sake.
     const hasNews = ((this.#draft.dirty.get(room.nid) ?? 0) & (DIRTY.event | DIRTY.standing)) !== 0;

@@ -48,6 +48,15 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     ],
   ],
   [
+    "a room that goes out of view behind a gap says so",
+    [
+      act("burst", 0, 1, 11),
+      { kind: "ask", client: 0, fate: "parked", changes: [] },
+      poll(1, 2),
+      act("upgrade", 7, 0, 2),
+    ],
+  ],
+  [
     "a name that goes with an event nobody sees goes, also after a crash",
     [act("ignore", 0, 0, 2), ask(0), crash("sync"), act("redact", 0, 2, 1), ask(0)],
   ],
