@@ -15,6 +15,7 @@ import { ParamsHistory } from "./stored-params.ts";
 
 /** A connection's memory while it is awake. */
 export interface Awake extends Written {
+  engine: ConnectionEngine;
   log: ResponseLog;
   reader: DeviceReader;
 }

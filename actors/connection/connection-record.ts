@@ -1,3 +1,4 @@
+import { EXTENSION_NAMES } from "#src/protocol/engine/draft.ts";
 import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
@@ -7,7 +8,7 @@ import type { ParamsHistory } from "./stored-params.ts";
 /** A connection's memory while it is awake, as far as it is written down. */
 export interface Written {
   incarnation: string;
-  engine: ConnectionEngine;
+  engine: Pick<ConnectionEngine, "generation" | "extensionSince" | "snapshot">;
   params: ParamsHistory;
   reader: { readonly device: Pick<LiveDevice, "reading">; readonly connId: ConnId };
 }
@@ -36,13 +37,12 @@ export class ConnectionRecord {
   next(written: Written, nowMs: number): StoredConnection | null {
     const { incarnation, engine, params } = written;
     const paramsText = params.stringify();
-    const snapshot = engine.snapshot();
-    const cursors = JSON.stringify(snapshot);
+    const cursors = JSON.stringify(engine.snapshot());
     const text = `${incarnation}${paramsText}${cursors}`;
     if (text === this.#text && nowMs - this.#writtenMs < CONNECTION_TOUCH_MS) return null;
     this.#text = text;
     this.#incarnation = incarnation;
-    this.#extensions = JSON.stringify(snapshot.extensions);
+    this.#extensions = extensionsOf(engine);
     this.#generation = engine.generation;
     this.#writtenMs = nowMs;
     return this.#row(written, paramsText, cursors, nowMs);
@@ -54,7 +54,8 @@ export class ConnectionRecord {
     const holds =
       incarnation === this.#incarnation &&
       !this.isOutdated(engine) &&
-      JSON.stringify(engine.snapshot().extensions) === this.#extensions;
+      // Not a snapshot: that one costs what the client holds.
+      extensionsOf(engine) === this.#extensions;
     return holds ? this.#row(written, params.stringify(), null, nowMs) : this.next(written, nowMs);
   }
 
@@ -73,7 +74,7 @@ export class ConnectionRecord {
   }
 
   /** True when what is stored proves nothing of the rooms the client holds now. */
-  isOutdated(engine: ConnectionEngine): boolean {
+  isOutdated(engine: Pick<ConnectionEngine, "generation">): boolean {
     return engine.generation !== this.#generation;
   }
 
@@ -82,4 +83,8 @@ export class ConnectionRecord {
     this.#text = "";
     this.#incarnation = "";
   }
+}
+
+function extensionsOf(engine: Pick<ConnectionEngine, "extensionSince">): string {
+  return EXTENSION_NAMES.map((name) => engine.extensionSince(name) ?? "").join();
 }

@@ -33,6 +33,26 @@ describe("ConnectionRecord", () => {
     expect(rows.nextParams({ ...connection, incarnation: "j" }, 0)?.cursors).not.toBeNull();
   });
 
+  test("[CON-75] new parameters alone cost nothing for the rooms that the client holds", () => {
+    const rows = record();
+    let snapshots = 0;
+    const since = new Map<string, number>();
+    const engine = {
+      generation: 5,
+      extensionSince: (name: string) => since.get(name) ?? null,
+      snapshot: () => {
+        snapshots += 1;
+        return { generation: 5, rooms: [], extensions: [] };
+      },
+    };
+    rows.nextParams({ ...awake, engine }, 0);
+    expect(rows.nextParams({ ...awake, engine }, 0)?.cursors).toBeNull();
+    expect(snapshots).toBe(1);
+    since.set("receipts", 3);
+    expect(rows.nextParams({ ...awake, engine }, 0)?.cursors).not.toBeNull();
+    expect(snapshots).toBe(2);
+  });
+
   test("[CON-71] a room given up since makes what is stored prove nothing", () => {
     const rows = record();
     const engine = new ConnectionEngine(1, 5);
