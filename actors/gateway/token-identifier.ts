@@ -73,6 +73,8 @@ export class TokenIdentifier {
   readonly #known = new LruCache<string, KnownToken>(KNOWN_TOKENS);
   readonly #refused = new LruCache<string, RefusedToken>(REFUSED_TOKENS);
   readonly #lookups = new Map<string, Lookup>();
+  /** Tokens that the homeserver refused elsewhere: storage may still hold them for a moment, and is not asked. */
+  readonly #doubted = new LruCache<string, true>(REFUSED_TOKENS);
   /** Tokens proven since the start, by device. */
   readonly #proofs = new LruCache<string, number>(KNOWN_TOKENS);
 
@@ -103,6 +105,7 @@ export class TokenIdentifier {
   /** The homeserver refused the token elsewhere: what we believe of it is void. */
   forget(hash: string): void {
     this.#known.delete(hash);
+    this.#doubted.set(hash, true);
     const lookup = this.#lookups.get(hash);
     if (lookup !== undefined) lookup.isStale = true;
   }
@@ -145,7 +148,8 @@ export class TokenIdentifier {
 
   async #lookUp(hash: string, accessToken: string, span: Span): Promise<KnownToken> {
     const { devices, homeserver, clock } = this.#deps;
-    const found = await this.#patiently(() => devices.findToken(hash));
+    const isDoubted = this.#doubted.get(hash) !== undefined;
+    const found = isDoubted ? null : await this.#patiently(() => devices.findToken(hash));
     span.setAttribute("sync.token_source", found === null ? "homeserver" : "storage");
     if (found !== null) {
       const { userId, deviceId, lastSeenMs } = found;
@@ -159,6 +163,7 @@ export class TokenIdentifier {
       throw this.#failure(answer.failure);
     }
     this.#count("homeserver");
+    this.#doubted.delete(hash);
     const { userId } = answer.value;
     const deviceId = answer.value.deviceId ?? ("" as DeviceId);
     const nowMs = clock.now();

@@ -11,11 +11,8 @@ const LEAST_GRACE_MS = 15_000;
 export const pollDeadlineMs = (configuredMs: number, timeoutMs: number): number =>
   Math.max(configuredMs, timeoutMs + LEAST_GRACE_MS);
 
-/** Failures in a row of a first sync (about ten seconds) after which those who wait for it are told. */
-export const FAILURES_UNTIL_TOLD = 3;
-
-/** A poll that ends sooner than this without a new `since` was not a long poll. */
-const SPIN_WINDOW_MS = 1000;
+/** Failures in a row of a first sync (about six seconds) after which those who wait for it are told. */
+export const FAILURES_UNTIL_TOLD = 4;
 
 /** What a poller waits for before it tries again. */
 export type RetryCause =
@@ -23,6 +20,8 @@ export type RetryCause =
   | "transient"
   /** It refuses the request, or answers what cannot be read: asking often helps nobody. */
   | "hopeless"
+  /** A 200 without a body: something between us and the homeserver gave up holding the long poll. */
+  | "empty"
   /** Our own storage is away: it is near, so it is asked more often. */
   | "storage";
 
@@ -32,14 +31,18 @@ export type RetryCause =
  */
 const DELAYS: Record<RetryCause, { baseMs: number; maxMs: number }> = {
   transient: { baseMs: 2000, maxMs: 30_000 },
-  hopeless: { baseMs: 5000, maxMs: 300_000 },
+  hopeless: { baseMs: 2000, maxMs: 300_000 },
+  empty: { baseMs: 250, maxMs: 5000 },
   storage: { baseMs: 500, maxMs: 10_000 },
 };
 
-/** Doubling from `attempt` 1 on, half up or down so that a crowd spreads; never before the homeserver asked us back. */
+/** Attempts that follow each other at the first delay: most trouble is over by then. */
+const QUICK_ATTEMPTS = 3;
+
+/** Doubling after the quick attempts, half up or down so that a crowd spreads; never before the homeserver asked us back. */
 export function retryDelayMs(cause: RetryCause, attempt: number, retryAfterMs: number, rng: Rng): number {
   const { baseMs, maxMs } = DELAYS[cause];
-  const doubled = Math.min(maxMs, baseMs * 2 ** Math.min(attempt - 1, 20));
+  const doubled = Math.min(maxMs, baseMs * 2 ** Math.min(Math.max(0, attempt - QUICK_ATTEMPTS), 20));
   const jittered = Math.round(doubled * (0.5 + rng.next()));
   // Everybody is told the same time: those who come back at once together are told again.
   return retryAfterMs > 0 ? Math.max(retryAfterMs + Math.round(rng.next() * baseMs), jittered) : jittered;
@@ -65,16 +68,6 @@ export function adviseOnFailure(failure: UpstreamFailure, usesFilterId: boolean)
     case "transient":
       return { do: "retry", cause: "transient", retryAfterMs: failure.retryAfterMs };
   }
-}
-
-/** True when a long poll came back early and brought the client nowhere. */
-export function isSpinning(poll: { timeoutMs: number; tookMs: number; hasAdvanced: boolean }): boolean {
-  return poll.timeoutMs > 0 && poll.tookMs < SPIN_WINDOW_MS && !poll.hasAdvanced;
-}
-
-/** Pause before the next poll after so many spinning ones in a row: a homeserver that never holds must not be hammered. */
-export function spinDelayMs(spins: number): number {
-  return spins < 2 ? 0 : Math.min(1000, 50 * 2 ** Math.min(spins - 2, 20));
 }
 
 /** The line is worth a log entry: the first failures, then ever fewer. */

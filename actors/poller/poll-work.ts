@@ -59,6 +59,10 @@ export class PollWork {
     return this.#outline.nextBatch;
   }
 
+  get bodyHash(): bigint {
+    return Bun.hash.wyhash(this.#outline.bytes);
+  }
+
   get roomCount(): number {
     return this.#outline.rooms.length;
   }

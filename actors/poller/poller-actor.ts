@@ -13,15 +13,7 @@ import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { BatchApplied, IngestCommand, PollerSettled } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import type { RetryCause } from "./decide.ts";
-import {
-  FAILURES_UNTIL_TOLD,
-  LONG_POLL_MS,
-  adviseOnFailure,
-  isSpinning,
-  isWorthLogging,
-  retryDelayMs,
-  spinDelayMs,
-} from "./decide.ts";
+import { FAILURES_UNTIL_TOLD, LONG_POLL_MS, adviseOnFailure, isWorthLogging, retryDelayMs } from "./decide.ts";
 import { DeviceSession } from "./device-session.ts";
 import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
@@ -32,6 +24,7 @@ import { Poll, requestOf } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 import { loadDevice, prepareFilter } from "./poller-deps.ts";
 import type { FailedPoll } from "./poller-stats.ts";
+import { SpinWatch } from "./spin-watch.ts";
 import { Throughs, Waiters } from "./waiters.ts";
 
 /** Ingest answers when a batch is committed and applied; what takes longer is sent again, which is harmless. */
@@ -79,7 +72,7 @@ export class PollerActor implements Actor<PollerMessage> {
   #sends = 0;
   readonly #throughs = new Throughs();
   #failures = 0;
-  #spins = 0;
+  readonly #spins = new SpinWatch();
   /** When a `since` was last stored, and the keys that came with it. */
   #storedAtMs = Number.NEGATIVE_INFINITY;
   #storedKeys: string | null = null;
@@ -335,7 +328,8 @@ export class PollerActor implements Actor<PollerMessage> {
     if (typeof outline === "string") {
       // Never believed in part: without all of it, what lies between two `since` would be lost.
       this.#endPoll("unreadable");
-      this.#retry("hopeless", "unreadable", `${outline} (${body.length} bytes)`, 0, "poll");
+      const cause = body.length === 0 ? "empty" : "hopeless";
+      this.#retry(cause, "unreadable", `${outline} (${body.length} bytes)`, 0, "poll");
       return;
     }
     this.#failures = 0;
@@ -356,8 +350,8 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #goOn(): void {
     if (this.#drained !== null) this.#halt();
-    else if (this.#spins === 0) this.#next();
-    else this.#wait(spinDelayMs(this.#spins), "poll");
+    else if (this.#spins.delayMs === 0) this.#next();
+    else this.#wait(this.#spins.delayMs, "poll");
   }
 
   #store(): void {
@@ -416,7 +410,7 @@ export class PollerActor implements Actor<PollerMessage> {
       log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
     }
     const hasAdvanced = this.#device.advance(work.nextBatch);
-    this.#spins = isSpinning({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced }) ? this.#spins + 1 : 0;
+    this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
     this.#work = null;
     this.#isFirstPoll = false;
     this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);

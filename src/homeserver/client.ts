@@ -171,8 +171,8 @@ class HomeserverClient implements Homeserver {
     const result = this.#settle(answer, false, readVersions);
     const now = clock.mono();
     if (result.ok) this.#known = { value: result.value, freshUntilMs: now + VERSIONS_FRESH_MS };
-    else if (isUnknownEndpoint(result.failure)) {
-      // It is there, but older than the endpoint.
+    else if ((answer.ok && answer.status === 200) || isUnknownEndpoint(result.failure)) {
+      // It is there, but older than the endpoint, or says nothing that can be read.
       this.#known = { value: { versions: [], unstableFeatures: {} }, freshUntilMs: now + NO_VERSIONS_FRESH_MS };
     } else if (this.#known !== null) {
       this.#known = { value: this.#known.value, freshUntilMs: now + RETRY_VERSIONS_MS };
@@ -182,14 +182,14 @@ class HomeserverClient implements Homeserver {
 
   /**
    * `v3` where the homeserver lists v1.1 or newer, `r0` where it does not. One that cannot be asked now is taken for what it
-   * was, or else for one of today.
+   * was, or else for an old one: those of today serve both.
    */
   async #prefix(): Promise<Prefix> {
     if (this.#otherPrefix !== null) return this.#otherPrefix;
     // An older answer is good enough for the path: it is renewed without holding up this call.
     const asking = this.versions();
     if (this.#known === null) await asking;
-    return clientPrefix(this.#known?.value.versions ?? ["v1.1"]);
+    return clientPrefix(this.#known?.value.versions ?? []);
   }
 
   async #small(
@@ -219,8 +219,10 @@ class HomeserverClient implements Homeserver {
     const prefix = await this.#prefix();
     const under = (chosen: Prefix): CallOptions => ({ ...options, path: `${chosen}${options.path}` });
     const answer = await this.#call(under(prefix));
-    if (this.#otherPrefix !== null || !isUnserved(answer) || options.signal?.aborted === true) return answer;
-    const other = prefix === PREFIXES.modern ? PREFIXES.old : PREFIXES.modern;
+    if (!isUnserved(answer) || options.signal?.aborted === true) return answer;
+    // Another call may have found it meanwhile.
+    const other = this.#otherPrefix ?? (prefix === PREFIXES.modern ? PREFIXES.old : PREFIXES.modern);
+    if (other === prefix) return answer;
     const again = await this.#call(under(other));
     if (!again.ok || isUnserved(again)) return answer;
     this.#otherPrefix = other;

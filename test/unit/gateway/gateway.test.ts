@@ -253,6 +253,23 @@ describe("identify", () => {
     expect(whoami.calls.length).toBe(3);
   });
 
+  test("[GW-45] of an expired token storage is not believed, which may still hold it", async () => {
+    await gateway.identify("tok");
+    gateway.kind.factory({} as never).receive({
+      type: "token-expired",
+      tokenHash: hashToken("tok"),
+      userId: ALICE,
+      deviceId: DEVICE,
+    });
+    expect(tokens.rows.size).toBe(1);
+    whoami.answer = async () => refusal();
+    expect(await codeOf(gateway.identify("tok"))).toBe("unknown_token");
+    whoami.answer = async () => accepted();
+    await time.advance(2000);
+    await gateway.identify("tok");
+    expect(whoami.calls.length).toBe(3);
+  });
+
   test("[GW-12] a flood of made-up tokens is limited, known ones still pass", async () => {
     await gateway.identify("known");
     whoami.answer = () => new Promise(() => {});

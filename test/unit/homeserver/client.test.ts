@@ -90,8 +90,8 @@ describe("sync", () => {
     [["r0.5.0", "r0.6.1"], "r0"],
     [[], "r0"],
     [() => new Response("not found", { status: 404 }), "r0"],
-    [() => new Response("bad gateway", { status: 502 }), "v3"],
-    [() => new Response("<html>"), "v3"],
+    [() => new Response("bad gateway", { status: 502 }), "r0"],
+    [() => new Response("<html>"), "r0"],
   ] as [string[] | (() => Response), string][])("[UPS-11] versions %p: %s", async (versions, prefix) => {
     const upstream = serve(() => new Response("{}"), versions);
     await sync(clientOf(upstream.url));
@@ -110,6 +110,9 @@ describe("sync", () => {
     expect((await sync(client)).ok).toBe(true);
     expect((await sync(client)).ok).toBe(true);
     expect(upstream.seen.map(({ path }) => path.split("/")[3])).toEqual(["v3", "r0", "r0"]);
+    // Calls that go wrong at the same time find it together.
+    const both = clientOf(upstream.url);
+    expect((await Promise.all([sync(both), sync(both)])).map(({ ok }) => ok)).toEqual([true, true]);
     const none = serve(() => new Response("{}", { status: 404 }), ["v1.1"]);
     const lost = await sync(clientOf(none.url));
     expect(lost).toMatchObject({ ok: false, failure: { kind: "refused", status: 404 } });

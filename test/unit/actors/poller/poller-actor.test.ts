@@ -123,7 +123,29 @@ describe("PollerActor: the loop", () => {
       await harness.time.advance(100);
     }
     expect(polls).toBeGreaterThan(3);
-    expect(polls).toBeLessThan(20);
+    expect(polls).toBeLessThan(60);
+  });
+
+  test("[POL-56] what differs from the answer before is no spin, though the homeserver gives no since", async () => {
+    const harness = await running("s1");
+    const startedAt = harness.time.now();
+    for (let round = 0; round < 30; round++) {
+      harness.homeserver.nextSync().answer({ account_data: { events: [{ type: "m.x", content: { round } }] } });
+      await settlePromises();
+    }
+    expect(harness.homeserver.waitingCount).toBe(1);
+    expect(harness.time.now()).toBe(startedAt);
+  });
+
+  test("[POL-57] a 200 without a body is asked again soon, and moves nothing", async () => {
+    const harness = await running("s1");
+    for (let round = 0; round < 3; round++) {
+      const poll = harness.homeserver.nextSync();
+      expect(poll.params.since).toBe("s1");
+      poll.answer("");
+      await harness.time.advance(400);
+    }
+    expect(harness.homeserver.waitingCount).toBe(1);
   });
 });
 
@@ -148,7 +170,7 @@ describe("PollerActor: those who wait", () => {
   test("[POL-12] a first sync that keeps failing is told, and goes on trying", async () => {
     const harness = await running(null);
     const answer = await harness.ensure();
-    for (let attempt = 0; attempt < 3; attempt++) {
+    for (let attempt = 0; attempt < 4; attempt++) {
       expect(answer()).toBe("waiting");
       harness.homeserver.nextSync().fail(transientFailure());
       await harness.time.advance(60_000);
@@ -236,7 +258,7 @@ describe("PollerActor: first syncs", () => {
     expect(long.isAborted).toBe(true);
     const hurried = harness.homeserver.nextSync();
     expect(hurried.params).toMatchObject({ since: "s3", timeoutMs: 0 });
-    for (let attempt = 0; attempt < 3; attempt++) {
+    for (let attempt = 0; attempt < 4; attempt++) {
       (attempt === 0 ? hurried : harness.homeserver.nextSync()).fail(transientFailure());
       await harness.time.advance(60_000);
     }
@@ -277,7 +299,7 @@ describe("PollerActor: failures", () => {
   test("[POL-30] backs off longer and longer, never moving since", async () => {
     const harness = await running("s1");
     const delays: number[] = [];
-    for (let attempt = 0; attempt < 6; attempt++) {
+    for (let attempt = 0; attempt < 8; attempt++) {
       const sync = harness.homeserver.nextSync();
       expect(sync.params.since).toBe("s1");
       sync.fail(transientFailure());
@@ -286,7 +308,7 @@ describe("PollerActor: failures", () => {
       while (harness.homeserver.waitingCount === 0) await harness.time.advance(100);
       delays.push(harness.time.now() - failedAt);
     }
-    expect(delays).toEqual([2000, 4000, 8000, 16_000, 30_000, 30_000]);
+    expect(delays).toEqual([2000, 2000, 2000, 4000, 8000, 16_000, 30_000, 30_000]);
   });
 
   test("[POL-31] honours Retry-After", async () => {

@@ -1,0 +1,177 @@
+/** One classic sync request as it came in. */
+export interface SeenPoll {
+  token: string;
+  path: string;
+  /** Names of the query's parameters, in their order. */
+  names: string[];
+  query: URLSearchParams;
+  headers: Headers;
+}
+
+/** What a poll is answered when nothing is queued, after a moment. */
+export type IdleAnswer = "null" | "{}" | "";
+
+export interface CannedOptions {
+  idle?: IdleAnswer;
+  /** How long a poll is held while nothing is queued. */
+  holdMs?: number;
+  /** The prefix under which the endpoints are served; the other one is unknown. */
+  prefix?: "r0" | "v3";
+  /** Everything that is not sync or whoami. */
+  otherwise?: (request: Request) => Response;
+}
+
+interface Account {
+  userId: string;
+  deviceId: string | null;
+  queue: Canned[];
+  /** Polls that have come in, and how many had when the queue was last found empty by one. */
+  polls: number;
+  idlePolls: number;
+  wake: () => void;
+}
+
+type Canned = { status: number; body: string };
+
+const HOLD_MS = 500;
+const DRAIN_DEADLINE_MS = 15_000;
+
+/**
+ * A homeserver as black-box suites make one: a queue of answers for each access token, whoami, and 404 for everything else.
+ * It keeps no state: what it is told to say it says once.
+ */
+export class CannedHomeserver implements AsyncDisposable {
+  readonly url: string;
+  readonly seen: SeenPoll[] = [];
+  whoamis = 0;
+  /** Asked before every poll and whoami; null = go on. */
+  intercept: ((kind: "sync" | "whoami", token: string) => Response | Promise<Response> | null) | null = null;
+  readonly #accounts = new Map<string, Account>();
+  readonly #options: Required<CannedOptions>;
+  readonly #server: Bun.Server<undefined>;
+
+  constructor(options: CannedOptions = {}) {
+    this.#options = {
+      idle: "null",
+      holdMs: HOLD_MS,
+      prefix: "r0",
+      otherwise: () => new Response("404 page not found", { status: 404 }),
+      ...options,
+    };
+    this.#server = Bun.serve({
+      port: 0,
+      hostname: "127.0.0.1",
+      idleTimeout: 0,
+      fetch: (request) => this.#answer(request),
+    });
+    this.url = `http://127.0.0.1:${this.#server.port}`;
+  }
+
+  /** Makes a token known; several may be of one device, and several users may have devices of one name. */
+  addToken(token: string, userId: string, deviceId: string | null = "FOO"): void {
+    const account = { userId, deviceId, queue: [], polls: 0, idlePolls: 0, wake: () => undefined };
+    this.#accounts.set(token, account);
+  }
+
+  /** From now on the homeserver knows nothing of it. */
+  removeToken(token: string): void {
+    this.#accounts.get(token)?.wake();
+    this.#accounts.delete(token);
+  }
+
+  /** The next poll with this token is answered with it. */
+  queue(token: string, body: unknown, status = 200): void {
+    const account = this.#account(token);
+    account.queue.push({ status, body: typeof body === "string" ? body : JSON.stringify(body) });
+    account.wake();
+  }
+
+  /** Resolves when everything queued has been taken and the poller has asked again. */
+  async drained(token: string): Promise<void> {
+    const account = this.#account(token);
+    if (account.queue.length > 0 || account.idlePolls === 0) await this.#pollAfter(account, account.idlePolls);
+  }
+
+  /** Queues and waits for the poller to come back for more. */
+  async push(token: string, body: unknown): Promise<void> {
+    const account = this.#account(token);
+    const before = account.idlePolls;
+    this.queue(token, body);
+    await this.#pollAfter(account, before);
+  }
+
+  async #pollAfter(account: Account, idlePolls: number): Promise<void> {
+    const endsAt = performance.now() + DRAIN_DEADLINE_MS;
+    while (account.queue.length > 0 || account.idlePolls === idlePolls) {
+      if (performance.now() > endsAt) throw new Error(`the poller of ${account.userId} did not come back`);
+      await Bun.sleep(2);
+    }
+  }
+
+  pollsOf(token: string): SeenPoll[] {
+    return this.seen.filter((poll) => poll.token === token);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#server.stop(true);
+  }
+
+  #account(token: string): Account {
+    const account = this.#accounts.get(token);
+    if (account === undefined) throw new Error(`no account has the token ${token}`);
+    return account;
+  }
+
+  async #answer(request: Request): Promise<Response> {
+    const { pathname, searchParams } = new URL(request.url);
+    const endpoint = pathname.startsWith(`/_matrix/client/${this.#options.prefix}/`)
+      ? pathname.slice(`/_matrix/client/${this.#options.prefix}`.length)
+      : null;
+    const token = (request.headers.get("authorization") ?? "").replace(/^Bearer /, "");
+    if (request.method === "GET" && endpoint === "/account/whoami") return this.#whoami(token);
+    if (request.method === "GET" && endpoint === "/sync") {
+      const names = [...searchParams.keys()];
+      this.seen.push({ token, path: pathname, names, query: searchParams, headers: request.headers });
+      return this.#sync(token);
+    }
+    return this.#options.otherwise(request);
+  }
+
+  async #whoami(token: string): Promise<Response> {
+    this.whoamis++;
+    const special = await this.intercept?.("whoami", token);
+    if (special !== undefined && special !== null) return special;
+    const account = this.#accounts.get(token);
+    if (account === undefined) return unknownToken();
+    const { userId, deviceId } = account;
+    return Response.json({ user_id: userId, ...(deviceId === null ? {} : { device_id: deviceId }) });
+  }
+
+  async #sync(token: string): Promise<Response> {
+    const special = await this.intercept?.("sync", token);
+    if (special !== undefined && special !== null) return special;
+    const account = this.#accounts.get(token);
+    if (account === undefined) return unknownToken();
+    account.polls++;
+    if (account.queue.length === 0) {
+      account.idlePolls++;
+      await Promise.race([
+        Bun.sleep(this.#options.holdMs),
+        new Promise<void>((resolve) => {
+          account.wake = resolve;
+        }),
+      ]);
+      account.wake = () => undefined;
+      if (this.#accounts.get(token) !== account) return unknownToken();
+    }
+    const next = account.queue.shift();
+    if (next === undefined) return json(this.#options.idle);
+    return json(next.body, next.status);
+  }
+}
+
+const json = (body: string, status = 200): Response =>
+  new Response(body, { status, headers: { "content-type": "application/json" } });
+
+const unknownToken = (): Response =>
+  Response.json({ errcode: "M_UNKNOWN_TOKEN", error: "unknown token" }, { status: 401 });
