@@ -3,6 +3,7 @@ import * as sdk from "matrix-js-sdk-msc3575";
 import type { CryptoCallbacks } from "matrix-js-sdk-msc3575/lib/crypto-api/index.js";
 import { logger } from "matrix-js-sdk-msc3575/lib/logger.js";
 import { type MSC3575List, SlidingSync, SlidingSyncEvent } from "matrix-js-sdk-msc3575/lib/sliding-sync.js";
+import { LifeClient } from "./life-client.ts";
 import type { SynapseUser } from "./synapse.ts";
 
 // The SDK and its crypto tell all they do, by `loglevel` and by `console`.
@@ -12,27 +13,13 @@ for (const level of ["debug", "log", "info", "warn", "trace"] as const) console[
 // It listens to a room's state once more whenever the room comes whole, as it does after a crash of the server.
 EventEmitter.defaultMaxListeners = 0;
 
-const WAIT_MS = 60_000;
-
 /** Content of `m.receipt`: event → kind → user. */
 type Receipts = Record<string, Record<string, Record<string, { thread_id?: string }>>>;
 
-/** One sliding sync request as it went over the wire. */
-export interface Exchange {
-  posIn: string | null;
-  status: number;
-  posOut: string | null;
-}
-
 /** A real matrix-js-sdk with Rust crypto that syncs through Glissade and does everything else with the homeserver. */
-export class SdkClient {
+export class SdkClient extends LifeClient {
   readonly client: sdk.MatrixClient;
   readonly sync: SlidingSync;
-  /** Every sync request that was answered. */
-  readonly exchanges: Exchange[] = [];
-  /** Index → room id of each list, as the SDK reports them. */
-  readonly orders = new Map<string, string[]>();
-  readonly counts = new Map<string, number>();
   /** Every receipt that was received: room, kind, user, event and thread, with blanks between. */
   readonly receipts = new Set<string>();
 
@@ -42,6 +29,7 @@ export class SdkClient {
     lists: Map<string, MSC3575List>,
     cryptoCallbacks?: CryptoCallbacks,
   ) {
+    super();
     this.client = sdk.createClient({
       baseUrl: user.url,
       accessToken: user.accessToken,
@@ -78,43 +66,20 @@ export class SdkClient {
     await this.until("prepared", () => this.client.getSyncState() === sdk.SyncState.Prepared || this.isSyncing);
   }
 
-  /** The list `all`, index → room id. */
-  get order(): string[] {
-    return this.orders.get("all") ?? [];
-  }
-
   get isSyncing(): boolean {
     return this.client.getSyncState() === sdk.SyncState.Syncing;
   }
 
-  stop(): void {
-    this.client.stopClient();
+  showRooms(count: number): Promise<unknown> {
+    return this.sync.setListRanges("all", [[0, count - 1]]);
   }
 
-  /** Waits until a condition on what the client knows holds. */
-  async until(what: string | (() => string), holds: () => boolean): Promise<void> {
-    const deadline = performance.now() + WAIT_MS;
-    while (!holds()) {
-      if (performance.now() > deadline)
-        throw new Error(`${this.client.getUserId()} waited in vain: ${typeof what === "string" ? what : what()}`);
-      await Bun.sleep(10);
-    }
+  openRoom(roomId: string): void {
+    this.sync.modifyRoomSubscriptions(new Set([roomId])).catch(() => undefined);
   }
 
-  /** Ids of the events of a room's live timeline, local echoes included, in order. */
-  eventIds(roomId: string): string[] {
-    const events = this.client.getRoom(roomId)?.getLiveTimeline().getEvents() ?? [];
-    return events.map((event) => event.getId() ?? "");
-  }
-
-  /** Bodies of the messages of one sender in a room, in timeline order; undecrypted ones as `?`. */
-  messages(roomId: string, sender: string): string[] {
-    const events = this.client.getRoom(roomId)?.getLiveTimeline().getEvents() ?? [];
-    return events
-      .filter(
-        (event) => event.getSender() === sender && ["m.room.message", "m.room.encrypted"].includes(event.getType()),
-      )
-      .map((event) => (event.getType() === "m.room.message" ? String(event.getContent()["body"]) : "?"));
+  send(roomId: string, body: string): Promise<unknown> {
+    return this.client.sendEvent(roomId, sdk.EventType.RoomMessage, { msgtype: "m.text", body } as never);
   }
 
   async #fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {

@@ -13,6 +13,7 @@ enable_registration: true
 enable_registration_without_verification: true
 trusted_key_servers: []
 suppress_key_server_warning: true
+bcrypt_rounds: 4
 rc_message: {per_second: 10000, burst_count: 10000}
 rc_registration: {per_second: 10000, burst_count: 10000}
 rc_login: {address: {per_second: 10000, burst_count: 10000}, account: {per_second: 10000, burst_count: 10000}, failed_attempts: {per_second: 10000, burst_count: 10000}}
@@ -51,7 +52,11 @@ async function install(): Promise<string> {
 }
 
 /** Starts a Synapse of its own with SQLite on a free port of the loopback interface. */
-export async function startSynapse(options: { stateAfter: boolean }): Promise<Synapse> {
+export async function startSynapse(options: {
+  stateAfter: boolean;
+  /** More of what it has behind a switch. */
+  features?: Record<string, boolean>;
+}): Promise<Synapse> {
   const python = await install();
   const dir = await mkdtemp(join(tmpdir(), "glissade-synapse-"));
   const port = await freePort();
@@ -63,7 +68,8 @@ export async function startSynapse(options: { stateAfter: boolean }): Promise<Sy
     path,
     generated.replace(/port: 8008/, `port: ${port}`).replace(/bind_addresses: .*/, "bind_addresses: ['127.0.0.1']"),
   );
-  await appendFile(path, `\n${SETTINGS}experimental_features: {msc4222_enabled: ${options.stateAfter}}\n`);
+  const features = { msc4222_enabled: options.stateAfter, ...options.features };
+  await appendFile(path, `\n${SETTINGS}experimental_features: ${JSON.stringify(features)}\n`);
   await run(["sed", "-i", "s/level: INFO/level: WARNING/", "localhost.log.config"], dir);
   const child = Bun.spawn(base, { cwd: dir, stdout: "ignore", stderr: "ignore" });
   const url = `http://127.0.0.1:${port}`;
