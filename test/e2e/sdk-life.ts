@@ -4,7 +4,7 @@ import type { LifeClient } from "#test/support/life-client.ts";
 import type { Synapse, SynapseUser } from "#test/support/synapse.ts";
 
 /** Rooms of the two users; one of them is encrypted. */
-export const LIFE_ROOMS = 30;
+const LIFE_ROOMS = 30;
 
 /** Two users of one homeserver, and what they sync with. */
 export interface Life<Client extends LifeClient = LifeClient> {
