@@ -39,6 +39,7 @@ async function serve(variant: Variant): Promise<void> {
     metrics:
       variant === "app+log+metrics" ? createMetricsRegistry({ host: "main:0", startedMs: 0 }).metrics : NO_METRICS,
     health: { report: async () => ({ ready: true, checks: [] }) },
+    versions: { versionsFor: async () => ({ status: 200, headers: {}, body: "{}" }) },
     serverInfo: { server: "", version: "" },
   });
   const bare = async (request: Request): Promise<Response> => {

@@ -1,10 +1,12 @@
 import { readFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import type { Config, ReadConfig } from "#src/config.ts";
-import { readConfig } from "#src/config.ts";
+import { DEFAULT_BIND, readConfig } from "#src/config.ts";
 import type { Env, ReadFile } from "#src/config/environment.ts";
 import { problemsText, variablesHelp } from "#src/config/help.ts";
 import { nearestName } from "#src/config/nearest-name.ts";
+import { PROXIES, routesSnippet, routesTable } from "#src/http/route-list.ts";
+import type { ProxyName } from "#src/http/route-list.ts";
 import { probeHealth } from "#src/http/probe-health.ts";
 import type { ProbedHealth } from "#src/http/probe-health.ts";
 import type { RepairTarget } from "#src/ports/repair.ts";
@@ -38,6 +40,8 @@ Usage: glissade [command]
 Commands:
   serve          serve clients (default)
   demo           serve a made-up homeserver and its residents, to look at sliding sync without having one
+  routes         print the paths that a reverse proxy has to send here when it shares a name with the
+                 homeserver; --nginx, --caddy or --haproxy print them as its configuration
   config check   say everything that is wrong with the configuration, and what holds if nothing is
   resync room <room id>
   resync user <user id>
@@ -62,6 +66,7 @@ const COMMANDS = [
   "serve",
   "demo",
   "config check",
+  "routes",
   "resync",
   "--help",
   "--version",
@@ -92,6 +97,8 @@ export async function runCli(argv: readonly string[], deps: CliDeps = systemDeps
       return deps.demo(parsed.args);
     case "config check":
       return checkConfig(deps);
+    case "routes":
+      return printRoutes(deps, parsed.args);
     case "resync": {
       const target = readTarget(parsed.args);
       if (target === null) {
@@ -128,7 +135,8 @@ function parseCommand(argv: readonly string[]): { command: Command; args: readon
     case "demo":
       return { command: "demo", args: rest };
     case "resync":
-      return { command: "resync", args: rest };
+    case "routes":
+      return { command: first, args: rest };
     case "config":
       return rest.length === 1 && rest[0] === "check"
         ? { command: "config check", args: [] }
@@ -160,6 +168,20 @@ function checkConfig(deps: CliDeps): number {
   }
   if (read.warnings.length > 0) deps.err(`Worth a look:\n\n${problemsText(read.warnings)}\n`);
   deps.out(`The configuration can be used. What holds:\n\n${JSON.stringify(withoutSecrets(read.config), null, 2)}\n`);
+  return EXIT.ok;
+}
+
+/** Also for who has not configured anything yet. */
+function printRoutes(deps: CliDeps, args: readonly string[]): number {
+  const [option, ...rest] = args;
+  const proxy = PROXIES.find((name) => option === `--${name}`);
+  if (rest.length > 0 || (option !== undefined && proxy === undefined)) {
+    deps.err(`glissade routes takes nothing, or one of ${PROXIES.map((name: ProxyName) => `--${name}`).join(", ")}.\n`);
+    return EXIT.unusable;
+  }
+  const read = readConfig(deps.env, deps.readFile, deps.cores);
+  const { bind, isForwarding } = "config" in read ? read.config : { bind: DEFAULT_BIND, isForwarding: false };
+  deps.out(proxy === undefined ? routesTable(isForwarding) : routesSnippet(proxy, bind));
   return EXIT.ok;
 }
 

@@ -9,6 +9,7 @@ import {
   parseIdleTime,
   parseInteger,
   parseServer,
+  parseSwitch,
 } from "./config/values.ts";
 import type { BindAddress, LogLevel, ServerAddress } from "./config/values.ts";
 
@@ -29,6 +30,8 @@ export interface Config {
     readonly idleTimeoutMs: number | null;
   };
   readonly bind: BindAddress;
+  /** Everything else of the homeserver's is served too, by handing it on. */
+  readonly isForwarding: boolean;
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   /** Where `/metrics` is served; null = nowhere, and nothing is counted. */
   readonly metricsBind: BindAddress | null;
@@ -46,7 +49,8 @@ export interface Config {
 /** A configuration, or everything that is wrong with it; warnings either way. */
 export type ReadConfig = ({ config: Config } | { problems: Problem[] }) & { warnings: Problem[] };
 
-const DEFAULT_BIND: BindAddress = { kind: "tcp", host: "0.0.0.0", port: 8008 };
+/** Where nothing else is said. */
+export const DEFAULT_BIND: BindAddress = { kind: "tcp", host: "0.0.0.0", port: 8008 };
 const DEFAULT_POLLER_IDLE_MS = 3 * 86_400_000;
 /** A day: longer waits are a typing error. */
 const MOST_TIMEOUT_SECS = 86_400;
@@ -71,6 +75,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     },
     storage: readStorage(environment),
     bind,
+    isForwarding: environment.parsed("SYNCV3_FORWARD", false, parseSwitch),
     tls: readTls(environment, bind),
     metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),
     telemetry: readTelemetry(environment),

@@ -1,14 +1,21 @@
 import type { Config } from "#src/config.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import { SyncError } from "#src/errors.ts";
+import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
+import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
+import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
+import { createFront } from "#src/http/front.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
+import { listenRaw } from "#src/http/raw-listener.ts";
 import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
+import type { ForwardObserver } from "#src/ports/front.ts";
+import { tellOfOwnSlidingSync } from "#src/own-sliding-sync.ts";
 import { collectGarbage, processUsage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
 import { MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
@@ -136,16 +143,37 @@ class Node {
       log,
       metrics,
       health,
+      versions: new AnnouncedVersions({
+        address,
+        version: VERSION,
+        features: ANNOUNCED_FEATURES,
+        hashToken,
+        deadlineMs: address.timeoutMs,
+        ...PORTS,
+      }),
       serverInfo: { server: this.#config.server, version: FULL_VERSION },
     });
-    this.#server = await listen({
-      bind: this.#config.bind,
-      tls: this.#config.tls,
-      fetch: (request) => app.handle(request),
-      timers: systemTimers,
-    });
+    this.#server = await this.#listen((request) => app.handle(request), gateway);
     await this.#serveMetrics();
+    void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
+  }
+
+  /** As little as possible lies between clients and us; with the homeserver behind us too, nothing may touch their bytes. */
+  #listen(handle: (request: Request) => Response | Promise<Response>, observer: ForwardObserver): Promise<Listener> {
+    const { bind, tls, isForwarding, homeserver: address } = this.#config;
+    const { log, metrics } = this.#telemetry;
+    if (!isForwarding) return listen({ bind, tls, fetch: handle, timers: systemTimers });
+    const front = createFront({
+      forwarder: new Forwarder({ address, deadlineMs: address.initialTimeoutMs, ...PORTS }),
+      observer,
+      handle,
+      scheme: tls === null ? "http" : "https",
+      log,
+      metrics,
+      ...PORTS,
+    });
+    return listenRaw({ bind, tls, handle: front, timers: systemTimers });
   }
 
   shutdown(): Promise<boolean> {

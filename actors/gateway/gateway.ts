@@ -1,10 +1,12 @@
 import { SyncError } from "#src/errors.ts";
 import type { ConnId } from "#src/protocol/ids.ts";
+import type { ForwardObserver } from "#src/ports/front.ts";
 import type { Identity, SyncAnswer, SyncGateway, SyncInput } from "#src/ports/gateway.ts";
 import { connectionAddress, pollerAddress } from "#actors/addresses.ts";
 import type { ConnectionCommand } from "#actors/connection/messages.ts";
 import type { ActorContext, ActorKind, Address } from "#actors/runtime/actor.ts";
 import type { PollerCommand } from "#actors/poller/messages.ts";
+import { ForwardWatch } from "./forward-watch.ts";
 import type { GatewayMessage } from "./messages.ts";
 import { TokenIdentifier } from "./token-identifier.ts";
 import type { IdentifierDeps } from "./token-identifier.ts";
@@ -29,7 +31,7 @@ export interface GatewayDeps extends Omit<IdentifierDeps, "onTokenSaved" | "onDe
 }
 
 /** The gateway and the actor by which others reach it. */
-export interface Gateway extends SyncGateway {
+export interface Gateway extends SyncGateway, ForwardObserver {
   readonly kind: ActorKind<GatewayMessage>;
 }
 
@@ -152,7 +154,10 @@ export function createGateway(deps: GatewayDeps): Gateway {
     for (const address of addresses.values()) tellConnection(address, { type: "device-expired" });
   }
 
+  const watch = new ForwardWatch({ ...deps, identifier, expire: expireToken });
+
   return {
+    forwarded: (accessToken, effect) => watch.forwarded(accessToken, effect),
     identify: (accessToken) => identifier.identify(accessToken),
     sync,
     kind: {

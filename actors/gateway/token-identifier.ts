@@ -6,7 +6,7 @@ import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { Identity } from "#src/ports/gateway.ts";
 import type { Homeserver, UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceStore } from "#src/ports/stores.ts";
-import { LruCache } from "./lru-cache.ts";
+import { LruCache } from "#src/lru-cache.ts";
 
 /** Proven tokens kept in memory: some 300 bytes each. */
 const KNOWN_TOKENS = 50_000;
@@ -14,6 +14,8 @@ const KNOWN_TOKENS = 50_000;
 const UNPROVEN_TTL_MS = 60_000;
 /** Refused tokens kept in memory. */
 const REFUSED_TOKENS = 10_000;
+/** Devices that do not sync here are not looked for in storage again for so long. */
+const STRANGER_TTL_MS = 60_000;
 /** After this a proven token is looked up in storage again, where another node may have removed it. */
 const KNOWN_TTL_MS = 60 * 60_000;
 /** How long a token the homeserver refused is refused without asking again: who hammers costs it one question a second. */
@@ -75,6 +77,8 @@ export class TokenIdentifier {
   readonly #lookups = new Map<string, Lookup>();
   /** Tokens that the homeserver refused elsewhere: storage may still hold them for a moment, and is not asked. */
   readonly #doubted = new LruCache<string, true>(REFUSED_TOKENS);
+  /** Tokens that are not of any device that syncs here, and when that was looked up. */
+  readonly #strangers = new LruCache<string, number>(REFUSED_TOKENS);
   /** Tokens proven since the start, by device. */
   readonly #proofs = new LruCache<string, number>(KNOWN_TOKENS);
 
@@ -100,6 +104,25 @@ export class TokenIdentifier {
     const looked = await this.#lookUpOnce(hash, accessToken);
     this.#touch(looked, clock.now());
     return looked.identity;
+  }
+
+  /** Whose token it is if that is known here; the homeserver is not asked, and nobody is counted as in use. */
+  async recognise(accessToken: string): Promise<Identity | null> {
+    const { clock, devices, hashToken } = this.#deps;
+    const hash = hashToken(accessToken);
+    const known = this.#known.get(hash);
+    if (known !== undefined) return known.identity;
+    const lookedMs = this.#strangers.get(hash);
+    if (lookedMs !== undefined && clock.now() - lookedMs < STRANGER_TTL_MS) return null;
+    const found = await devices.findToken(hash);
+    if (found !== null) return { userId: found.userId, deviceId: found.deviceId, tokenHash: hash };
+    this.#strangers.set(hash, clock.now());
+    return null;
+  }
+
+  /** Tokens of a user that are in memory. */
+  tokensOf(userId: UserId): Identity[] {
+    return this.#known.values().flatMap(({ identity }) => (identity.userId === userId ? [identity] : []));
   }
 
   /** The homeserver refused the token elsewhere: what we believe of it is void. */

@@ -166,5 +166,5 @@ function sectionOf(batch: PollBatch): string | null {
 function sampleOf(room: PolledRoom): Uint8Array | undefined {
   if (room.kind === "join" || room.kind === "leave") return (room.timeline[0] ?? room.state[0])?.json;
   if (room.kind === "snapshot") return room.state[0]?.json;
-  return room.kind === "gone" ? undefined : room.stripped;
+  return room.kind === "gone" || room.kind === "forgotten" ? undefined : room.stripped;
 }

@@ -26,7 +26,7 @@ export type PollerCommand =
    * by then is here. Rejected `homeserver_unreachable` or `storage_unavailable` when polls keep failing.
    */
   | Asked<{ type: "poll-through" }, PollingEnsured>
-  /** Poll now (keys were uploaded, an invite accepted …). */
+  /** Poll now (keys were uploaded, an invite accepted …). Wakes nobody, and says nothing of the device being in use. */
   | { type: "poll-now" };
 
 /** The end of what a poller is doing at the moment; `stepId` tells it from the end of something given up. */

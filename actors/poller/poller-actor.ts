@@ -114,7 +114,6 @@ export class PollerActor implements Actor<PollerMessage> {
         this.#hurry();
         return;
       case "poll-now":
-        this.#used();
         this.#hurry();
         return;
       case "device-loaded":

@@ -75,6 +75,8 @@ export interface ActorKind<M> {
    * Asks parked in the crashed incarnation are rejected with `actor_stopped`.
    */
   onCrash: "restart" | "stop";
+  /** True for messages that mean nothing to an actor that is not there: they are dropped then, and wake none. */
+  isForAwake?(message: M): boolean;
   /**
    * More crashes than this of the kind on one host kill the host. One actor alone is slowed by its own backoff to about
    * ten crashes a minute, so the default of 200 a minute means that the host, not a user's data, is broken. A singleton whose

@@ -213,7 +213,9 @@ export class HostRuntime {
 
   #accept(kind: Address["kind"], key: string, shard: string, envelope: Envelope): void {
     const entry = this.#kinds.get(kind);
-    const cell = entry?.cells.get(key) ?? this.#activate(entry, key, shard);
+    const awake = entry?.cells.get(key);
+    if (awake === undefined && entry !== undefined && isForAwake(entry, envelope)) return;
+    const cell = awake ?? this.#activate(entry, key, shard);
     if (cell !== undefined && this.#phase !== "stopped" && this.#phase !== "killed") {
       cell.accept(envelope);
       return;
@@ -271,6 +273,10 @@ export class HostRuntime {
     return this.#crashes.record(`${name} ${cell.address.key}`);
   }
 }
+
+/** Asks are always answered. */
+const isForAwake = ({ definition }: KindEntry, { message, ticket }: Envelope): boolean =>
+  ticket === null && definition.isForAwake?.(message) === true;
 
 function depthOf(entry: KindEntry): number {
   let depth = 0;

@@ -59,6 +59,12 @@ export function parseInteger(text: string, least: number, most: number): Parsed<
   return { value };
 }
 
+/** `1` or `0`, or what people write for it. */
+export function parseSwitch(text: string): Parsed<boolean> {
+  if (/^(1|true|on|yes)$/i.test(text)) return { value: true };
+  return /^(0|false|off|no)$/i.test(text) ? { value: false } : { advice: "write 1 or 0" };
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `30m`, `12h`, `7d`; null for `never`. */

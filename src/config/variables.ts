@@ -71,6 +71,13 @@ const VARIABLES = [
     meaning: "Where clients are served: `host:port`, `[ipv6]:port`, `:port`, or the path of a unix socket.",
   },
   {
+    name: "SYNCV3_FORWARD",
+    group: "Listening",
+    fallback: "0",
+    meaning:
+      "`1` hands every other request below `/_matrix`, `/_synapse` and `/.well-known/matrix` on to the homeserver, so that Glissade alone is what clients talk to. [The front door](front-door.md) says what that means. Without it, `glissade routes` prints what a reverse proxy has to send here.",
+  },
+  {
     name: "SYNCV3_TLS_CERT",
     group: "Listening",
     fallback: "none",

@@ -7,9 +7,11 @@ import { serverRoutes } from "./server-route.ts";
 import type { ServerInfo } from "./server-route.ts";
 import { syncRoutes } from "./sync-route.ts";
 import type { SyncRouteDeps } from "./sync-route.ts";
+import { versionsRoutes } from "./versions-route.ts";
+import type { VersionsRouteDeps } from "./versions-route.ts";
 
 /** Everything the main listener serves needs. */
-export interface AppDeps extends SyncRouteDeps {
+export interface AppDeps extends SyncRouteDeps, VersionsRouteDeps {
   health: HealthSource;
   serverInfo: ServerInfo;
 }
@@ -25,6 +27,7 @@ export function createApp(deps: AppDeps) {
       })
       .options("/*", preflightReply)
       .use(syncRoutes(deps))
+      .use(versionsRoutes(deps))
       .use(healthRoutes(deps))
       .use(serverRoutes(deps))
       .all("/*", () => errorReply(new SyncError("unrecognized", "Unrecognized request")))

@@ -24,7 +24,7 @@ export interface Listener {
 }
 
 /** Whoever may reach the directory may connect, as with a port; there is nothing to read from a socket's file. */
-const SOCKET_MODE = 0o222;
+export const SOCKET_MODE = 0o222;
 /** A back stop far above the limit the routes answer with a Matrix error. */
 const RAW_BODY_LIMIT_BYTES = 16 * 1024 * 1024;
 
@@ -85,7 +85,7 @@ function serveOptions({ bind, tls, fetch }: ListenOptions): ServeOptions {
 }
 
 /** Removes a socket left behind by a crash, and nothing else. */
-async function clearSocketPath(path: string): Promise<void> {
+export async function clearSocketPath(path: string): Promise<void> {
   const stats = await lstat(path).catch(() => null);
   if (stats === null) return;
   if (!stats.isSocket()) throw new Error(`${path} exists and is not a socket: remove it or choose another path`);

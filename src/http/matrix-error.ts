@@ -25,6 +25,9 @@ const SHAPES: Readonly<Record<ErrorCode, ErrorShape>> = {
   unknown_pos: { status: 400, errcode: "M_UNKNOWN_POS", text: "session expired" },
   unrecognized: { status: 404, errcode: "M_UNRECOGNIZED", text: null },
   method_not_allowed: { status: 405, errcode: "M_UNRECOGNIZED", text: null },
+  malformed_request: { status: 400, errcode: "M_UNRECOGNIZED", text: null },
+  upgrade_refused: { status: 501, errcode: "M_UNRECOGNIZED", text: null },
+  headers_too_large: { status: 431, errcode: "M_TOO_LARGE", text: null },
   too_large: { status: 413, errcode: "M_TOO_LARGE", text: null },
   limit_exceeded: { status: 429, errcode: "M_LIMIT_EXCEEDED", text: null, retryAfterSecs: 2 },
   // nginx's number for it; nobody is there to read it but the request log.

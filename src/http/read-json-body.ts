@@ -3,9 +3,9 @@ import type { Timers } from "#src/ports/basics.ts";
 import { parseRequestJson } from "#src/protocol/request-json.ts";
 
 /** Largest request body: a thousand subscriptions with long room ids stay far below. */
-const BODY_LIMIT_BYTES = 1024 * 1024;
+export const BODY_LIMIT_BYTES = 1024 * 1024;
 /** A body that dribbles in longer than this is given up. */
-const BODY_DEADLINE_MS = 30_000;
+export const BODY_DEADLINE_MS = 30_000;
 
 const tooLarge = (): SyncError => new SyncError("too_large", `request body is larger than ${BODY_LIMIT_BYTES} bytes`);
 

@@ -29,6 +29,10 @@ export function jsonReply(status: number, value: unknown): Response {
   });
 }
 
+/** A reply that the homeserver wrote, with these of its headers. */
+export const textReply = (status: number, headers: Readonly<Record<string, string>>, body: string): Response =>
+  new Response(body, { status, headers: { ...JSON_HEADERS, ...headers } });
+
 /** A failure as a Matrix error. */
 export function errorReply(error: Pick<SyncError, "code" | "message">, style: ErrorText = "plain"): Response {
   const { status, body, retryAfterSecs } = matrixError(error.code, error.message, style);

@@ -5,6 +5,7 @@ import type { SyncRequest } from "#src/protocol/request.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { SyncAnswer, SyncGateway } from "#src/ports/gateway.ts";
 import { readAccessToken } from "./access-token.ts";
+import { SYNC_ENDPOINTS } from "./front-paths.ts";
 import { readJsonBody } from "./read-json-body.ts";
 import { errorReply, preflightReply, syncReply } from "./reply.ts";
 import { logRequest, measureRequest, newRecord } from "./request-log.ts";
@@ -13,7 +14,7 @@ import { readSyncTimeout } from "./sync-timeout.ts";
 import { setSpanStatus, traceIdOf, traceRequest } from "./tracing.ts";
 
 /** Paths that speak MSC3575. */
-export const SYNC_PATHS = ["/_matrix/client/unstable/org.matrix.msc3575/sync", "/_matrix/client/v3/sync"] as const;
+const [{ path: UNSTABLE_PATH }, { path: V3_PATH }] = SYNC_ENDPOINTS;
 
 /** Everything else in the query is ignored. Values are read in the order of checks, so all are strings here. */
 const syncQuery = t.Object(
@@ -35,13 +36,12 @@ export interface SyncRouteDeps {
 
 /** `POST …/sync` in the MSC3575 dialect. */
 export function syncRoutes(deps: SyncRouteDeps) {
-  const [unstable, v3] = SYNC_PATHS;
   const options = { parse: "none", query: syncQuery } as const;
   return new Elysia()
-    .post(unstable, ({ request, query }) => answerSync(deps, unstable, request, query), options)
-    .post(v3, ({ request, query }) => answerSync(deps, v3, request, query), options)
-    .all(unstable, refuseMethod)
-    .all(v3, refuseMethod);
+    .post(UNSTABLE_PATH, ({ request, query }) => answerSync(deps, UNSTABLE_PATH, request, query), options)
+    .post(V3_PATH, ({ request, query }) => answerSync(deps, V3_PATH, request, query), options)
+    .all(UNSTABLE_PATH, refuseMethod)
+    .all(V3_PATH, refuseMethod);
 }
 
 /** `all` is nearer than the app's own `OPTIONS` route, so it has to know it. */

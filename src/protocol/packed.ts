@@ -55,6 +55,7 @@ function mapRoom<A, B>(room: PolledRoom<A>, map: MapBytes<A, B>): PolledRoom<B> 
     case "knock":
       return { ...room, stripped: map(room.stripped) };
     case "gone":
+    case "forgotten":
       return room;
     case "snapshot":
       return { ...room, state: mapAll(room.state, map) as EventFields<B>[] };

@@ -74,12 +74,19 @@ export interface PolledGone {
   readAt: StreamPos;
 }
 
+/** The user has forgotten a room that they are out of: the homeserver will not mention it again. */
+export interface PolledForgotten {
+  kind: "forgotten";
+  roomId: RoomId;
+}
+
 export type PolledRoom<B = Uint8Array> =
   | PolledJoin<B>
   | PolledStripped<B>
   | PolledLeave<B>
   | PolledSnapshot<B>
-  | PolledGone;
+  | PolledGone
+  | PolledForgotten;
 
 /** One to-device message, verbatim. */
 export interface PolledToDevice<B = Uint8Array> {

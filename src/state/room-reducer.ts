@@ -8,7 +8,7 @@ import { hasNul } from "./identifiers.ts";
 import { pollerKey } from "./ingest-context.ts";
 import { asAwaited, reduceRedaction } from "./redactions.ts";
 import type { RoomDraft } from "./room-draft.ts";
-import { reduceGone, reduceSnapshot } from "./snapshot-reducer.ts";
+import { reduceForgotten, reduceGone, reduceSnapshot } from "./snapshot-reducer.ts";
 import { reduceMemberEvent, settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
 
 /** Reduces one room section of a poll. */
@@ -25,6 +25,8 @@ export function reduceRoom(group: GroupDraft, batch: PollBatch, section: PolledR
       return reduceSnapshot(group, batch, section);
     case "gone":
       return reduceGone(group, batch, section);
+    case "forgotten":
+      return reduceForgotten(group, batch, section);
   }
 }
 

@@ -1,10 +1,11 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { StreamPos, UserId } from "#src/protocol/ids.ts";
-import type { PollBatch, PolledGone, PolledSnapshot } from "#src/protocol/poll-batch.ts";
+import type { PollBatch, PolledForgotten, PolledGone, PolledSnapshot } from "#src/protocol/poll-batch.ts";
 import type { GroupDraft } from "./group-draft.ts";
 import { hasNul } from "./identifiers.ts";
 import type { StateRow } from "./ingest-transaction.ts";
 import type { RoomDraft } from "./room-draft.ts";
+import * as standing from "./standing.ts";
 import { settleByState, settleGone } from "./standing-repair.ts";
 
 const MEMBER = "m.room.member";
@@ -34,6 +35,13 @@ export function reduceGone(group: GroupDraft, batch: PollBatch, section: PolledG
   const room = group.findRoom(section.roomId);
   if (room === null || !settleGone(group, batch.userId, room, section.readAt)) return;
   group.repairedCount += 1;
+}
+
+/** Nothing of the room is the user's any more, the end of their stay included. One that they are in again by now stays. */
+export function reduceForgotten(group: GroupDraft, batch: PollBatch, section: PolledForgotten): void {
+  const room = group.findRoom(section.roomId);
+  const before = room === null ? null : group.users.standing(batch.userId, room.nid);
+  if (before !== null) group.users.setStanding(standing.forget(before));
 }
 
 /** By type and key; the create event first, because it says what the others mean. */

@@ -25,6 +25,8 @@ export function settleByState(
     group.users.setStanding(standing.join(before, userId, room.nid, fact));
     return true;
   }
+  // What the room says of a user who has forgotten it is what they have forgotten.
+  if (before !== null && standing.isForgotten(before) && (row?.pos ?? 0) <= before.memberPos) return false;
   const isInside = before?.membership === "join";
   const isAsked = before?.membership === "invite" || before?.membership === "knock";
   // What an invite or knock shows comes with the user's own poll alone, before the room itself knows of it, perhaps: here it

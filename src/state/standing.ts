@@ -88,6 +88,17 @@ export function departed(
   };
 }
 
+/** A forgotten room is one that the user left by themselves, and of which they may see nothing. */
+export function forget(before: UserRoom): UserRoom {
+  if (before.membership !== "leave" && before.membership !== "ban") return before;
+  const fact = { membership: "leave", sender: before.userId, ts: before.joinTs, pos: before.memberPos } as const;
+  return departed(before.userId, before.nid, fact, null);
+}
+
+/** True for a standing as `forget` leaves it. */
+export const isForgotten = ({ membership, memberSender, userId, joinPos, leftPos }: UserRoom): boolean =>
+  membership === "leave" && memberSender === userId && joinPos === 0 && leftPos === null;
+
 /** An invite or knock. An earlier stay stays visible. */
 export function strip(
   before: UserRoom | null,

@@ -206,6 +206,36 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Access tokens identified; source: memory, refused, storage, homeserver, homeserver_refused or homeserver_failed.",
   },
   {
+    name: "front_forwarded_requests_total",
+    type: "counter",
+    labels: ["route", "status"],
+    help: "Requests handed on to the homeserver; route: sync, media, keys, rooms, client, federation, admin, well-known or other; status: the homeserver's, 502 without one, 499 when the client hung up.",
+  },
+  {
+    name: "front_forward_first_byte_secs",
+    type: "histogram",
+    labels: ["route"],
+    buckets: REQUEST_BUCKETS,
+    help: "Time until the homeserver began to answer a request that was handed on to it.",
+  },
+  {
+    name: "front_forwarded_bytes_total",
+    type: "counter",
+    labels: ["direction"],
+    help: "Bytes of bodies handed on; direction: in, to the homeserver, or out, to clients.",
+  },
+  {
+    name: "front_forwards_in_flight",
+    type: "gauge",
+    help: "Requests handed on to the homeserver that are not over.",
+  },
+  {
+    name: "front_early_polls_total",
+    type: "counter",
+    labels: ["outcome"],
+    help: "Forwarded requests after which a device's poller is to poll at once; outcome: told, merged with the one before, or unknown for devices that do not sync here.",
+  },
+  {
     name: "actor_mailbox_depth",
     type: "gauge",
     labels: ["kind"],

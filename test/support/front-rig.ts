@@ -1,7 +1,13 @@
+import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
+import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
+import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
+import { createFront } from "#src/http/front.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
+import { listenRaw } from "#src/http/raw-listener.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
+import { hashToken } from "#db/secrets.ts";
 import type { Session } from "./homeserver.ts";
 import { silentLogger } from "./in-process.ts";
 import type { WireEvent } from "./naive-client.ts";
@@ -31,6 +37,14 @@ export interface FrontAnswer {
   json: Record<string, unknown>;
 }
 
+/** The homeserver of tests answers at once, or never. */
+const UPSTREAM_DEADLINE_MS = 10_000;
+
+export interface FrontRigOptions extends NodeRigOptions {
+  /** Everything else is handed on to the homeserver, as with `SYNCV3_FORWARD=1`. */
+  isForwarding?: boolean;
+}
+
 /** A whole node behind a real port; the homeserver says only what the test makes it say. */
 export class FrontRig {
   readonly node: NodeRig;
@@ -54,27 +68,47 @@ export class FrontRig {
     );
   }
 
-  static async start(options: NodeRigOptions = {}): Promise<FrontRig> {
+  static async start(options: FrontRigOptions = {}): Promise<FrontRig> {
     const node = await NodeRig.start(options);
+    const ports = { clock: systemClock, timers: systemTimers };
+    const address = { url: node.homeserver.url, socketPath: null };
     const app = createApp({
       gateway: {
         identify: (accessToken) => node.gateway.identify(accessToken),
         sync: (identity, input) => node.gateway.sync(identity, input),
       },
       readSyncRequest,
-      clock: systemClock,
-      timers: systemTimers,
+      ...ports,
       log: silentLogger,
       metrics: node.metrics,
+      versions: new AnnouncedVersions({
+        ...ports,
+        address,
+        version: "test",
+        features: ANNOUNCED_FEATURES,
+        hashToken,
+        deadlineMs: UPSTREAM_DEADLINE_MS,
+      }),
       health: { report: async () => ({ ready: true, checks: [] }) },
       serverInfo: { server: node.homeserver.url, version: "test" },
     });
-    const listener = await listen({
-      bind: { kind: "tcp", host: "127.0.0.1", port: 0 },
-      tls: null,
-      fetch: (request) => app.handle(request),
-      timers: systemTimers,
-    });
+    const handle = (request: Request): Response | Promise<Response> => app.handle(request);
+    const place = { bind: { kind: "tcp", host: "127.0.0.1", port: 0 }, tls: null, timers: systemTimers } as const;
+    const listener =
+      options.isForwarding === true
+        ? await listenRaw({
+            ...place,
+            handle: createFront({
+              ...ports,
+              forwarder: new Forwarder({ ...ports, address, deadlineMs: UPSTREAM_DEADLINE_MS }),
+              observer: { forwarded: (accessToken, effect) => node.gateway.forwarded(accessToken, effect) },
+              handle,
+              scheme: "http",
+              log: silentLogger,
+              metrics: node.metrics,
+            }),
+          })
+        : await listen({ ...place, fetch: handle });
     return new FrontRig(node, listener);
   }
 

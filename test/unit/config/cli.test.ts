@@ -105,6 +105,21 @@ describe("runCli", () => {
     expect(sick).toMatchObject({ code: EXIT.failed, err: "sick\n" });
   });
 
+  test("[RTE-4] routes are printed with and without a configuration, and as a proxy's own", async () => {
+    const table = await run(["routes"]);
+    expect(table).toMatchObject({ code: EXIT.ok, err: "" });
+    expect(table.out).toContain("/_matrix/client/versions");
+    const nginx = await run(["routes", "--nginx"], { ...SERVER, SYNCV3_BINDADDR: "127.0.0.1:9001" });
+    expect(nginx.out).toContain("proxy_pass http://127.0.0.1:9001;");
+    expect((await run(["routes"], { ...SERVER, SYNCV3_FORWARD: "1" })).out).toContain("SYNCV3_FORWARD is on");
+    for (const wrong of [
+      ["routes", "--apache"],
+      ["routes", "--nginx", "more"],
+    ]) {
+      expect(await run(wrong)).toMatchObject({ code: EXIT.unusable, out: "" });
+    }
+  });
+
   test("[CLI-9] an unknown word is refused with the nearest known one", async () => {
     const ran = await run(["serv"], SERVER);
     expect(ran).toMatchObject({ code: EXIT.unusable, calls: [] });

@@ -31,6 +31,7 @@ describe("readConfig", () => {
       homeserver: { url: "https://hs.example.org", socketPath: null, timeoutMs: 300_000, initialTimeoutMs: 1_800_000 },
       storage: { database: null, secret: null, dataDir: "./data", maxConnections: null, idleTimeoutMs: 3_600_000 },
       bind: { kind: "tcp", host: "0.0.0.0", port: 8008 },
+      isForwarding: false,
       tls: null,
       metricsBind: null,
       telemetry: { logLevel: "info", tracing: null, hasMetrics: false },
@@ -57,6 +58,7 @@ describe("readConfig", () => {
         SYNCV3_SECRET: "0123456789abcdef0123",
         SYNCV3_DATA: "/var/lib/glissade",
         SYNCV3_BINDADDR: "/run/glissade.sock",
+        SYNCV3_FORWARD: "1",
         SYNCV3_PROM: ":2112",
         SYNCV3_LOG_LEVEL: "WARN",
         SYNCV3_OTLP_URL: "http://otel:4318/",
@@ -86,6 +88,7 @@ describe("readConfig", () => {
         idleTimeoutMs: null,
       },
       bind: { kind: "unix", path: "/run/glissade.sock" },
+      isForwarding: true,
       tls: null,
       metricsBind: { kind: "tcp", host: "0.0.0.0", port: 2112 },
       telemetry: {

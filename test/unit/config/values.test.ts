@@ -1,9 +1,22 @@
 import { describe, expect, test } from "bun:test";
 import { editDistance, nearestName } from "#src/config/nearest-name.ts";
-import { parseBindAddress, parseDatabase, parseHttpUrl, parseIdleTime, parseServer } from "#src/config/values.ts";
+import {
+  parseBindAddress,
+  parseDatabase,
+  parseHttpUrl,
+  parseIdleTime,
+  parseServer,
+  parseSwitch,
+} from "#src/config/values.ts";
 
 const valueOf = <T>(parsed: { value: T } | { advice: string }): T | "refused" =>
   "value" in parsed ? parsed.value : "refused";
+
+test("[CFG-28] a switch is on or off, however it is written", () => {
+  for (const text of ["1", "true", "ON", "yes"]) expect(parseSwitch(text)).toEqual({ value: true });
+  for (const text of ["0", "False", "off", "no"]) expect(parseSwitch(text)).toEqual({ value: false });
+  for (const text of ["2", "maybe"]) expect(parseSwitch(text)).toHaveProperty("advice");
+});
 
 describe("parseBindAddress", () => {
   test.each([

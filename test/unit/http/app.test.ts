@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import { SyncError } from "#src/errors.ts";
+import type { VersionsReply, VersionsSource } from "#src/ports/front.ts";
 import type { ErrorCode } from "#src/errors.ts";
 import { createApp } from "#src/http/app.ts";
-import { SYNC_PATHS } from "#src/http/sync-route.ts";
+import { SYNC_ENDPOINTS } from "#src/http/front-paths.ts";
 import type { Identity, SyncGateway, SyncInput } from "#src/ports/gateway.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
@@ -11,9 +12,20 @@ import { VirtualTime } from "#test/support/virtual-time.ts";
 
 const ALICE: Identity = { userId: "@alice:hs" as UserId, deviceId: "DEV" as DeviceId, tokenHash: "hash" };
 const ORIGIN = "http://localhost";
-const [SYNC] = SYNC_PATHS;
+const SYNC_PATHS = SYNC_ENDPOINTS.map(({ path }) => path);
+const SYNC = "/_matrix/client/unstable/org.matrix.msc3575/sync";
 
 /** Knows one token, and answers every sync with one body. */
+class FakeVersions implements VersionsSource {
+  readonly tokens: (string | null)[] = [];
+  answer: () => VersionsReply = () => ({ status: 200, headers: { vary: "Authorization" }, body: '{"versions":[]}' });
+
+  async versionsFor(accessToken: string | null): Promise<VersionsReply> {
+    this.tokens.push(accessToken);
+    return this.answer();
+  }
+}
+
 class FakeGateway implements SyncGateway {
   readonly tokens: string[] = [];
   readonly inputs: SyncInput[] = [];
@@ -36,6 +48,7 @@ class FakeGateway implements SyncGateway {
 }
 
 let gateway: FakeGateway;
+let versions: FakeVersions;
 let log: ReturnType<typeof recordingLogger>;
 let metrics: RecordingMetrics;
 let time: VirtualTime;
@@ -44,6 +57,7 @@ let ready: boolean;
 
 beforeEach(() => {
   gateway = new FakeGateway();
+  versions = new FakeVersions();
   log = recordingLogger();
   metrics = new RecordingMetrics();
   time = new VirtualTime();
@@ -61,6 +75,7 @@ beforeEach(() => {
         checks: [{ name: "database", ok: ready, reason: ready ? null : "no connection" }],
       }),
     },
+    versions,
     serverInfo: { server: "https://hs.example.org", version: "1.2.3 (abcdef0)" },
   });
 });
@@ -355,6 +370,25 @@ describe("other routes", () => {
     for (const path of ["/", "/idonotexist", `${SYNC}/`, "/_matrix/client/v3/sync/", "/%zz"]) {
       expect(await failure(await get(path))).toMatchObject({ status: 404, errcode: "M_UNRECOGNIZED" });
     }
+  });
+
+  test("[VER-7] versions are told with CORS headers, to nobody in particular or to who has a token", async () => {
+    const path = `${ORIGIN}/_matrix/client/versions`;
+    const response = await app.handle(new Request(path));
+    expect(await response.json()).toEqual({ versions: [] });
+    expect(response.headers.get("access-control-allow-origin")).toBe("*");
+    expect(response.headers.get("vary")).toBe("Authorization");
+    await app.handle(new Request(path, { headers: { authorization: "Bearer tok" } }));
+    await app.handle(new Request(`${path}?access_token=old`));
+    expect((await app.handle(new Request(path, { method: "HEAD" }))).status).toBe(200);
+    expect(versions.tokens).toEqual([null, "tok", "old", null]);
+  });
+
+  test("[VER-8] without the homeserver versions are a Matrix error", async () => {
+    versions.answer = () => {
+      throw new SyncError("homeserver_unreachable", "the homeserver cannot be reached");
+    };
+    expect(await failure(await get("/_matrix/client/versions"))).toMatchObject({ status: 502, errcode: "M_UNKNOWN" });
   });
 
   test("[HTTP-22] server.json tells homeserver and version", async () => {

@@ -5,6 +5,7 @@ import { IngestWorld, roomUpdate } from "#test/support/ingest-world.ts";
 import {
   inviteSection,
   joinSection,
+  leaveSection,
   memberEvent,
   pollBatch,
   polledEvent,
@@ -159,6 +160,42 @@ describe("a room compared with the homeserver", () => {
     expect(reduction.counts.repaired).toBe(1);
     await world.apply(repairBatch(BOB, { ...gone, roomId: "!never:hs" as RoomId }));
     expect(world.findMeta("!never:hs")).toBeUndefined();
+  });
+
+  test("[FWD-53] a room that its user has forgotten is one they left and may see nothing of, kicked or banned as they were", async () => {
+    for (const membership of ["leave", "ban"] as const) {
+      const world = await settled();
+      const out = memberEvent("$out", BOB, membership, { sender: ALICE });
+      await world.apply(pollBatch(BOB, { rooms: [leaveSection(ROOM, { timeline: [out] })] }));
+      expect(world.standing(BOB, ROOM)).toMatchObject({ membership, memberSender: ALICE });
+      const forgotten = { kind: "forgotten", roomId: ROOM as RoomId } as const;
+      const reduction = await world.apply(repairBatch(BOB, forgotten));
+      expect(world.standing(BOB, ROOM)).toMatchObject({
+        membership: "leave",
+        memberSender: BOB,
+        joinPos: 0,
+        leftPos: null,
+      });
+      expect(reduction.updates.users.map(({ userId }) => userId as string)).toEqual([BOB]);
+      // Forgetting twice is forgetting once, and what the room says of them later is nothing new.
+      const { head } = world;
+      await world.apply(repairBatch(BOB, forgotten));
+      await world.apply(repairBatch(ALICE, snapshotSection(ROOM, [create, alice, out, name], head)));
+      expect(world.standing(BOB, ROOM)).toMatchObject({ membership: "leave", memberSender: BOB });
+      await world.apply(pollBatch(BOB, { rooms: [inviteSection(ROOM, BOB)] }));
+      expect(world.standing(BOB, ROOM).membership).toBe("invite");
+    }
+  });
+
+  test("[FWD-54] a room that its user is in, or is invited to, by now is not taken away", async () => {
+    const world = await settled();
+    const { head } = world;
+    const forgotten = { kind: "forgotten", roomId: ROOM as RoomId } as const;
+    await world.apply(repairBatch(BOB, forgotten));
+    await world.apply(repairBatch(CAROL, forgotten));
+    await world.apply(repairBatch(BOB, { ...forgotten, roomId: "!never:hs" as RoomId }));
+    expect(world.standing(BOB, ROOM).membership).toBe("join");
+    expect(world.head).toBe(head);
   });
 
   test("[HEAL-12] in one group with news of the same room, nothing is both written and removed", async () => {

@@ -28,6 +28,7 @@ const app = createApp({
   log: telemetry.log,
   metrics: NO_METRICS,
   health: { report: async () => ({ ready: true, checks: [] }) },
+  versions: { versionsFor: async () => ({ status: 200, headers: {}, body: "{}" }) },
   serverInfo: { server: "https://hs", version: "1" },
 });
 

@@ -265,6 +265,42 @@ describe("PollerActor: first syncs", () => {
     expect(again()).toBe("homeserver_unreachable");
   });
 
+  test("[FWD-51] early polls, however many, lose nothing of what the homeserver says and take nothing twice", async () => {
+    const harness = await running("s1");
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await settlePromises();
+    // While it waits, while it asks, and while its answer is stored.
+    const held = harness.homeserver.nextSync();
+    for (let times = 0; times < 3; times++) await harness.tell({ type: "poll-now" });
+    expect(held.isAborted).toBe(true);
+    held.answer({ next_batch: "never" });
+    await settlePromises();
+    harness.isIngestQuick = false;
+    const hurried = harness.homeserver.nextSync();
+    hurried.answer({ next_batch: "s3", account_data: { events: [{ type: "m.x", content: {} }] } });
+    await settlePromises();
+    await harness.tell({ type: "poll-now" });
+    expect(harness.homeserver.waitingCount).toBe(0);
+    harness.openAsks.shift()?.resolve();
+    await settlePromises();
+    expect(harness.homeserver.nextSync().params).toMatchObject({ since: "s3", timeoutMs: 0 });
+    expect(harness.stored.map(({ since }) => since)).toEqual(["s2", "s3"]);
+  });
+
+  test("[FWD-52] an early poll does not keep a device's poller from being parked", async () => {
+    const harness = new PollerHarness();
+    harness.config = { ...harness.config, idleMs: 60_000 };
+    await harness.login("s1");
+    await harness.start();
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await harness.time.advance(50_000);
+    harness.homeserver.nextSync();
+    await harness.tell({ type: "poll-now" });
+    harness.homeserver.nextSync().answer({ next_batch: "s3" });
+    await harness.time.advance(10_000);
+    expect(harness.hasStopped).toBe(true);
+  });
+
   test("[POL-53] draining waits for all batches under way, and sends no more", async () => {
     const harness = await running(null);
     harness.isIngestQuick = false;

@@ -342,6 +342,28 @@ describe("drain", () => {
   });
 });
 
+test("[FWD-50] what is for those who are awake wakes nobody, but an ask always does", async () => {
+  const { host } = soloHost();
+  const heard: string[] = [];
+  host.addKinds({
+    probe: {
+      ...kindOf<{ type: "hurry" } | Asked<{ type: "hello" }, string>>(() => ({
+        receive: (message) => {
+          heard.push(message.type);
+          if (message.type === "hello") message.reply.resolve("hello");
+        },
+      })),
+      isForAwake: () => true,
+    },
+  });
+  host.tell(at("a"), { type: "hurry" });
+  expect(await outcomeOf(host.ask(at("b"), { type: "hello" }, { deadlineMs: 100 }))).toBe("ok: hello");
+  expect(heard).toEqual(["hello"]);
+  host.tell(at("b"), { type: "hurry" });
+  await outcomeOf(host.ask(at("b"), { type: "hello" }, { deadlineMs: 100 }));
+  expect(heard).toEqual(["hello", "hurry", "hello"]);
+});
+
 test("[ACT-4] an actor may answer with any failure that has a code", async () => {
   const { host } = soloHost();
   host.addKinds({

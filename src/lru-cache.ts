@@ -28,6 +28,10 @@ export class LruCache<K, V> {
     if (!oldest.done) this.#entries.delete(oldest.value);
   }
 
+  values(): V[] {
+    return [...this.#entries.values()];
+  }
+
   delete(key: K): boolean {
     return this.#entries.delete(key);
   }
