@@ -1,36 +1,16 @@
 import { createHash } from "node:crypto";
-import {
-  accessSync,
-  constants,
-  existsSync,
-  mkdirSync,
-  readFileSync,
-  realpathSync,
-  renameSync,
-  rmSync,
-  statSync,
-} from "node:fs";
+import { accessSync, constants, mkdirSync, realpathSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PGlite } from "@electric-sql/pglite";
 import { SyncError } from "#src/errors.ts";
 import type { Logger, Timers } from "#src/ports/basics.ts";
-// By path: the package does not export these, and the executable embeds only what is imported.
-import initdbWasm from "../node_modules/@electric-sql/pglite/dist/initdb.wasm" with { type: "file" };
-import engineData from "../node_modules/@electric-sql/pglite/dist/pglite.data" with { type: "file" };
-import engineWasm from "../node_modules/@electric-sql/pglite/dist/pglite.wasm" with { type: "file" };
+import { openDatabase } from "./embedded-engine.ts";
 import { lockDirectory } from "./embedded-lock.ts";
 import { EmbeddedServer } from "./embedded-server.ts";
 
-/** Major version of PostgreSQL that the embedded engine is; its files cannot be read by another. */
-const ENGINE_VERSION = "18";
 const SOCKET_FILE = ".s.PGSQL.5432";
 /** `sun_path` holds 108 bytes, its end included. */
 const SOCKET_PATH_LIMIT_BYTES = 107;
-
-/** Session settings, the same for all clients: they share one session. */
-const SESSION_SETTINGS = "set plan_cache_mode = force_generic_plan";
-const ENGINE_SETTINGS = ["shared_buffers = 32MB", "max_wal_size = 128MB", "min_wal_size = 32MB", "jit = off"];
 
 /** The embedded database, while it runs. */
 export interface EmbeddedDatabase {
@@ -72,62 +52,6 @@ export function embeddedConnection(dataDir: string): string {
   return `host='${quoted}' port=5432 user=postgres dbname=postgres sslmode=disable`;
 }
 
-async function readAsset(path: string): Promise<ArrayBuffer> {
-  return Bun.file(path).arrayBuffer();
-}
-
-interface EngineAssets {
-  engine: WebAssembly.Module;
-  initdb: WebAssembly.Module;
-  data: Blob;
-}
-
-async function loadAssets(): Promise<EngineAssets> {
-  const [engine, initdb, data] = await Promise.all([
-    readAsset(engineWasm).then((bytes) => WebAssembly.compile(bytes)),
-    readAsset(initdbWasm).then((bytes) => WebAssembly.compile(bytes)),
-    readAsset(engineData),
-  ]);
-  return { engine, initdb, data: new Blob([data]) };
-}
-
-const openEngine = (directory: string, { engine, initdb, data }: EngineAssets): Promise<PGlite> =>
-  PGlite.create({
-    dataDir: directory,
-    pgliteWasmModule: engine,
-    initdbWasmModule: initdb,
-    fsBundle: data,
-    relaxedDurability: false,
-    postgresqlconf: ENGINE_SETTINGS,
-  });
-
-/** A new database is made aside and moved to its place when it is complete: a start that was killed leaves no half of one. */
-async function openDatabase(directory: string): Promise<PGlite> {
-  const assets = await loadAssets();
-  if (existsSync(directory)) {
-    checkEngineVersion(directory);
-  } else {
-    const draft = `${directory}.new`;
-    rmSync(draft, { recursive: true, force: true });
-    mkdirSync(draft, { recursive: true, mode: 0o700 });
-    await (await openEngine(draft, assets)).close();
-    renameSync(draft, directory);
-  }
-  const db = await openEngine(directory, assets);
-  await db.exec(SESSION_SETTINGS);
-  return db;
-}
-
-function checkEngineVersion(directory: string): void {
-  const found = readFileSync(join(directory, "PG_VERSION"), "utf8").trim();
-  if (found === ENGINE_VERSION) return;
-  throw new SyncError(
-    "internal",
-    `the database in ${directory} was made by an executable with PostgreSQL ${found} inside, this one has ` +
-      `${ENGINE_VERSION}: start the version of Glissade that made it, or move the directory away to begin anew`,
-  );
-}
-
 function makeDataDirectory(dataDir: string): void {
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
@@ -148,7 +72,7 @@ export async function startEmbeddedDatabase(options: EmbeddedOptions): Promise<E
   const socketPath = join(prepareSocketDirectory(dataDir), SOCKET_FILE);
   const unlock = await lockDirectory(join(dataDir, "lock"), socketPath, timers);
   try {
-    const db = await openDatabase(join(dataDir, "database"));
+    const db = await openDatabase(join(dataDir, "database"), logger);
     // The engine gives out a view of a buffer that it uses again.
     const backend = { execute: async (messages: Uint8Array) => (await db.execProtocolRaw(messages)).slice() };
     const server = await EmbeddedServer.listen(socketPath, backend, { timers, logger });

@@ -1,6 +1,9 @@
-import { existsSync, mkdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
+import { packDirectory } from "#db/directory-archive.ts";
+import { TEMPLATE_NAME, createDatabase } from "#db/embedded-engine.ts";
 
 const ROOT = join(import.meta.dir, "..");
 const SMOKE_LIMIT_MS = 60_000;
@@ -29,8 +32,18 @@ function version(): string {
   throw new Error("package.json has no version");
 }
 
+/** Embedded, so that the first start unpacks an empty database instead of having the engine make one. */
+async function makeTemplate(workshop: string): Promise<string> {
+  const [directory, template] = [join(workshop, "database"), join(workshop, TEMPLATE_NAME)];
+  await createDatabase(directory);
+  writeFileSync(template, packDirectory(directory));
+  return template;
+}
+
 const outfile = resolve(ROOT, values.outfile);
 mkdirSync(join(outfile, ".."), { recursive: true });
+const workshop = mkdtempSync(join(tmpdir(), "glissade-build-"));
+process.on("exit", () => rmSync(workshop, { recursive: true, force: true }));
 const command = [
   process.execPath,
   "build",
@@ -48,6 +61,7 @@ const command = [
   `--define=GLISSADE_VERSION=${JSON.stringify(version())}`,
   `--define=GLISSADE_COMMIT=${JSON.stringify(commit())}`,
   ...(values.target === undefined ? [] : [`--target=${values.target}`]),
+  `--asset=${await makeTemplate(workshop)}`,
   "src/main.ts",
   `--outfile=${outfile}`,
 ];

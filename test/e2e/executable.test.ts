@@ -41,7 +41,7 @@ async function temporaryFolder(): Promise<string> {
 
 let prepared: Promise<string> | null = null;
 
-/** A data directory that was used once: making a database takes seconds, copying one does not. */
+/** A data directory that was used once: nearly the start of one that is in use. */
 async function usedData(): Promise<string> {
   prepared ??= prepareData();
   const copy = join(await temporaryFolder(), "data");

@@ -64,7 +64,8 @@ export class GlissadeProcess {
     void this.#collect(child.stdout);
     void this.#collect(child.stderr);
     while (performance.now() - startedMs < READY_DEADLINE_MS) {
-      if (child.exitCode !== null) throw new Error(`glissade exited with ${child.exitCode}:\n${this.#output}`);
+      const exit = child.exitCode ?? child.signalCode;
+      if (exit !== null) throw new Error(`glissade exited with ${exit}:\n${this.#output}`);
       const answer = await this.fetch("/health/ready").catch(() => null);
       if (answer?.ok === true) return performance.now() - startedMs;
       await Bun.sleep(20);
