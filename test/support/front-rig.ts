@@ -15,7 +15,7 @@ import { NodeRig, type NodeRigOptions } from "./node-rig.ts";
 import type { RigResponse } from "./sync-rig.ts";
 
 /** Where requests go. */
-const SYNC_PATH = "/_matrix/client/unstable/org.matrix.msc3575/sync";
+export const SYNC_PATH = "/_matrix/client/unstable/org.matrix.msc3575/sync";
 
 /** One request, as a client would write it. */
 export interface FrontRequest {
