@@ -10,6 +10,33 @@ interface DeviceDeps {
   logger: Logger;
 }
 
+/** So that no statement takes long; what is left over is for the next hour. */
+const DEVICES_PER_SLICE = 50;
+const SLICES_AT_ONCE = 100;
+
+const HAS_TOKEN = `
+  exists (select from glissade.tokens t where t.user_id = d.user_id and t.device_id = d.device_id)`;
+const NOTE_TOKENLESS = `
+  update glissade.devices d set tokenless_ms = case when tokenless_ms is null then $1::int8 end
+  where (tokenless_ms is not null) = ${HAS_TOKEN}`;
+/** A device that gets a token meanwhile waits for this, or is left alone. */
+const DELETE_TOKENLESS = `
+  with due as materialized (
+    select user_id, device_id from glissade.devices d
+    where tokenless_ms > 0 and tokenless_ms < $1::int8 and not ${HAS_TOKEN}
+    order by tokenless_ms limit ${DEVICES_PER_SLICE} for update skip locked
+  ), messages as (
+    delete from glissade.to_device m using due where (m.user_id, m.device_id) = (due.user_id, due.device_id)
+  ), lists as (
+    delete from glissade.device_lists l using due where (l.user_id, l.device_id) = (due.user_id, due.device_id)
+  ), keys as (
+    delete from glissade.device_keys k using due where (k.user_id, k.device_id) = (due.user_id, due.device_id)
+  ), marked as (
+    update glissade.devices d set tokenless_ms = 0 from due
+    where (d.user_id, d.device_id) = (due.user_id, due.device_id) returning 1
+  )
+  select count(*)::int4 as n from marked`;
+
 /** Devices, tokens and filters over PostgreSQL or PGlite. */
 class DeviceRepository implements DeviceStore {
   readonly #db: Database;
@@ -42,7 +69,8 @@ class DeviceRepository implements DeviceStore {
     // A token proven again is the newest of its device again: hence the new serial number.
     await this.#db.query(
       `with device as (
-         insert into glissade.devices (user_id, device_id) values ($1::text, $2::text) on conflict do nothing
+         insert into glissade.devices as d (user_id, device_id) values ($1::text, $2::text)
+         on conflict (user_id, device_id) do update set tokenless_ms = null where d.tokenless_ms is not null
        )
        insert into glissade.tokens as t (hash, user_id, device_id, sealed, last_seen_ms)
        values ($3::text, $1::text, $2::text, $4::bytea, $5::int8)
@@ -129,6 +157,17 @@ class DeviceRepository implements DeviceStore {
       const { userId, deviceId } = ownerOf(row);
       return { tokenHash: row.hash, userId, deviceId };
     });
+  }
+
+  async expireDevices(beforeMs: number, nowMs: number): Promise<number> {
+    await this.#db.query(NOTE_TOKENLESS, [nowMs]);
+    let gone = 0;
+    for (let slice = 0; slice < SLICES_AT_ONCE; slice++) {
+      const [row] = await this.#db.query<{ n: number }>(DELETE_TOKENLESS, [beforeMs]);
+      gone += row?.n ?? 0;
+      if (row === undefined || row.n < DEVICES_PER_SLICE) break;
+    }
+    return gone;
   }
 
   async expireTxns(beforeMs: number): Promise<number> {

@@ -5,6 +5,7 @@ import init from "./migrations/0000_init.sql" with { type: "text" };
 import deviceReaders from "./migrations/0002_device_readers.sql" with { type: "text" };
 import storageParameters from "./migrations/0001_storage_parameters.sql" with { type: "text" };
 import repairs from "./migrations/0003_repairs.sql" with { type: "text" };
+import tokenlessDevices from "./migrations/0004_tokenless_devices.sql" with { type: "text" };
 
 interface Migration {
   id: number;
@@ -18,6 +19,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 1, name: "0001_storage_parameters", sql: storageParameters },
   { id: 2, name: "0002_device_readers", sql: deviceReaders },
   { id: 3, name: "0003_repairs", sql: repairs },
+  { id: 4, name: "0004_tokenless_devices", sql: tokenlessDevices },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

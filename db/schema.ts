@@ -206,8 +206,15 @@ export const devices = glissade.table(
     userId: key("user_id").notNull(),
     deviceId: key("device_id").notNull(),
     since: text(),
+    /** When it was first seen to have no token; null while it has one, 0 = what was kept for it is deleted. */
+    tokenlessMs: int8("tokenless_ms"),
   },
-  (t) => [primaryKey({ name: "devices_pkey", columns: [t.userId, t.deviceId] })],
+  (t) => [
+    primaryKey({ name: "devices_pkey", columns: [t.userId, t.deviceId] }),
+    index("devices_tokenless")
+      .on(t.tokenlessMs)
+      .where(sql`${t.tokenlessMs} > 0`),
+  ],
 );
 
 /** Access tokens, sealed. */

@@ -90,7 +90,7 @@ class IngestActor implements Actor<IngestMessage> {
       case "poller-stopped": {
         const poller = pollerKey(message.userId, message.deviceId);
         this.#polling.stopped(message.userId, message.deviceId);
-        this.#memory?.releaseTyping(poller);
+        this.#memory?.release(poller);
         return this.#book.stopped(poller);
       }
       case "load-head":

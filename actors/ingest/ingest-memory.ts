@@ -88,8 +88,9 @@ export class IngestMemory {
     for (const [nid, typing] of learned.typing) this.#learnTyping(nid, typing);
   }
 
-  /** The poller stopped: another one may report typing in its rooms. */
-  releaseTyping(owner: string): void {
+  /** The poller stopped: another one may report typing in its rooms, and what is stored of its device may be deleted one day. */
+  release(owner: string): void {
+    this.deviceKeys.delete(owner);
     for (const nid of this.#typingOf.get(owner) ?? []) {
       const typing = this.typing.get(nid);
       if (typing?.owner === owner) this.typing.set(nid, { ...typing, owner: null });

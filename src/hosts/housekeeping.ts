@@ -15,10 +15,16 @@ const TXN_LIFE_MS = HOUR_MS;
 /** A token that nobody has used for so long; its device's `since` stays, so that a later login goes on from there. */
 const TOKEN_LIFE_MS = 30 * 24 * HOUR_MS;
 
+/**
+ * A device whose last token went so long ago has logged out for good: what waited for it is nobody's. One that was only
+ * logged out softly, or not used, comes back earlier.
+ */
+const TOKENLESS_DEVICE_LIFE_MS = 90 * 24 * HOUR_MS;
+
 /** What housekeeping looks after. */
 export interface HousekeepingStores {
   connections: Pick<ConnectionStore, "expire">;
-  devices: Pick<DeviceStore, "expireTxns" | "expireTokens">;
+  devices: Pick<DeviceStore, "expireTxns" | "expireTokens" | "expireDevices">;
 }
 
 type TokenUnused = Extract<PollerCommand, { type: "token-unused" }>;
@@ -42,7 +48,8 @@ export function keepHouse(
       const expired: GatewayMessage = { type: "token-expired", tokenHash, userId, deviceId };
       actors.tell(GATEWAY, expired);
     }
-    logger.debug({ connections, txns, tokens: tokens.length }, "housekeeping done");
+    const devices = await stores.devices.expireDevices(nowMs - TOKENLESS_DEVICE_LIFE_MS, nowMs);
+    logger.debug({ connections, txns, tokens: tokens.length, devices }, "housekeeping done");
   };
   const later = (): void => {
     cancel = timers.after(HOUR_MS, () => {

@@ -180,6 +180,11 @@ export interface DeviceStore {
   saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void>;
   /** Removes the tokens not used since `beforeMs`; whose they were. `since` and all data stay. */
   expireTokens(beforeMs: number): Promise<{ tokenHash: string; userId: UserId; deviceId: DeviceId }[]>;
+  /**
+   * Deletes what is kept for devices that have had no token since before `beforeMs`, and notes which have none now; how
+   * many devices. How far they are polled stays: it tells of the rooms that were left meanwhile.
+   */
+  expireDevices(beforeMs: number, nowMs: number): Promise<number>;
   /** Forgets transaction ids seen before `beforeMs`; how many went. */
   expireTxns(beforeMs: number): Promise<number>;
 }

@@ -633,6 +633,63 @@ export function describeStoresContract(name: string, open: () => Promise<StoresU
         expect(await stores.devices.loadDevice(userId, deviceId)).toMatchObject({ userId, accessToken: null });
       });
 
+      test("[STO-46] what waits for a device goes when it has had no token for long, never sooner, and nobody else's", async () => {
+        const [userId, other] = ["@gone:hs" as UserId, "OTHER" as DeviceId];
+        const deviceId = "GONE" as DeviceId;
+        const save = (device: DeviceId, hash: string): Promise<void> =>
+          stores.devices.saveToken({ hash, accessToken: "t", userId, deviceId: device, nowMs: 1 });
+        await save(deviceId, "gone");
+        await save(other, "other");
+        const owners = [deviceId, other].map((device) => ({ userId, deviceId: device }));
+        const pos = await commit(2, (first) => ({
+          sinces: owners.map((owner) => ({ ...owner, since: "s" })),
+          toDevice: owners.map((owner) => ({ ...owner, type: "m.x", sender: BOB, pos: first, json: jsonBytes({}) })),
+          deviceLists: owners.map((owner) => ({ ...owner, target: BOB, change: "changed" as const, pos: first })),
+          deviceKeys: owners.map((owner) => ({ ...owner, otkCounts: "{}", fallbackKeyTypes: "[]", pos: first })),
+        }));
+        const waiting = async (device: DeviceId): Promise<unknown[]> => {
+          const { deviceLists, otkCounts, toDevicePos } = await stores.rooms.loadDevice(userId, device);
+          return [deviceLists.length, otkCounts, toDevicePos];
+        };
+        const all = [1, "{}", pos];
+        const HOUR = 1000;
+
+        await stores.devices.removeToken("gone");
+        await stores.devices.expireDevices(0, HOUR);
+        // Seen without a token at 1000: that is not before 1000.
+        await stores.devices.expireDevices(HOUR, 2 * HOUR);
+        expect(await waiting(deviceId)).toEqual(all);
+        // Back in time: its time begins anew when it goes again.
+        await save(deviceId, "back");
+        await stores.devices.removeToken("back");
+        await stores.devices.expireDevices(HOUR + 1, 3 * HOUR);
+        expect(await waiting(deviceId)).toEqual(all);
+
+        expect(await stores.devices.expireDevices(3 * HOUR + 1, 4 * HOUR)).toBeGreaterThan(0);
+        expect(await waiting(deviceId)).toEqual([0, null, 0]);
+        expect(await waiting(other)).toEqual(all);
+        expect(await stores.devices.loadDevice(userId, deviceId)).toMatchObject({ since: "s" });
+        // Nothing is looked at again.
+        expect(await stores.devices.expireDevices(9 * HOUR, 9 * HOUR)).toBe(0);
+      });
+
+      test("[STO-47] they go however many they are", async () => {
+        const names = Array.from({ length: 120 }, (_, index) => `MANY${index}`);
+        for (const name of names) {
+          const userId = "@many:hs" as UserId;
+          await stores.devices.saveToken({
+            hash: name,
+            accessToken: "t",
+            userId,
+            deviceId: name as DeviceId,
+            nowMs: 1,
+          });
+          await stores.devices.removeToken(name);
+        }
+        expect(await stores.devices.expireDevices(0, 10_000)).toBe(0);
+        expect(await stores.devices.expireDevices(10_001, 10_001)).toBe(names.length);
+      });
+
       test("[STO-43] filters are kept by user and hash", async () => {
         await stores.devices.saveFilter(ALICE, "hash", "1");
         await stores.devices.saveFilter(ALICE, "hash", "2");

@@ -31,6 +31,14 @@ interface FakeToken {
   order: number;
 }
 
+interface FakeDevice {
+  userId: UserId;
+  deviceId: DeviceId;
+  since: string | null;
+  /** As in the database; absent for null. */
+  tokenlessMs?: number;
+}
+
 /** What the fakes share, open to tests. */
 export class FakeDatabase {
   head: StreamPos = 0;
@@ -51,7 +59,7 @@ export class FakeDatabase {
   readonly deviceKeys = new Map<string, IngestTransaction["deviceKeys"][number] & { fallbackPos: StreamPos }>();
   readonly txns = new Map<string, IngestTransaction["txns"][number]>();
   readonly quarantine: IngestTransaction["quarantine"] = [];
-  readonly devices = new Map<string, { userId: UserId; deviceId: DeviceId; since: string | null }>();
+  readonly devices = new Map<string, FakeDevice>();
   readonly tokens = new Map<string, FakeToken>();
   readonly filters = new Map<string, string>();
   readonly connections = new Map<string, StoredConnection>();
@@ -182,7 +190,10 @@ class FakeIngestStore implements IngestStore {
     }
     for (const row of tx.txns) db.txns.set(keyOf(row.userId, row.deviceId, row.eventId), row);
     db.quarantine.push(...tx.quarantine);
-    for (const row of tx.sinces) db.devices.set(keyOf(row.userId, row.deviceId), { ...row });
+    for (const row of tx.sinces) {
+      const key = keyOf(row.userId, row.deviceId);
+      db.devices.set(key, Object.assign({}, db.devices.get(key), row));
+    }
   }
 }
 
@@ -487,7 +498,7 @@ class FakeDeviceStore implements DeviceStore {
     const { hash, accessToken, userId, deviceId, nowMs } = token;
     this.#db.tokens.set(hash, { accessToken, userId, deviceId, lastSeenMs: nowMs, order: this.#nextOrder++ });
     const key = keyOf(userId, deviceId);
-    if (!this.#db.devices.has(key)) this.#db.devices.set(key, { userId, deviceId, since: null });
+    this.#db.devices.set(key, { userId, deviceId, since: this.#db.devices.get(key)?.since ?? null });
   }
 
   async touchToken(tokenHash: string, nowMs: number): Promise<void> {
@@ -544,6 +555,25 @@ class FakeDeviceStore implements DeviceStore {
     const old = [...this.#db.tokens].filter(([, { lastSeenMs }]) => lastSeenMs < beforeMs);
     for (const [hash] of old) this.#db.tokens.delete(hash);
     return old.map(([tokenHash, { userId, deviceId }]) => ({ tokenHash, userId, deviceId }));
+  }
+
+  async expireDevices(beforeMs: number, nowMs: number): Promise<number> {
+    await this.#db.reach();
+    const db = this.#db;
+    const withToken = new Set(Array.from(db.tokens.values(), ({ userId, deviceId }) => keyOf(userId, deviceId)));
+    const tokenless = [...db.devices].filter(([key]) => !withToken.has(key));
+    for (const [, device] of tokenless) device.tokenlessMs ??= nowMs;
+    const due = tokenless.filter(([, { tokenlessMs = 0 }]) => tokenlessMs > 0 && tokenlessMs < beforeMs);
+    const isGone = new Set(due.map(([key]) => key));
+    db.toDevice = db.toDevice.filter(({ userId, deviceId }) => !isGone.has(keyOf(userId, deviceId)));
+    for (const [key, { userId, deviceId }] of db.deviceLists) {
+      if (isGone.has(keyOf(userId, deviceId))) db.deviceLists.delete(key);
+    }
+    for (const [key, device] of due) {
+      db.deviceKeys.delete(key);
+      device.tokenlessMs = 0;
+    }
+    return due.length;
   }
 
   async expireTxns(beforeMs: number): Promise<number> {

@@ -7,7 +7,7 @@ import { settlePromises, VirtualTime } from "#test/support/virtual-time.ts";
 const HOUR_MS = 3_600_000;
 
 describe("keepHouse", () => {
-  test("[HK-1] removes abandoned connections, old transaction ids and unused tokens every hour, also after a failure", async () => {
+  test("[HK-1] removes abandoned connections, old transaction ids, unused tokens and what waits for devices without any every hour, also after a failure", async () => {
     const time = new VirtualTime();
     const calls: string[] = [];
     const told: string[] = [];
@@ -25,6 +25,10 @@ describe("keepHouse", () => {
         devices: {
           expireTxns: async (beforeMs) => {
             calls.push(`txns ${(time.now() - beforeMs) / HOUR_MS}`);
+            return 0;
+          },
+          expireDevices: async (beforeMs, nowMs) => {
+            calls.push(`devices ${(nowMs - beforeMs) / HOUR_MS}`);
             return 0;
           },
           expireTokens: async (beforeMs) => {
@@ -46,16 +50,16 @@ describe("keepHouse", () => {
       await settlePromises();
     };
     await hour();
-    expect(calls).toEqual(["connections 168 20", "txns 1", "tokens 720"]);
+    expect(calls).toEqual(["connections 168 20", "txns 1", "tokens 720", "devices 2160"]);
     expect(told).toEqual(["poller token-unused", "gateway token-expired"]);
     expect(counted).toEqual([3]);
     isDown = true;
     await hour();
     isDown = false;
     await hour();
-    expect(calls).toHaveLength(6);
+    expect(calls).toHaveLength(8);
     end();
     await hour();
-    expect(calls).toHaveLength(6);
+    expect(calls).toHaveLength(8);
   });
 });

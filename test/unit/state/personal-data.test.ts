@@ -53,7 +53,7 @@ describe("typing", () => {
     expect(isOnlySinces(first.transaction)).toBe(true);
     expect((await inRoom(ALICE, { typing: typing("@x:hs") })).updates.rooms).toEqual([]);
     expect((await inRoom(BOB, { typing: typing() })).updates.rooms).toEqual([]);
-    world.memory.releaseTyping(pollerKey(ALICE, "DEV"));
+    world.memory.release(pollerKey(ALICE, "DEV"));
     expect((await inRoom(BOB, { typing: typing("@x:hs") })).updates.rooms).toEqual([]);
     expect(roomUpdate(await inRoom(BOB, { typing: typing() }), ROOM).typing?.userIds).toEqual([]);
     expect((await inRoom(ALICE, { typing: typing("@y:hs") })).updates.rooms).toEqual([]);
