@@ -12,6 +12,7 @@ export type ErrorCode =
   | "malformed_request"
   | "upgrade_refused"
   | "headers_too_large"
+  | "forwarding_loop"
   | "too_large"
   | "limit_exceeded"
   | "client_gone"

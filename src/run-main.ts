@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import type { Config } from "#src/config.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import { SyncError } from "#src/errors.ts";
@@ -78,6 +79,7 @@ class Node {
   readonly #telemetry: Telemetry;
   readonly #main: MainHost;
   readonly #merger = new MetricsMerger();
+  readonly #frontId = randomUUID();
   #storage: Storage | null = null;
   #server: Listener | null = null;
   #metricsServer: Listener | null = null;
@@ -145,6 +147,7 @@ class Node {
       health,
       versions: new AnnouncedVersions({
         address,
+        frontId: this.#frontId,
         version: VERSION,
         features: ANNOUNCED_FEATURES,
         hashToken,
@@ -165,7 +168,7 @@ class Node {
     const { log, metrics } = this.#telemetry;
     if (!isForwarding) return listen({ bind, tls, fetch: handle, timers: systemTimers });
     const front = createFront({
-      forwarder: new Forwarder({ address, deadlineMs: address.initialTimeoutMs, ...PORTS }),
+      forwarder: new Forwarder({ address, frontId: this.#frontId, deadlineMs: address.initialTimeoutMs, ...PORTS }),
       observer,
       handle,
       scheme: tls === null ? "http" : "https",

@@ -20,6 +20,7 @@ const CODES: Record<ErrorCode, true> = {
   malformed_request: true,
   upgrade_refused: true,
   headers_too_large: true,
+  forwarding_loop: true,
   too_large: true,
   limit_exceeded: true,
   homeserver_unreachable: true,

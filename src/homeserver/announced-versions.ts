@@ -5,6 +5,7 @@ import type { VersionsReply, VersionsSource } from "#src/ports/front.ts";
 import { readFreshness } from "./cache-control.ts";
 import type { Freshness } from "./cache-control.ts";
 import { parseObject } from "./classify.ts";
+import { FRONT_HEADER } from "./forward-headers.ts";
 import type { HomeserverAddress, HttpAnswer } from "./http-call.ts";
 import { callHomeserver } from "./http-call.ts";
 
@@ -28,6 +29,8 @@ export interface AnnouncedVersionsDeps {
   version: string;
   /** Unstable features that are ours. */
   features: readonly string[];
+  /** The name of this front: where the homeserver's address leads back to it, the question ends there. */
+  frontId: string;
   /** The lookup key of a token: no token is kept. */
   hashToken: (accessToken: string) => string;
   deadlineMs: number;
@@ -69,8 +72,12 @@ export class AnnouncedVersions implements VersionsSource {
   }
 
   async #ask(key: string, accessToken: string | null): Promise<VersionsReply> {
-    const { address, version, deadlineMs, timers, clock } = this.#deps;
-    const headers: Record<string, string> = { "user-agent": `Glissade/${version}`, accept: "application/json" };
+    const { address, version, deadlineMs, timers, clock, frontId } = this.#deps;
+    const headers: Record<string, string> = {
+      "user-agent": `Glissade/${version}`,
+      accept: "application/json",
+      [FRONT_HEADER]: frontId,
+    };
     if (accessToken !== null) headers["authorization"] = `Bearer ${accessToken}`;
     const call = { method: "GET", path: "/_matrix/client/versions", headers, body: null, signal: null } as const;
     const limits = { deadlineMs: Math.min(deadlineMs, DEADLINE_MS), maxBytes: MAX_BODY_BYTES };

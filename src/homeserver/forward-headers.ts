@@ -18,6 +18,9 @@ const HOP_BY_HOP = new Set([
 /** Never taken away because a `Connection` header names it: without it the next hop reads another message. */
 const ESSENTIAL = new Set(["content-length", "host"]);
 
+/** Says which Glissade a request has passed, so that it does not pass it for ever. */
+export const FRONT_HEADER = "x-glissade-front";
+
 /** Of whom a request came, for whoever is behind us. */
 export interface Sender {
   /** null on a unix socket. */

@@ -2,7 +2,7 @@ import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions, ServerResponse } from "node:http";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Clock, Timers } from "#src/ports/basics.ts";
-import { forwardedRequestHeaders, forwardedResponseHeaders, headerOf } from "./forward-headers.ts";
+import { FRONT_HEADER, forwardedRequestHeaders, forwardedResponseHeaders, headerOf } from "./forward-headers.ts";
 import type { Sender } from "./forward-headers.ts";
 import type { HomeserverAddress } from "./http-call.ts";
 
@@ -18,6 +18,8 @@ const IDEMPOTENT = new Set(["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]);
 /** What the forwarder needs of the outside. */
 export interface ForwarderDeps {
   address: HomeserverAddress;
+  /** A name that no other front has. */
+  frontId: string;
   clock: Clock;
   timers: Timers;
   /** So long nothing may move before a request is given up; the homeserver's first byte included. */
@@ -79,6 +81,12 @@ export class Forwarder {
     };
   }
 
+  /** Whether this front has handed the request on before: its homeserver's address leads back to it. */
+  hasPassed({ headers }: IncomingMessage): boolean {
+    const passed = headers[FRONT_HEADER];
+    return typeof passed === "string" && passed.split(",").some((id) => id.trim() === this.#deps.frontId);
+  }
+
   /** Resolves when the exchange is over; the client is answered unless that is `unanswered`. */
   forward(forward: ForwardRequest): Promise<Forwarded> {
     const { method = "GET", url: target = "", rawHeaders } = forward.request;
@@ -86,7 +94,7 @@ export class Forwarder {
       ...this.#target,
       method,
       path: `${this.#prefix}${target}`,
-      headers: forwardedRequestHeaders(method, rawHeaders, forward.sender),
+      headers: [...forwardedRequestHeaders(method, rawHeaders, forward.sender), FRONT_HEADER, this.#deps.frontId],
     };
     return new Exchange(this.#deps, forward, () => this.#request(options)).run();
   }

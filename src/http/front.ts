@@ -13,9 +13,11 @@ import { serveWeb } from "./web-bridge.ts";
 /** A forwarded request costs two sockets and some 100 KB when bodies flow. */
 const FORWARDS_IN_FLIGHT = 20_000;
 
+const LOOP_ADVICE = "SYNCV3_SERVER leads back to Glissade: set it to the homeserver's own address";
+
 /** What the front of a homeserver needs of the outside. */
 export interface FrontDeps {
-  forwarder: Pick<Forwarder, "forward">;
+  forwarder: Pick<Forwarder, "forward" | "hasPassed">;
   observer: ForwardObserver;
   /** Everything that is answered here. */
   handle: (request: Request) => Response | Promise<Response>;
@@ -36,6 +38,11 @@ export function createFront(deps: FrontDeps): (request: IncomingMessage, respons
   return (request, response) => {
     const { method = "GET", url: target = "/" } = request;
     const path = pathOf(target);
+    if (deps.forwarder.hasPassed(request)) {
+      deps.log.error({ method, route: routeClassOf(path) }, "SYNCV3_SERVER leads back to glissade");
+      refuse(request, response, new SyncError("forwarding_loop", LOOP_ADVICE));
+      return;
+    }
     if (!isForwarded(method, path)) {
       serveWeb(request, response, deps.handle, deps.timers).catch((error: unknown) => {
         deps.log.error({ error: messageOf(error) }, "request failed outside its route");

@@ -28,6 +28,8 @@ const SHAPES: Readonly<Record<ErrorCode, ErrorShape>> = {
   malformed_request: { status: 400, errcode: "M_UNRECOGNIZED", text: null },
   upgrade_refused: { status: 501, errcode: "M_UNRECOGNIZED", text: null },
   headers_too_large: { status: 431, errcode: "M_TOO_LARGE", text: null },
+  // The operator has to read it, through whatever lies in between.
+  forwarding_loop: { status: 508, errcode: "M_UNKNOWN", text: null },
   too_large: { status: 413, errcode: "M_TOO_LARGE", text: null },
   limit_exceeded: { status: 429, errcode: "M_LIMIT_EXCEEDED", text: null, retryAfterSecs: 2 },
   // nginx's number for it; nobody is there to read it but the request log.

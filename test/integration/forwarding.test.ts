@@ -91,6 +91,7 @@ describe("what the homeserver gets", () => {
       "Accept-Encoding: br",
       "X-Forwarded-For: 127.0.0.1",
       "X-Forwarded-Proto: http",
+      "x-glissade-front: front",
       "Connection: keep-alive",
     ]);
   });
@@ -296,6 +297,35 @@ describe("where the homeserver is", () => {
     await near.stop();
     await local.stop();
     rmSync(folder, { recursive: true });
+  });
+});
+
+describe("an address that leads back", () => {
+  test("[FWD-31] a request that comes back is an error that says so, and goes round no more", async () => {
+    let passes = 0;
+    homeserver.answer = (socket, { line, headers }) => {
+      passes += 1;
+      const again = [line, ...headers.filter((header) => !/^connection:/i.test(header)), "Connection: close"].join(
+        "\r\n",
+      );
+      rawExchange(front.url, `${again}\r\n\r\n`).then(
+        (answer) => socket.end(answer),
+        () => socket.destroy(),
+      );
+    };
+    const response = await fetch(`${front.url}/_matrix/client/v3/login`);
+    expect(response.status).toBe(508);
+    expect(((await response.json()) as { error: string }).error).toContain("SYNCV3_SERVER leads back to Glissade");
+    expect(passes).toBe(1);
+    expect(front.log.lines[0]).toMatchObject({ level: "error", message: "SYNCV3_SERVER leads back to glissade" });
+    // Ours would wait for itself.
+    const own = await fetch(`${front.url}/_matrix/client/versions`, {
+      headers: { "x-glissade-front": "other, front" },
+    });
+    expect(own.status).toBe(508);
+    expect(
+      (await fetch(`${front.url}/_matrix/client/versions`, { headers: { "x-glissade-front": "other" } })).status,
+    ).toBe(200);
   });
 });
 

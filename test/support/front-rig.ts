@@ -84,6 +84,7 @@ export class FrontRig {
       versions: new AnnouncedVersions({
         ...ports,
         address,
+        frontId: "front",
         version: "test",
         features: ANNOUNCED_FEATURES,
         hashToken,
@@ -100,7 +101,7 @@ export class FrontRig {
             ...place,
             handle: createFront({
               ...ports,
-              forwarder: new Forwarder({ ...ports, address, deadlineMs: UPSTREAM_DEADLINE_MS }),
+              forwarder: new Forwarder({ ...ports, address, frontId: "front", deadlineMs: UPSTREAM_DEADLINE_MS }),
               observer: { forwarded: (accessToken, effect) => node.gateway.forwarded(accessToken, effect) },
               handle,
               scheme: "http",

@@ -34,7 +34,7 @@ export class RawFront {
       timers: systemTimers,
       handle: createFront({
         ...ports,
-        forwarder: new Forwarder({ ...ports, address, deadlineMs }),
+        forwarder: new Forwarder({ ...ports, address, frontId: "front", deadlineMs }),
         observer: { forwarded: (accessToken, effect) => void front.effects.push({ accessToken, effect }) },
         handle: (request) => {
           front.ownRequests.push(request);

@@ -31,6 +31,7 @@ beforeEach(() => {
   versions = new AnnouncedVersions({
     address: { url: `http://127.0.0.1:${server.port}`, socketPath: null },
     version: "1",
+    frontId: "front",
     features: ["org.matrix.msc3575", "org.example.ours"],
     hashToken: (token) => `hash-of-${token}`,
     deadlineMs: 10_000,
