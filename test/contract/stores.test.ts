@@ -13,7 +13,8 @@ import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
-import { describeStoresContract, type StoresUnderTest } from "./stores.contract.ts";
+import { describeStoresContract } from "./stores.contract.ts";
+import type { StoresUnderTest } from "./stores-suite.ts";
 
 async function openReal(
   server: Promise<TestServer>,

@@ -1,0 +1,275 @@
+import { describe, expect, test } from "bun:test";
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { DeviceId, EventId, RoomId } from "#src/protocol/ids.ts";
+import { jsonBytes, roomMeta, stateRowOf, storedEvent, transaction, userRoom } from "#test/support/stored-samples.ts";
+import { ALICE, BOB, PHONE, room, ids, member, type StoresSuite } from "./stores-suite.ts";
+
+/** What ingest reads and commits. */
+export function describeIngestStore(suite: StoresSuite): void {
+  describe("ingest", () => {
+    test("[STO-1] a new database begins at 0 and has an epoch", async () => {
+      const loaded = await suite.stores.ingest.loadHead();
+      expect(loaded).toMatchObject({ head: 0, maxRoomNid: 0 });
+      expect(loaded.epoch.length).toBeGreaterThan(8);
+      expect(await suite.stores.rooms.loadHead()).toBe(0);
+    });
+
+    test("[STO-2] head and highest room move with the commit", async () => {
+      await suite.commit(3, () => ({ rooms: [{ meta: roomMeta(7), isNew: true }] }));
+      expect(await suite.stores.ingest.loadHead()).toMatchObject({ head: suite.head, maxRoomNid: 7 });
+      expect(await suite.stores.rooms.loadHead()).toBe(suite.head);
+    });
+
+    test("[STO-3] repeating a commit changes nothing and succeeds", async () => {
+      suite.head += 1;
+      const tx = transaction(suite.head, {
+        rooms: [{ meta: roomMeta(8), isNew: true }],
+        events: [storedEvent(8, suite.head)],
+        toDevice: [
+          {
+            userId: ALICE,
+            deviceId: "REPEAT" as DeviceId,
+            type: "m.x",
+            sender: BOB,
+            pos: suite.head,
+            json: jsonBytes({}),
+          },
+        ],
+      });
+      await suite.stores.ingest.commit(tx);
+      await suite.stores.ingest.commit(tx);
+      expect(await suite.stores.ingest.loadHead()).toMatchObject({ head: suite.head });
+      expect(await suite.stores.rooms.loadToDevice(ALICE, "REPEAT" as DeviceId, 0, 10)).toHaveLength(1);
+      const [chunk] = await suite.stores.rooms.loadTimelines([{ nid: room(8), upTo: suite.head, limit: 10 }]);
+      expect(chunk?.events).toHaveLength(1);
+    });
+
+    test("[STO-4] the head never moves back", async () => {
+      const refused: unknown = await suite.stores.ingest
+        .commit(transaction(suite.head - 1))
+        .catch((error: unknown) => error);
+      expect(refused).toMatchObject({ code: "internal" });
+      expect(await suite.stores.rooms.loadHead()).toBe(suite.head);
+    });
+
+    test("[STO-5] rooms are found by id, with their newest metadata", async () => {
+      const odd = "!odd\0\ud800\u001a:example.org" as RoomId;
+      await suite.commit(1, () => ({
+        rooms: [
+          { meta: roomMeta(20, { name: "Old" }), isNew: true },
+          { meta: roomMeta(21, { roomId: odd, name: 'quoted " \\ \0 {},NULL' }), isNew: true },
+        ],
+      }));
+      await suite.commit(1, () => ({ rooms: [{ meta: roomMeta(20, { name: "New", joinedCount: 5 }), isNew: false }] }));
+      const wanted = [roomMeta(20).roomId, odd, "!unknown:example.org" as RoomId];
+      for (const found of [await suite.stores.ingest.loadRooms(wanted), await suite.stores.rooms.loadRooms(wanted)]) {
+        expect(found.sort((a, b) => a.nid - b.nid)).toEqual([
+          roomMeta(20, { name: "New", joinedCount: 5 }),
+          roomMeta(21, { roomId: odd, name: 'quoted " \\ \0 {},NULL' }),
+        ]);
+      }
+      expect(await suite.stores.rooms.loadRooms([])).toEqual([]);
+    });
+
+    test("[STO-6] known events are told from unknown ones", async () => {
+      await suite.commit(3, (first) => ({
+        events: [
+          storedEvent(30, first, { id: "$known-timeline" as EventId }),
+          storedEvent(30, first + 1, {
+            id: "$known-state" as EventId,
+            stateKey: "",
+            type: "m.room.name",
+            inTimeline: false,
+          }),
+          storedEvent(31, first + 2, { id: "$knöwn" as EventId }),
+        ],
+      }));
+      const asked = ["$known-timeline", "$known-state", "$knöwn", "$unknown", "$known"] as EventId[];
+      expect(await suite.stores.ingest.knownEvents(asked)).toEqual(
+        new Set(["$known-timeline", "$known-state", "$knöwn"] as EventId[]),
+      );
+      expect(await suite.stores.ingest.knownEvents([])).toEqual(new Set());
+    });
+
+    test("[STO-7] current state is replaced row by row", async () => {
+      const first = await suite.commit(4, (at) => {
+        const events = [
+          storedEvent(40, at, { type: "m.room.name", stateKey: "", inTimeline: false }),
+          member(40, at + 1, ALICE, { inTimeline: false }),
+          member(40, at + 2, BOB, { inTimeline: false, membership: "invite" }),
+          storedEvent(40, at + 3, { type: "odd\0type", stateKey: "\ud800" }),
+        ];
+        return { events, state: events.map((event) => stateRowOf(event)) };
+      });
+      const changed = await suite.commit(1, (at) => {
+        const event = member(40, at, BOB);
+        return { events: [event], state: [stateRowOf(event)] };
+      });
+      const keys = [
+        { nid: room(40), type: "m.room.name", stateKey: "" },
+        { nid: room(40), type: "m.room.member", stateKey: BOB },
+        { nid: room(40), type: "odd\0type", stateKey: "\ud800" },
+        { nid: room(40), type: "m.room.topic", stateKey: "" },
+        { nid: room(41), type: "m.room.name", stateKey: "" },
+      ];
+      const rows = await suite.stores.ingest.loadState(keys);
+      expect(rows.sort((a, b) => a.pos - b.pos)).toEqual([
+        {
+          nid: room(40),
+          type: "m.room.name",
+          stateKey: "",
+          pos: first,
+          membership: null,
+          ts: storedEvent(40, first).ts,
+          eventId: `$event-40-${first}`,
+        },
+        {
+          nid: room(40),
+          type: "odd\0type",
+          stateKey: "\ud800",
+          pos: first + 3,
+          membership: null,
+          ts: storedEvent(40, first + 3).ts,
+          eventId: `$event-40-${first + 3}`,
+        },
+        {
+          nid: room(40),
+          type: "m.room.member",
+          stateKey: BOB,
+          pos: changed,
+          membership: "join",
+          ts: storedEvent(40, changed).ts,
+          eventId: `$event-40-${changed}`,
+        },
+      ]);
+    });
+
+    test("[STO-8] state may fall back to an event that was stored before", async () => {
+      const first = await suite.commit(2, (at) => {
+        const old = storedEvent(45, at, { type: "m.room.topic", stateKey: "", inTimeline: false });
+        return {
+          events: [old, storedEvent(45, at + 1, { type: "m.room.topic", stateKey: "" })],
+          state: [stateRowOf(old)],
+        };
+      });
+      const newer = storedEvent(45, first + 1, { type: "m.room.topic", stateKey: "" });
+      await suite.commit(1, (at) => ({ state: [stateRowOf(newer, { pos: at })] }));
+      const back = await suite.commit(1, (at) => ({
+        state: [stateRowOf(storedEvent(45, first, { type: "m.room.topic", stateKey: "" }), { pos: at })],
+      }));
+      const keys = [{ nid: room(45), type: "m.room.topic", stateKey: "" }];
+      expect(await suite.stores.ingest.loadState(keys)).toMatchObject([{ pos: back, eventId: `$event-45-${first}` }]);
+      expect(ids(await suite.stores.rooms.loadState([{ nid: room(45), entries: [["m.room.topic", ""]] }]))).toEqual([
+        `$event-45-${first}`,
+      ]);
+    });
+
+    test("[STO-53] all rows of a room are read, and a repair takes away what it names", async () => {
+      const name = (at: number) => storedEvent(46, at, { type: "m.room.name", stateKey: "" });
+      const first = await suite.commit(2, (at) => {
+        const joined = member(46, at + 1, ALICE);
+        return { events: [name(at), joined], state: [stateRowOf(name(at)), stateRowOf(joined)] };
+      });
+      const rows = await suite.stores.ingest.loadRoomState(room(46));
+      expect(
+        rows.sort((a, b) => b.pos - a.pos).map((row) => [row.type, row.stateKey, row.pos, row.membership]),
+      ).toEqual([
+        ["m.room.member", ALICE, first + 1, "join"],
+        ["m.room.name", "", first, null],
+      ]);
+      await suite.commit(1, (at) => ({
+        repairs: [{ nid: room(46), pos: at, removed: [{ type: "m.room.name", stateKey: "" }] }],
+      }));
+      expect(await suite.stores.ingest.loadRoomState(room(46))).toMatchObject([{ type: "m.room.member" }]);
+      expect(await suite.stores.ingest.loadRoomState(room(4_600))).toEqual([]);
+    });
+
+    test("[STO-9] heroes come in order of membership, up to the limit, and only joined and invited ones", async () => {
+      await suite.commit(6, (at) => {
+        const events = [
+          member(50, at, "@a:x", { membership: "leave" }),
+          member(50, at + 1, "@b:x"),
+          member(50, at + 2, "@c:x", { membership: "invite" }),
+          member(50, at + 3, "@d:x", { membership: "ban" }),
+          member(50, at + 4, "@e:x"),
+          member(51, at + 5, "@f:x"),
+        ];
+        return { events, state: events.map((event) => stateRowOf(event)) };
+      });
+      const heroes = await suite.stores.ingest.loadHeroEvents([room(50), room(51), room(52), room(50)], 2);
+      expect(heroes.map(({ nid, stateKey }) => [nid as number, stateKey])).toEqual([
+        [50, "@b:x"],
+        [50, "@c:x"],
+        [51, "@f:x"],
+      ]);
+    });
+
+    test("[STO-12] a redacted event is written over in its place, its neighbours and its row of state stay", async () => {
+      const first = await suite.commit(4, (at) => {
+        const events = [
+          storedEvent(55, at, { id: "$before" as EventId }),
+          storedEvent(55, at + 1, { id: "$target" as EventId, prevBatch: "p", gapBefore: true }),
+          storedEvent(55, at + 2, { id: "$after" as EventId }),
+          storedEvent(55, at + 3, { id: "$name" as EventId, type: "m.room.name", stateKey: "", inTimeline: false }),
+        ];
+        return { events, state: events.slice(3).map((event) => stateRowOf(event)) };
+      });
+      const asked = ["$target", "$name", "$nowhere"] as EventId[];
+      const found = await suite.stores.ingest.loadEvents(asked);
+      expect(ids(found).sort()).toEqual(["$name", "$target"]);
+      const json = jsonBytes({ redacted: "x".repeat(5000) });
+      const tx = await (async () => {
+        suite.head += 1;
+        const made = transaction(suite.head, { redacted: found.map((event) => ({ ...event, json })) });
+        await suite.stores.ingest.commit(made);
+        return made;
+      })();
+      await suite.stores.ingest.commit(tx);
+      expect((await suite.stores.ingest.loadEvents(asked)).map((event) => event.json)).toEqual([json, json]);
+      const [chunk] = await suite.stores.rooms.loadTimelines([{ nid: room(55), upTo: suite.head, limit: 10 }]);
+      expect(ids(chunk?.events ?? [])).toEqual(["$target", "$after"]);
+      expect(chunk?.events[0]).toEqual({ ...(found.find(({ id }) => id === "$target") as StoredEvent), json });
+      expect(chunk?.events[1]?.json).toEqual(storedEvent(55, first + 2, { id: "$after" as EventId }).json);
+      const state = await suite.stores.rooms.loadState([{ nid: room(55), entries: [["m.room.name", ""]] }]);
+      expect(state.map((event) => event.json)).toEqual([json]);
+      expect(await suite.stores.ingest.knownEvents(asked)).toEqual(new Set(asked.slice(0, 2)));
+    });
+
+    test("[STO-10] standings keep every field", async () => {
+      const full = userRoom(ALICE, 60, {
+        membership: "invite",
+        memberPos: 3,
+        memberSender: BOB,
+        joinPos: 2,
+        leftPos: 9,
+        stripped: new Uint8Array([0, 1, 255]),
+        isDirect: true,
+        notificationCount: 4,
+        highlightCount: 2,
+        pos: 9,
+      });
+      await suite.commit(1, () => ({
+        userRooms: [userRoom(ALICE, 61), full, userRoom(BOB, 60, { stripped: new Uint8Array() })],
+      }));
+      const [found] = await suite.stores.ingest.loadUserRooms([{ userId: ALICE, nid: room(60) }]);
+      expect(found).toEqual(full);
+      await suite.commit(1, () => ({ userRooms: [userRoom(ALICE, 60)] }));
+      const pairs = [
+        { userId: ALICE, nid: room(60) },
+        { userId: BOB, nid: room(60) },
+        { userId: BOB, nid: room(61) },
+      ];
+      const rows = await suite.stores.ingest.loadUserRooms(pairs);
+      expect(rows.sort((a, b) => a.userId.localeCompare(b.userId))).toEqual([
+        userRoom(ALICE, 60),
+        userRoom(BOB, 60, { stripped: new Uint8Array() }),
+      ]);
+    });
+
+    test("[STO-11] users are known by their devices", async () => {
+      await suite.commit(1, () => ({ sinces: [{ userId: BOB, deviceId: PHONE, since: "s1" }] }));
+      expect(await suite.stores.ingest.knownUsers([BOB, "@nobody:example.org", BOB])).toEqual(new Set([BOB]));
+      expect(await suite.stores.ingest.knownUsers([])).toEqual(new Set());
+    });
+  });
+}
