@@ -16,7 +16,7 @@ import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
 import type { ForwardObserver } from "#src/ports/front.ts";
-import { tellOfOwnSlidingSync } from "#src/own-sliding-sync.ts";
+import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
 import { collectGarbage, processUsage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
 import { MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";

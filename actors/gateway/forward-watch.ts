@@ -1,5 +1,5 @@
 import { SyncError } from "#src/errors.ts";
-import { LruCache } from "#src/lru-cache.ts";
+import { LruCache } from "#src/protocol/lru-cache.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { ForwardedEffect, ForwardObserver } from "#src/ports/front.ts";
 import type { Identity } from "#src/ports/gateway.ts";

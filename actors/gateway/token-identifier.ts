@@ -6,7 +6,7 @@ import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { Identity } from "#src/ports/gateway.ts";
 import type { Homeserver, UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceStore } from "#src/ports/stores.ts";
-import { LruCache } from "#src/lru-cache.ts";
+import { LruCache } from "#src/protocol/lru-cache.ts";
 
 /** Proven tokens kept in memory: some 300 bytes each. */
 const KNOWN_TOKENS = 50_000;

@@ -1,5 +1,5 @@
 import { SyncError } from "#src/errors.ts";
-import { LruCache } from "#src/lru-cache.ts";
+import { LruCache } from "#src/protocol/lru-cache.ts";
 import type { Clock, Timers } from "#src/ports/basics.ts";
 import type { VersionsReply, VersionsSource } from "#src/ports/front.ts";
 import { readFreshness } from "./cache-control.ts";

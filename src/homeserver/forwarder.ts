@@ -1,5 +1,6 @@
 import { Agent as HttpAgent, request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions, ServerResponse } from "node:http";
+import { isIP } from "node:net";
 import { Agent as HttpsAgent, request as httpsRequest } from "node:https";
 import type { Clock, Timers } from "#src/ports/basics.ts";
 import { FRONT_HEADER, forwardedRequestHeaders, forwardedResponseHeaders, headerOf } from "./forward-headers.ts";
@@ -76,8 +77,8 @@ export class Forwarder {
       ...(socketPath === null
         ? { host, port: base.port === "" ? (isTls ? 443 : 80) : Number(base.port) }
         : { socketPath }),
-      // The certificate is the homeserver's, whatever name the client called.
-      ...(isTls ? { servername: host } : {}),
+      // The certificate is the homeserver's, whatever name the client called; an address has no name.
+      ...(isTls ? { servername: isIP(host) === 0 ? host : "" } : {}),
     };
   }
 

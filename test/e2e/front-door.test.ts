@@ -153,6 +153,29 @@ describe.skipIf(problem !== null)(
   },
 );
 
+describe("Glissade before a homeserver that never answers", () => {
+  test(
+    "[FWD-34] a shutdown ends what waits, and is clean",
+    async () => {
+      const homeserver = Bun.serve({ port: 0, idleTimeout: 0, fetch: () => new Promise<Response>(() => {}) });
+      cleanup.defer(() => homeserver.stop(true));
+      const glissade = await startGlissade(`http://127.0.0.1:${homeserver.port}`);
+      const waiting = Array.from({ length: 20 }, () =>
+        glissade.fetch("/_matrix/client/v3/sync?timeout=30000").then(
+          () => "answered",
+          () => "ended",
+        ),
+      );
+      while (homeserver.pendingRequests < waiting.length) await Bun.sleep(5);
+      const startedMs = performance.now();
+      expect(await glissade.kill("SIGTERM")).toBe(0);
+      expect(performance.now() - startedMs).toBeLessThan(9000);
+      expect(new Set(await Promise.all(waiting))).toEqual(new Set(["ended"]));
+    },
+    STEP_MS,
+  );
+});
+
 describe("Glissade before a homeserver that takes and gives 100 MiB", () => {
   test(
     "[FWD-75] bodies go through in memory that does not grow with them, also for slow readers",

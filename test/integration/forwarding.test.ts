@@ -300,6 +300,20 @@ describe("where the homeserver is", () => {
   });
 });
 
+describe("a homeserver over TLS", () => {
+  test("[FWD-32] is believed only with a certificate of its own name, by name and by address", async () => {
+    const file = (name: string) => Bun.file(new URL(`../support/tls/${name}.pem`, import.meta.url));
+    const tls = Bun.serve({ port: 0, tls: { cert: file("cert"), key: file("key") }, fetch: () => new Response("told") });
+    for (const host of ["localhost", "127.0.0.1"]) {
+      const behind = await RawFront.start({ url: `https://${host}:${tls.port}` });
+      expect((await fetch(`${behind.url}/_matrix/x`)).status).toBe(502);
+      expect(String(behind.log.lines[0]?.fields["reason"])).toMatch(/CERT|ALTNAME/);
+      await behind.stop();
+    }
+    await tls.stop(true);
+  });
+});
+
 describe("an address that leads back", () => {
   test("[FWD-31] a request that comes back is an error that says so, and goes round no more", async () => {
     let passes = 0;

@@ -67,6 +67,34 @@ describe("tracing", () => {
     expect(output).not.toContain("sesame");
   });
 
+  test("[FWD-33] a forwarded request is one span in the client's trace, with its class and nothing of its path", async () => {
+    const receiver = await OtlpReceiver.start();
+    try {
+      const script = new URL("traced-forward.ts", import.meta.url).pathname;
+      const traced = Bun.spawn([process.execPath, script, receiver.url], { stdout: "pipe", stderr: "pipe" });
+      const output = await new Response(traced.stdout).text();
+      expect(await traced.exited).toBe(0);
+      expect(
+        receiver.spans.map(({ name, traceId, parentSpanId, attributes }) => ({
+          name,
+          traceId,
+          parentSpanId,
+          attributes,
+        })),
+      ).toEqual([
+        {
+          name: "http.forward.request",
+          traceId: "0af7651916cd43dd8448eb211c80319c",
+          parentSpanId: "b7ad6b7169203331",
+          attributes: { "http.request.method": "GET", "http.route": "rooms", "http.response.status_code": 403 },
+        },
+      ]);
+      expect(receiver.bodies.join("") + output).not.toContain("sesame");
+    } finally {
+      await receiver.stop();
+    }
+  });
+
   test("[TRC-4] the path of traces is added once", () => {
     expect(tracesUrl("http://otel:4318")).toBe("http://otel:4318/v1/traces");
     expect(tracesUrl("http://otel:4318/")).toBe("http://otel:4318/v1/traces");
