@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
+import { connect } from "node:net";
 import type { Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -112,6 +113,29 @@ describe("what the homeserver gets", () => {
     // A body that any method may have.
     await rawExchange(front.url, `DELETE /_matrix/x HTTP/1.1\r\n${HOST}${CLOSE}Content-Length: 2\r\n\r\n{}`);
     expect(homeserver.last.body).toBe("{}");
+  });
+
+  test("[FWD-9] who waits to be asked for the body is asked", async () => {
+    const { hostname, port } = new URL(front.url);
+    const head = `PUT /_matrix/x HTTP/1.1\r\n${HOST}${CLOSE}Expect: 100-continue\r\nContent-Length: 4\r\n\r\n`;
+    const answer = await new Promise<string>((resolve) => {
+      let received = "";
+      const socket = connect(Number(port), hostname, () => socket.write(head));
+      socket.on("data", (piece) => {
+        if (received === "") socket.write("body");
+        received += piece.toString("latin1");
+      });
+      socket.on("close", () => resolve(received));
+    });
+    expect(answer).toStartWith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n");
+    expect(homeserver.last.body).toBe("body");
+    expect(homeserver.last.headers.join()).not.toContain("Expect");
+  });
+
+  test("[FWD-10] header values of any bytes that HTTP allows, in both directions", async () => {
+    says("HTTP/1.1 200 OK\r\nX-Value: caf\xe9 \xff\r\nContent-Length: 0\r\n\r\n");
+    expect(await get("/_matrix/x", "X-Value: caf\xe9 \xff\r\n")).toContain("X-Value: caf\xe9 \xff\r\n");
+    expect(homeserver.last.headers).toContain("X-Value: caf\xe9 \xff");
   });
 
   test("[FWD-8] requests that two servers would read differently are refused", async () => {
@@ -303,7 +327,11 @@ describe("where the homeserver is", () => {
 describe("a homeserver over TLS", () => {
   test("[FWD-32] is believed only with a certificate of its own name, by name and by address", async () => {
     const file = (name: string) => Bun.file(new URL(`../support/tls/${name}.pem`, import.meta.url));
-    const tls = Bun.serve({ port: 0, tls: { cert: file("cert"), key: file("key") }, fetch: () => new Response("told") });
+    const tls = Bun.serve({
+      port: 0,
+      tls: { cert: file("cert"), key: file("key") },
+      fetch: () => new Response("told"),
+    });
     for (const host of ["localhost", "127.0.0.1"]) {
       const behind = await RawFront.start({ url: `https://${host}:${tls.port}` });
       expect((await fetch(`${behind.url}/_matrix/x`)).status).toBe(502);
