@@ -42,6 +42,8 @@ export interface Config {
   readonly firstSyncs: number;
   readonly syncHosts: number;
   readonly pollerHosts: number;
+  /** Ingest, pollers and sync hosts run in one Worker. */
+  readonly sharesWorker: boolean;
   /** For cached events, over all Workers. */
   readonly cacheBytes: number;
 }
@@ -60,6 +62,10 @@ const SHORT_SECRET_CHARS = 16;
 /** Reads the environment; `cores` decides how many Workers there are where nothing else does. */
 export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadConfig {
   const environment = new Environment(env, readFile);
+  const syncHosts = readCount(environment, "SYNCV3_SYNC_HOSTS", share(cores, 2, 8), 1, 64);
+  const pollerHosts = readCount(environment, "SYNCV3_POLLER_HOSTS", share(cores, 4, 4), 1, 64);
+  // Who asks for several of a kind wants them side by side.
+  const isSmall = cores <= FEW_CORES && syncHosts === 1 && pollerHosts === 1;
   const bind = environment.parsed("SYNCV3_BINDADDR", DEFAULT_BIND, parseBindAddress);
   const server = environment.text("SYNCV3_SERVER");
   if (server === null) {
@@ -81,8 +87,9 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     telemetry: readTelemetry(environment),
     pollerIdleMs: environment.parsed<number | null>("SYNCV3_POLLER_IDLE", DEFAULT_POLLER_IDLE_MS, parseIdleTime),
     firstSyncs: readCount(environment, "SYNCV3_FIRST_SYNCS", 8, 1, 1000),
-    syncHosts: readCount(environment, "SYNCV3_SYNC_HOSTS", share(cores, 2, 8), 1, 64),
-    pollerHosts: readCount(environment, "SYNCV3_POLLER_HOSTS", share(cores, 4, 4), 1, 64),
+    syncHosts,
+    pollerHosts,
+    sharesWorker: environment.parsed("SYNCV3_SHARED_WORKER", isSmall, parseSwitch),
     cacheBytes: 1024 * 1024 * readCount(environment, "SYNCV3_CACHE_MB", 128, 1, 1024 * 1024),
   };
   const { problems, warnings } = environment;
@@ -102,6 +109,9 @@ type CountName =
 function readCount(environment: Environment, name: CountName, fallback: number, least: number, most: number): number {
   return environment.parsed(name, fallback, (text) => parseInteger(text, least, most));
 }
+
+/** So few are kept busy by one Worker beside main and the database: more would only wait for each other. */
+const FEW_CORES = 2;
 
 /** One Worker for every `each` cores, at least one. */
 const share = (cores: number, each: number, most: number): number =>

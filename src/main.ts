@@ -22,6 +22,6 @@ async function setRuntime(): Promise<void> {
 }
 
 async function runWorker(): Promise<void> {
-  const { runHost } = await import("./hosts/host-main.ts");
-  runHost(process.argv, globalThis);
+  const { runThread } = await import("./hosts/host-main.ts");
+  runThread(process.argv, globalThis);
 }

@@ -25,7 +25,7 @@ import { startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
 import { FULL_VERSION, VERSION } from "#src/version.ts";
 import { createGateway } from "#actors/gateway/gateway.ts";
 import { hostId } from "#actors/runtime/placement.ts";
-import { workerSpawner } from "#actors/runtime/spawn.ts";
+import { ownThread, type ThreadOf, workerSpawner } from "#actors/runtime/spawn.ts";
 import { hashToken } from "#db/secrets.ts";
 
 /** Connections of one host when the operator names no number: the writer and main need few, readers some more. */
@@ -90,7 +90,7 @@ class Node {
     this.#main = new MainHost({
       topology: { poller: config.pollerHosts, sync: config.syncHosts },
       hasStore: config.storage.database === null,
-      spawner: workerSpawner({ timers: systemTimers }),
+      spawner: workerSpawner({ timers: systemTimers, threadOf: config.sharesWorker ? sharedThread : ownThread }),
       clock: systemClock,
       rng: systemRng,
       timers: systemTimers,
@@ -241,6 +241,9 @@ class Node {
     return Math.max(1, Math.min(POOL[role], Math.floor((POOL[role] * storage.maxConnections) / wanted)));
   }
 }
+
+/** The embedded database keeps a Worker of its own: a query of it must not hold up anybody. */
+const sharedThread: ThreadOf = (role, index) => (role === "store" ? hostId(role, index) : "shared:0");
 
 const PORTS = { clock: systemClock, timers: systemTimers };
 

@@ -6,8 +6,10 @@ export interface HostHandle {
   readonly wire: Wire;
   /** `listener` is called once, at the latest when the host has ended, whoever wanted it. */
   onDeath(listener: (reason: string) => void): void;
-  /** Resolves true when nothing of it runs any more, false when it cannot be ended. */
+  /** Resolves true when nothing of it runs any more, false when it cannot be ended. Hosts that share its thread end too. */
   terminate(): Promise<boolean>;
+  /** The same for a host that has closed in order: hosts that share its thread go on. */
+  release(): Promise<boolean>;
 }
 
 /** Makes hosts: Workers in production, runtimes in the same thread in tests. */

@@ -26,6 +26,8 @@ interface Member {
   /** Rejects when the host dies; never resolves. */
   readonly death: Promise<never>;
   readonly die: (reason: string) => void;
+  /** It has closed in order: its end needs no force. */
+  isClosed: boolean;
   isDead: boolean;
   /** Resolves when nothing of it runs any more, or it turned out that it cannot be ended. */
   readonly gone: Promise<void>;
@@ -117,6 +119,7 @@ export class Fleet implements HostControl {
     const member = this.#alive(host);
     try {
       await this.#call(host, limitMs, (api) => api.close());
+      member.isClosed = true;
     } finally {
       member.die("shutdown");
     }
@@ -165,6 +168,7 @@ export class Fleet implements HostControl {
         reject(new SyncError("actor_stopped", `host ${host} died: ${reason}`));
         void this.#bury(host, member, reason).then(gone.resolve);
       },
+      isClosed: false,
       isDead: false,
       gone: gone.promise,
     };
@@ -199,7 +203,8 @@ export class Fleet implements HostControl {
       this.#changed(host, "down");
     }
     // A host that lived on beside its successor would be a second writer.
-    if (await member.handle.terminate()) onDied(host, member.incarnation, reason);
+    const isGone = await (member.isClosed ? member.handle.release() : member.handle.terminate());
+    if (isGone) onDied(host, member.incarnation, reason);
     else onUnkillable(host);
   }
 

@@ -152,6 +152,13 @@ const VARIABLES = [
     meaning: "Workers that poll the homeserver.",
   },
   {
+    name: "SYNCV3_SHARED_WORKER",
+    group: "Tuning",
+    fallback: "1 on one or two cores with one host of each kind, else 0",
+    meaning:
+      "`1` runs ingest, pollers and clients in one Worker: less memory and less CPU. `0` gives each a Worker of its own: more at once, where there are cores for it.",
+  },
+  {
     name: "SYNCV3_CACHE_MB",
     group: "Tuning",
     fallback: "128",

@@ -2,8 +2,8 @@ import { SyncError } from "#src/errors.ts";
 import { systemClock, systemRng, systemTimers } from "#src/system.ts";
 import { createLogger } from "#src/telemetry/logger.ts";
 import { NO_METRICS } from "#src/telemetry/start.ts";
-import type { HostId } from "#actors/runtime/placement.ts";
-import { workerSpawner } from "#actors/runtime/spawn.ts";
+import { type HostId, splitHostId } from "#actors/runtime/placement.ts";
+import { ownThread, type ThreadOf, workerSpawner } from "#actors/runtime/spawn.ts";
 import type { HostEnvironment, HostRegistry, SpawnedRole } from "./compositions.ts";
 import { MainHost } from "./main-host.ts";
 import { probeAddress, type ProbeAnswer, type ProbeMessage } from "./probe.ts";
@@ -39,30 +39,14 @@ function smokeEnvironment(host: string): HostEnvironment {
   };
 }
 
-/** Starts every kind of host, sends a question round all of them, crashes one, and sees it come back. Resolves to the exit code. */
+/**
+ * Starts every kind of host, sends a question round all of them, crashes one, and sees it come back: each host in a Worker of
+ * its own, then all but the store in one. Resolves to the exit code.
+ */
 export async function runSmokeTest(): Promise<number> {
-  const environment = smokeEnvironment("main:0");
-  const say = (text: string): void => void process.stdout.write(`${text}\n`);
-  const main = new MainHost({
-    ...environment,
-    topology: { poller: 1, sync: 2 },
-    hasStore: true,
-    spawner: workerSpawner(environment),
-    optionsOf: () => SMOKE_OPTIONS,
-    onEscalate: (reason) => {
-      process.stderr.write(`smoke test failed: ${reason}\n`);
-      process.exit(1);
-    },
-  });
   try {
-    const startedMs = systemClock.mono();
-    await main.launch();
-    say(`every host up in ${Math.round(systemClock.mono() - startedMs)} ms`);
-    await visitAll(main);
-    await crash(main, "sync:1");
-    await visitAll(main);
-    const none = (): Promise<void> => Promise.resolve();
-    const isClean = await main.shutdown({ stopAccepting: none, closeServer: none, closePools: none, flushSpans: none });
+    const isClean =
+      (await tryOut("each in a Worker of its own", ownThread)) && (await tryOut("in one Worker", oneThread));
     say(isClean ? "smoke test passed" : "smoke test failed: hosts did not end well");
     return isClean ? 0 : 1;
   } catch (error) {
@@ -72,6 +56,42 @@ export async function runSmokeTest(): Promise<number> {
     return 1;
   }
 }
+
+/** True when the hosts ended well. */
+async function tryOut(how: string, threadOf: ThreadOf): Promise<boolean> {
+  const main = new MainHost({
+    ...smokeEnvironment("main:0"),
+    topology: { poller: 1, sync: 2 },
+    hasStore: true,
+    spawner: workerSpawner({ timers: systemTimers, threadOf }),
+    optionsOf: () => SMOKE_OPTIONS,
+    onEscalate: (reason) => {
+      process.stderr.write(`smoke test failed: ${reason}\n`);
+      process.exit(1);
+    },
+  });
+  const startedMs = systemClock.mono();
+  await main.launch();
+  say(`every host up, ${how}, in ${Math.round(systemClock.mono() - startedMs)} ms`);
+  await visitAll(main);
+  await crash(
+    main,
+    "sync:1",
+    ROUTE.filter((host) => threadOf(...placed(host)) === threadOf("sync", 1)),
+  );
+  await visitAll(main);
+  const none = (): Promise<void> => Promise.resolve();
+  return main.shutdown({ stopAccepting: none, closeServer: none, closePools: none, flushSpans: none });
+}
+
+const oneThread: ThreadOf = (role) => (role === "store" ? "store" : "shared");
+
+const placed = (host: HostId): Parameters<ThreadOf> => {
+  const { role, index } = splitHostId(host);
+  return [role, index];
+};
+
+const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 /** One question through all hosts over their direct ways, and one to the store, which has none. */
 async function visitAll(main: MainHost): Promise<void> {
@@ -90,23 +110,20 @@ function probe(main: MainHost, [first, ...route]: readonly HostId[]): Promise<Pr
   return main.runtime.ask(probeAddress(first ?? "main:0"), question, { deadlineMs: ASK_DEADLINE_MS });
 }
 
-/** A crash inside the Worker, not a kill: that it is noticed is part of the test. */
-async function crash(main: MainHost, host: HostId): Promise<void> {
+/** A crash inside the Worker, not a kill: that it is noticed, and what shares the Worker with it too, is part of the test. */
+async function crash(main: MainHost, host: HostId, lost: readonly HostId[]): Promise<void> {
   const startedMs = systemClock.mono();
-  const down = Promise.withResolvers<void>();
-  const up = Promise.withResolvers<void>();
-  const stop = main.onHostChange((changed, change) => {
-    if (changed === host) (change === "down" ? down : up).resolve();
-  });
+  const late = Promise.withResolvers<never>();
+  const changes = lost.flatMap((each) => (["down", "up"] as const).map((change) => `${each} ${change}`));
+  const seen = new Map(changes.map((change) => [change, Promise.withResolvers<void>()]));
+  const stop = main.onHostChange((changed, change) => seen.get(`${changed} ${change}`)?.resolve());
   const failing: ProbeMessage = { type: "fail-host" };
   main.runtime.tell(probeAddress(host), failing);
-  const cancel = systemTimers.after(RESTART_LIMIT_MS, () => {
-    const late = new SyncError("internal", `host ${host} crashed and did not come back`);
-    down.reject(late);
-    up.reject(late);
-  });
-  await Promise.all([down.promise, up.promise]);
+  const cancel = systemTimers.after(RESTART_LIMIT_MS, () =>
+    late.reject(new SyncError("internal", `host ${host} crashed, and not all that share its Worker came back`)),
+  );
+  await Promise.race([Promise.all([...seen.values()].map(({ promise }) => promise)), late.promise]);
   cancel();
   stop();
-  process.stdout.write(`${host} crashed and came back in ${Math.round(systemClock.mono() - startedMs)} ms\n`);
+  say(`${lost.join(", ")} crashed and came back in ${Math.round(systemClock.mono() - startedMs)} ms`);
 }

@@ -109,6 +109,8 @@ beforeAll(async () => {
     SYNCV3_SYNC_HOSTS: "1",
     SYNCV3_POLLER_HOSTS: "1",
     SYNCV3_OTLP_URL: receiver.url,
+    // Each span has to say which Worker it comes from.
+    SYNCV3_SHARED_WORKER: "0",
     SYNCV3_OTLP_USERNAME: "glissade",
     SYNCV3_OTLP_PASSWORD: SECRETS.otlpPassword,
   });

@@ -144,17 +144,14 @@ function spawnerOf(registry: HostRegistry, served: Map<HostId, ServedHost>): Hos
       const { port1, port2 } = new MessageChannel();
       const host = serveHost(port2, role as SpawnedRole, index, registry);
       served.set(hostId(role, index), host);
-      return {
-        wire: port1,
-        // A host in this thread dies only by `terminate`.
-        onDeath: () => {},
-        terminate: async () => {
-          host.kill();
-          port1.close();
-          port2.close();
-          return true;
-        },
+      const end = async (): Promise<boolean> => {
+        host.kill();
+        port1.close();
+        port2.close();
+        return true;
       };
+      // A host in this thread dies only by `terminate`.
+      return { wire: port1, onDeath: () => {}, terminate: end, release: end };
     },
   };
 }

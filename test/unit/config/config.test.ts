@@ -39,6 +39,7 @@ describe("readConfig", () => {
       firstSyncs: 8,
       syncHosts: 1,
       pollerHosts: 1,
+      sharesWorker: true,
       cacheBytes: 134_217_728,
     });
   });
@@ -72,6 +73,7 @@ describe("readConfig", () => {
         SYNCV3_FIRST_SYNCS: "9",
         SYNCV3_SYNC_HOSTS: "5",
         SYNCV3_POLLER_HOSTS: "6",
+        SYNCV3_SHARED_WORKER: "1",
         SYNCV3_CACHE_MB: "1",
       },
       {},
@@ -100,8 +102,17 @@ describe("readConfig", () => {
       firstSyncs: 9,
       syncHosts: 5,
       pollerHosts: 6,
+      sharesWorker: true,
       cacheBytes: 1_048_576,
     });
+  });
+
+  test("[CFG-30] one Worker is shared where there are two cores at most, and nobody asked for more", () => {
+    expect([1, 2, 3].map((cores) => config({}, {}, cores).sharesWorker)).toEqual([true, true, false]);
+    expect(config({ SYNCV3_SYNC_HOSTS: "2" }).sharesWorker).toBe(false);
+    expect(config({ SYNCV3_POLLER_HOSTS: "2" }).sharesWorker).toBe(false);
+    expect(config({ SYNCV3_SHARED_WORKER: "0" }).sharesWorker).toBe(false);
+    expect(config({ SYNCV3_SHARED_WORKER: "1" }, {}, 64).sharesWorker).toBe(true);
   });
 
   test("[CFG-4] all problems are reported at once, each with advice, and none with a secret", () => {
