@@ -107,7 +107,7 @@ describe("readConfig", () => {
     });
   });
 
-  test("[CFG-30] one Worker is shared where there are two cores at most, and nobody asked for more", () => {
+  test("[CFG-60] one Worker is shared where there are two cores at most, and nobody asked for more", () => {
     expect([1, 2, 3].map((cores) => config({}, {}, cores).sharesWorker)).toEqual([true, true, false]);
     expect(config({ SYNCV3_SYNC_HOSTS: "2" }).sharesWorker).toBe(false);
     expect(config({ SYNCV3_POLLER_HOSTS: "2" }).sharesWorker).toBe(false);
