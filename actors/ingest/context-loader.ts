@@ -266,11 +266,16 @@ async function loadStandingsAndEvents(
       const isSurelyNew =
         isRecent && !section.limited && isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
       for (const list of [section.state, section.timeline]) {
+        // What is new in front of a known join decides where the stay that it begins may see from.
+        let hasNews = false;
         for (const event of list) {
           if (isStored && memory.events.has(event.id)) {
             context.events.add(event.id);
-            if (!section.isStateAfter) continue;
-          } else if (isStored && !isSurelyNew) events.add(event.id);
+            if (!section.isStateAfter && !hasNews) continue;
+          } else {
+            hasNews = true;
+            if (isStored && !isSurelyNew) events.add(event.id);
+          }
           wantMember(event, meta);
         }
       }
@@ -361,10 +366,14 @@ async function loadRows(
     const standing = context.userRoom(batch.userId, meta.nid);
     if (standing?.membership !== "join" || section.kind === "leave") wantRow(meta.nid, "m.room.member", batch.userId);
     for (const list of [section.state, section.timeline]) {
+      let hasNews = false;
       for (const event of list) {
+        const isKnown = context.isKnownEvent(event.id);
+        hasNews ||= !isKnown;
         if (event.stateKey === null) continue;
-        if (!section.isStateAfter && context.isKnownEvent(event.id)) {
-          if (list === section.state && isWorthDoubting(section, batch, event))
+        if (!section.isStateAfter && isKnown) {
+          const isJoinBehindNews = list === section.timeline && hasNews && event.membership === "join";
+          if (isJoinBehindNews || (list === section.state && isWorthDoubting(section, batch, event)))
             wantRow(meta.nid, event.type, event.stateKey);
           continue;
         }

@@ -71,6 +71,11 @@ export class RoomDraft {
     return this.wasBare && this.#timeline.length === 0 && this.#state.length === 0;
   }
 
+  /** Whether members may see what went before their join. */
+  get isShared(): boolean {
+    return this.#meta.sharedSince !== null;
+  }
+
   get roomVersion(): string {
     return this.#meta.roomVersion;
   }

@@ -9,7 +9,7 @@ import { pollerKey } from "./ingest-context.ts";
 import { asAwaited, reduceRedaction } from "./redactions.ts";
 import type { RoomDraft } from "./room-draft.ts";
 import { reduceForgotten, reduceGone, reduceSnapshot } from "./snapshot-reducer.ts";
-import { reduceMemberEvent, settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
+import { hideFromJoiner, reduceMemberEvent, settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
 
 /** Reduces one room section of a poll. */
 export function reduceRoom(group: GroupDraft, batch: PollBatch, section: PolledRoom): void {
@@ -224,6 +224,7 @@ class ChunkReduction {
       group.noteSeen(batch, event);
       if (index < first || group.isKnownEvent(room, event.id)) {
         group.knownEventCount += 1;
+        if (news.length > 0) hideFromJoiner(group, batch, room, event);
         continue;
       }
       const gapBefore = index === 0 && section.limited;

@@ -316,6 +316,30 @@ describe("a black box's details", () => {
     expect(at.rooms[n]!.timeline!.at(-1)).toEqual(said);
   });
 
+  test("[BBX-156] what others' polls bring late from before a join is not for who joined, and lost for nobody else", async () => {
+    const [alice, bob] = [box.user("alice"), box.user("bob")];
+    const room = box.roomId("late");
+    const begin = box.beginning(alice.id);
+    queue(alice, join(joined(room, { timeline: begin })));
+    queue(bob, join(fresh(bob, box.roomId("own"))));
+    const [a, b] = [await box.sync(alice.token, ALL), await box.sync(bob.token, ALL)];
+    const own = box.member(bob.id, "join");
+    await push(bob, join(joined(room, { state: begin, timeline: [own] })));
+    const joinedNow = await ask(bob, b);
+    expect(ids(joinedNow.rooms[room]!.timeline)).toEqual([own.event_id]);
+    const [secret, open] = [box.say(alice.id, "secret"), box.say(alice.id, "open")];
+    await push(alice, join(joined(room, { timeline: [secret, own, open] })));
+    const bobs = await ask(bob, joinedNow);
+    expect(ids(bobs.rooms[room]!.timeline)).toEqual([open.event_id]);
+    const later = box.say(alice.id, "later");
+    await push(alice, join(joined(room, { timeline: [later] })));
+    expect(ids((await ask(bob, bobs)).rooms[room]!.timeline)).toEqual([later.event_id]);
+    const fromFresh = await box.sync(bob.token, ALL);
+    expect(ids(fromFresh.rooms[room]!.timeline)).toEqual([open.event_id, later.event_id]);
+    const alices = ids((await ask(alice, a)).rooms[room]!.timeline);
+    expect(alices).toEqual(ids([own, secret, open, later]));
+  });
+
   test("[BBX-155] lists of one shape behave alike, and a second list sends its rooms again", async () => {
     const alice = box.user("alice");
     const rooms = ["a", "b", "c"].map((name) => box.roomId(name));

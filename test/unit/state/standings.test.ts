@@ -47,6 +47,20 @@ describe("stays", () => {
     expect(world.standing(BOB, ROOM).joinPos).toBe(pos);
   });
 
+  test("[MEM-22] news from before a join that was known earlier is not for who joined, unless all history is", async () => {
+    await aliceAndBob();
+    const join = memberEvent("$bob", BOB, "join", { ts: 77 });
+    await joinRoom(ALICE, { timeline: [polledEvent("$late"), join, polledEvent("$after")] });
+    const [late, after] = [world.event("$late").pos, world.event("$after").pos];
+    expect(late).toBeGreaterThan(world.event("$bob").pos);
+    expect(world.standing(BOB, ROOM).joinPos).toBe(late + 1);
+    expect(after).toBeGreaterThan(late);
+    const renamed = memberEvent("$bob2", BOB, "join", { name: "B", prevMembership: "join" });
+    await joinRoom(BOB, { timeline: [renamed] });
+    await joinRoom(ALICE, { timeline: [polledEvent("$later"), renamed] });
+    expect(world.standing(BOB, ROOM).joinPos).toBe(late + 1);
+  });
+
   test("[MEM-2] a join in the state block opens the stay there", async () => {
     await aliceAndBob();
     expect(world.standing(ALICE, ROOM).joinPos).toBe(world.event("$alice").pos);
