@@ -181,7 +181,7 @@ function printRoutes(deps: CliDeps, args: readonly string[]): number {
   }
   const read = readConfig(deps.env, deps.readFile, deps.cores);
   const { bind, isForwarding } = "config" in read ? read.config : { bind: DEFAULT_BIND, isForwarding: false };
-  deps.out(proxy === undefined ? routesTable(isForwarding) : routesSnippet(proxy, bind));
+  deps.out(proxy === undefined ? routesTable(isForwarding) : routesSnippet(proxy, bind, isForwarding));
   return EXIT.ok;
 }
 

@@ -19,7 +19,7 @@ export const VERSIONS_PATH = "/_matrix/client/versions";
 export const ANNOUNCED_FEATURES: readonly string[] = ["org.matrix.msc3575"];
 
 /** Everything of a homeserver's is below these. */
-const FORWARDED = ["/_matrix", "/_synapse", "/.well-known/matrix"] as const;
+export const FORWARDED = ["/_matrix", "/_synapse", "/.well-known/matrix"] as const;
 
 const ENDPOINTS: ReadonlyMap<string, SyncEndpoint> = new Map(
   SYNC_ENDPOINTS.map((endpoint) => [endpoint.path, endpoint]),

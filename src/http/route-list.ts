@@ -1,5 +1,5 @@
 import type { BindAddress } from "#src/config/values.ts";
-import { SYNC_ENDPOINTS, VERSIONS_PATH } from "./front-paths.ts";
+import { FORWARDED, SYNC_ENDPOINTS, VERSIONS_PATH } from "./front-paths.ts";
 
 /** Reverse proxies that `glissade routes` writes a configuration for. */
 export const PROXIES = ["nginx", "caddy", "haproxy"] as const;
@@ -42,31 +42,33 @@ export function routesTable(isForwarding: boolean): string {
       .join("  ")
       .trimEnd(),
   );
+  const options = `${PROXIES.map((name) => `--${name}`).join(", ")} write a configuration for these proxies.\n`;
   const hint = isForwarding
-    ? "SYNCV3_FORWARD is on: send everything below /_matrix, /_synapse and /.well-known/matrix here instead.\n"
-    : "All other paths are the homeserver's. With SYNCV3_FORWARD=1 everything can be sent here instead.\n" +
-      `${PROXIES.map((name) => `--${name}`).join(", ")} write a configuration for these proxies.\n`;
-  return `${lines.join("\n")}\n\n${hint}`;
+    ? `SYNCV3_FORWARD is on: send everything below ${FORWARDED.join(", ")} here instead.\n`
+    : "All other paths are the homeserver's. With SYNCV3_FORWARD=1 everything can be sent here instead.\n";
+  return `${lines.join("\n")}\n\n${hint}${options}`;
 }
 
-/** The same as a piece of a reverse proxy's configuration. */
-export function routesSnippet(proxy: ProxyName, bind: BindAddress): string {
+/** The same as a piece of a reverse proxy's configuration; when everything is forwarded, all of the homeserver's paths. */
+export function routesSnippet(proxy: ProxyName, bind: BindAddress, isForwarding: boolean): string {
   switch (proxy) {
     case "nginx":
-      return NEEDED.map((path) => nginxLocation(path, bind)).join("\n");
+      return isForwarding
+        ? FORWARDED.map((root) => nginxLocation(`${root}/`, bind, NGINX_BODIES)).join("\n")
+        : NEEDED.map((path) => nginxLocation(`= ${path}`, bind, "")).join("\n");
     case "caddy":
-      return `# In the site of your homeserver, beside its own reverse_proxy:
-@glissade path ${NEEDED.join(" ")}
+      return `# In the site of your homeserver${isForwarding ? "" : ", beside its own reverse_proxy"}:
+@glissade path ${matched(isForwarding, "/*")}
 reverse_proxy @glissade ${bind.kind === "unix" ? `unix/${bind.path}` : tcpOf(bind)}
 `;
     case "haproxy":
       return `# In the frontend of your homeserver, before its own use_backend:
-    acl is_glissade path ${NEEDED.join(" ")}
+    acl is_glissade ${isForwarding ? "path_beg" : "path"} ${matched(isForwarding, "/")}
     use_backend glissade if is_glissade
 
 # And beside its backend:
 backend glissade
-    option forwardfor
+    http-request set-header X-Forwarded-For %[src]
     http-request set-header X-Forwarded-Proto https if { ssl_fc }
     timeout server 30m
     server glissade ${bind.kind === "unix" ? `unix@${bind.path}` : tcpOf(bind)}
@@ -74,17 +76,25 @@ backend glissade
   }
 }
 
+const matched = (isForwarding: boolean, below: string): string =>
+  (isForwarding ? FORWARDED.map((root) => root + below) : NEEDED).join(" ");
+
+/** Media go up as they come, whatever their size: the homeserver has a limit of its own. */
+const NGINX_BODIES = `
+    client_max_body_size 0;
+    proxy_request_buffering off;`;
+
 /** `proxy_pass` without a path hands the path on as it came. */
-function nginxLocation(path: string, bind: BindAddress): string {
-  return `location = ${path} {
+function nginxLocation(match: string, bind: BindAddress, more: string): string {
+  return `location ${match} {
     proxy_pass http://${bind.kind === "unix" ? `unix:${bind.path}` : tcpOf(bind)};
     proxy_http_version 1.1;
     proxy_set_header Connection "";
-    proxy_set_header Host $host;
+    proxy_set_header Host $http_host;
     proxy_set_header X-Forwarded-For $remote_addr;
     proxy_set_header X-Forwarded-Proto $scheme;
     proxy_read_timeout 30m;
-    proxy_buffering off;
+    proxy_buffering off;${more}
 }
 `;
 }

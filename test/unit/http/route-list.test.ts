@@ -23,15 +23,26 @@ describe("glissade routes", () => {
 
   test("[RTE-2] each proxy gets the paths that are ours alone, and where we listen", () => {
     for (const proxy of PROXIES) {
-      const snippet = routesSnippet(proxy, TCP);
+      const snippet = routesSnippet(proxy, TCP, false);
       for (const { path, isShared } of SYNC_ENDPOINTS) expect(snippet.includes(path)).toBe(!isShared);
       expect(snippet).toContain(VERSIONS_PATH);
       expect(snippet).toContain("127.0.0.1:8010");
-      expect(routesSnippet(proxy, { ...TCP, host: "::1" })).toContain("[::1]:8010");
+      expect(routesSnippet(proxy, { ...TCP, host: "::1" }, false)).toContain("[::1]:8010");
     }
-    expect(routesSnippet("nginx", SOCKET)).toContain("proxy_pass http://unix:/run/glissade.sock;");
-    expect(routesSnippet("caddy", SOCKET)).toContain("reverse_proxy @glissade unix//run/glissade.sock");
-    expect(routesSnippet("haproxy", SOCKET)).toContain("server glissade unix@/run/glissade.sock");
+    expect(routesSnippet("nginx", SOCKET, false)).toContain("proxy_pass http://unix:/run/glissade.sock;");
+    expect(routesSnippet("caddy", SOCKET, false)).toContain("reverse_proxy @glissade unix//run/glissade.sock");
+    expect(routesSnippet("haproxy", SOCKET, false)).toContain("server glissade unix@/run/glissade.sock");
+  });
+});
+
+describe("glissade routes with SYNCV3_FORWARD=1", () => {
+  test("[RTE-2] each proxy sends everything of the homeserver's here, bodies of any size", () => {
+    for (const proxy of PROXIES) {
+      const snippet = routesSnippet(proxy, TCP, true);
+      for (const root of ["/_matrix/", "/_synapse/", "/.well-known/matrix/"]) expect(snippet).toContain(root);
+      expect(snippet).not.toContain(VERSIONS_PATH);
+    }
+    expect(routesSnippet("nginx", TCP, true)).toContain("client_max_body_size 0;");
   });
 });
 
