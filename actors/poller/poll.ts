@@ -1,9 +1,12 @@
 import type { Context, Span } from "@opentelemetry/api";
-import { ROOT_CONTEXT, SpanStatusCode, trace } from "@opentelemetry/api";
+import { ROOT_CONTEXT, SpanStatusCode, context, trace } from "@opentelemetry/api";
+import { classifyNoAnswer } from "#src/homeserver/classify.ts";
 import { traceparentOf } from "#src/homeserver/traceparent.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
-import type { SyncRequestParams } from "#src/ports/homeserver.ts";
+import type { Homeserver } from "#src/ports/homeserver.ts";
+import type { ActorContext } from "#actors/runtime/actor.ts";
 import { pollDeadlineMs } from "./decide.ts";
+import type { PollerMessage } from "./messages.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
 /** What is polled for, and how. */
@@ -17,25 +20,21 @@ export interface PollPlan {
   startedAtMs: number;
 }
 
-/** The request of a poll. */
-export const requestOf = (
-  poll: Poll,
-  from: { accessToken: string; since: string | null; filter: string; configuredMs: number },
-): SyncRequestParams => ({
-  accessToken: from.accessToken,
-  since: from.since,
-  timeoutMs: poll.plan.timeoutMs,
-  filter: from.filter,
-  deadlineMs: pollDeadlineMs(from.configuredMs, poll.plan.timeoutMs),
-  traceparent: poll.traceparent,
-});
+/** With what a poll is made. */
+export interface PollRequest {
+  accessToken: string;
+  since: string | null;
+  filter: string;
+  /** How long it may take, as configured. */
+  configuredMs: number;
+}
 
 /** One poll from its request until its data is stored: the request, and the span that tells of all of it. */
 export class Poll {
   readonly plan: PollPlan;
   readonly traceparent: string | null;
   /** In which the request is made: never that of the turn, or each poll would be a child of the one before, for ever. */
-  readonly context: Context;
+  readonly #context: Context;
   readonly #stats: PollerStats;
   readonly #span: Span;
   #controller: AbortController | null = new AbortController();
@@ -50,12 +49,27 @@ export class Poll {
     };
     this.#span = trace.getTracer("glissade.actors").startSpan("poller.sync", { attributes }, ROOT_CONTEXT);
     this.traceparent = traceparentOf(this.#span);
-    this.context = this.traceparent === null ? ROOT_CONTEXT : trace.setSpan(ROOT_CONTEXT, this.#span);
+    this.#context = this.traceparent === null ? ROOT_CONTEXT : trace.setSpan(ROOT_CONTEXT, this.#span);
     stats.requestStarted();
   }
 
-  get signal(): AbortSignal {
-    return this.#controller?.signal ?? AbortSignal.abort();
+  /** Makes the request. The answer comes as the end of step `stepId`. */
+  send(
+    actorContext: ActorContext<PollerMessage>,
+    homeserver: Pick<Homeserver, "sync">,
+    stepId: number,
+    { configuredMs, ...from }: PollRequest,
+  ): void {
+    const { timeoutMs } = this.plan;
+    const { traceparent } = this;
+    const params = { ...from, timeoutMs, deadlineMs: pollDeadlineMs(configuredMs, timeoutMs), traceparent };
+    context.with(this.#context, () => {
+      actorContext.pipe(
+        homeserver.sync(params, this.#controller?.signal ?? AbortSignal.abort()),
+        (result) => ({ type: "poll-ended", stepId, result }),
+        (error) => ({ type: "poll-ended", stepId, result: { ok: false, failure: classifyNoAnswer(error.code) } }),
+      );
+    });
   }
 
   /** The request is over; nothing of it is kept. */

@@ -1,7 +1,5 @@
-import { context } from "@opentelemetry/api";
 import { SyncError, invariant } from "#src/errors.ts";
 import type { EventsMemo } from "#src/homeserver/events-memo.ts";
-import { classifyNoAnswer } from "#src/homeserver/classify.ts";
 import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { Cancel } from "#src/ports/basics.ts";
@@ -10,31 +8,24 @@ import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
-import type { BatchApplied, IngestCommand, PollerSettled } from "#actors/ingest/messages.ts";
+import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
-import type { RetryCause } from "./decide.ts";
-import { FAILURES_UNTIL_TOLD, LONG_POLL_MS, adviseOnFailure, isWorthLogging, retryDelayMs } from "./decide.ts";
+import { LONG_POLL_MS, adviseOnFailure } from "./decide.ts";
+import { DeviceLoading } from "./device-loading.ts";
 import { DeviceSession } from "./device-session.ts";
 import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
-import { PollWork } from "./poll-work.ts";
 import { PollFilters } from "./poll-filters.ts";
-import { Poll, requestOf } from "./poll.ts";
+import { Poll } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
-import { loadDevice, prepareFilter } from "./poller-deps.ts";
 import type { FailedPoll } from "./poller-stats.ts";
+import { type Resume, type Setback, Setbacks } from "./setbacks.ts";
 import { SpinWatch } from "./spin-watch.ts";
+import { Storing } from "./storing.ts";
 import { Throughs, Waiters } from "./waiters.ts";
 
-/** Ingest answers when a batch is committed and applied; what takes longer is sent again, which is harmless. */
-const STORE_DEADLINE_MS = 60_000;
-
-/** A `since` that came with nothing else is stored this often, so that the stored one does not grow too old to be served. */
-const QUIET_SINCE_MS = 5 * 60_000;
-
 type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
-type SettlePoller = Omit<Extract<IngestCommand, { type: "settle-poller" }>, "reply">;
 
 /**
  * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again.
@@ -42,16 +33,15 @@ type SettlePoller = Omit<Extract<IngestCommand, { type: "settle-poller" }>, "rep
  */
 type Phase = "loading" | "queued" | "polling" | "storing" | "waiting" | "stopped";
 
-/** What `waiting` ends with. */
-type Resume = "load" | "poll" | "store";
-
 /** Runs sync v2 for one device: see the phases above. */
 export class PollerActor implements Actor<PollerMessage> {
   readonly #context: ActorContext<PollerMessage>;
   readonly #deps: PollerDeps;
   readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
-  readonly #memo: EventsMemo;
+  readonly #storing: Storing;
+  readonly #setbacks: Setbacks;
   readonly #waiters: Waiters;
+  readonly #loading: DeviceLoading;
   readonly #device = new DeviceSession();
   #phase: Phase = "loading";
   #resume: Resume = "load";
@@ -60,32 +50,27 @@ export class PollerActor implements Actor<PollerMessage> {
   /** The next poll asks the homeserver not to hold it. */
   #isHurried = false;
   readonly #filters = new PollFilters();
-  /** Names the load that counts; results of earlier ones are of the past. */
-  #loadId = 0;
   /** Names what is going on: a request, a batch, a wait. Results of anything else are of the past. */
   #stepId = 0;
   #cancelTimer: Cancel | null = null;
   #slot: Slot | null = null;
   #poll: Poll | null = null;
-  #work: PollWork | null = null;
   /** Polls begun in this incarnation. */
   #sends = 0;
   readonly #throughs = new Throughs();
-  #failures = 0;
   readonly #spins = new SpinWatch();
-  /** When a `since` was last stored, and the keys that came with it. */
-  #storedAtMs = Number.NEGATIVE_INFINITY;
-  #storedKeys: string | null = null;
   readonly #idleness: Idleness;
   #drained: PromiseWithResolvers<void> | null = null;
 
   /** `memo`: one for all pollers of the host. */
   constructor(actorContext: ActorContext<PollerMessage>, deps: PollerDeps, memo: EventsMemo) {
-    this.#memo = memo;
     const [userId, deviceId] = JSON.parse(actorContext.self.key) as [UserId, DeviceId];
     this.#context = actorContext;
     this.#deps = deps;
     this.#who = { userId, deviceId };
+    this.#loading = new DeviceLoading(actorContext, deps.devices, this.#who);
+    this.#storing = new Storing(actorContext, deps.stats, memo);
+    this.#setbacks = new Setbacks(actorContext);
     this.#waiters = new Waiters(deps.stats);
     this.#idleness = new Idleness(deps.config.idleMs, actorContext.clock.mono());
     deps.stats.pollerStarted();
@@ -104,7 +89,7 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "token-changed":
         this.#used();
-        this.#pipeDevice(Promise.resolve());
+        this.#loading.again(this.#device.deadTokenHash);
         return;
       case "token-unused":
         if (this.#device.isUsing(message.tokenHash)) this.#tokenUnused();
@@ -117,10 +102,10 @@ export class PollerActor implements Actor<PollerMessage> {
         this.#hurry();
         return;
       case "device-loaded":
-        if (message.loadId === this.#loadId) this.#deviceLoaded(message.device);
+        if (this.#loading.isLatest(message.loadId)) this.#deviceLoaded(message.device);
         return;
       case "load-failed":
-        if (message.loadId === this.#loadId) this.#loadFailed(message.error);
+        if (this.#loading.isLatest(message.loadId)) this.#loadFailed(message.error);
         return;
       case "filter-ready":
         this.#filters.id = message.filterId;
@@ -162,14 +147,14 @@ export class PollerActor implements Actor<PollerMessage> {
         else this.#pollFailed(event.result.failure);
         return;
       case "send-batch":
-        if (this.#drained === null) this.#sendBatch();
+        if (this.#drained === null) this.#storing.send(this.#stepId);
         return;
       case "batch-stored":
         this.#batchStored();
         return;
       case "batch-failed":
-        this.#work?.rewind();
-        this.#retry("storage", "storage", event.error.code, 0, "store");
+        this.#storing.rewind();
+        this.#retry("storage", { cause: "storage", reason: event.error.code, retryAfterMs: 0, resume: "store" });
         return;
       case "retry":
         if (this.#resume === "load") this.#load();
@@ -205,25 +190,13 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #load(): void {
     this.#phase = "loading";
-    // What an earlier life sent to ingest may still be on its way: its `since` is read behind it.
-    const settle: SettlePoller = { type: "settle-poller", ...this.#who };
-    this.#pipeDevice(this.#context.ask<PollerSettled>(INGEST, settle, { deadlineMs: STORE_DEADLINE_MS }));
-  }
-
-  #pipeDevice(until: Promise<unknown>): void {
-    const loadId = ++this.#loadId;
-    const load = (): Promise<DeviceRecord | null> =>
-      loadDevice(this.#deps, this.#who.userId, this.#who.deviceId, this.#device.deadTokenHash);
-    this.#context.pipe(
-      until.then(load),
-      (device) => ({ type: "device-loaded", loadId, device }),
-      (error) => ({ type: "load-failed", loadId, error }),
-    );
+    this.#loading.beginAnew(this.#device.deadTokenHash);
   }
 
   #loadFailed(error: SyncError): void {
     // Elsewhere it was about a newer token: the one in use serves until it is refused.
-    if (this.#phase === "loading") this.#retry("storage", "storage", error.code, 0, "load");
+    if (this.#phase !== "loading") return;
+    this.#retry("storage", { cause: "storage", reason: error.code, retryAfterMs: 0, resume: "load" });
   }
 
   #deviceLoaded(device: DeviceRecord | null): void {
@@ -238,7 +211,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#context.stopSelf();
       return;
     }
-    this.#failures = 0;
+    this.#setbacks.over();
     if (this.#device.hasSynced) this.#synced();
     else if (this.#isCovered()) this.#waiters.resolveAll();
     this.#next();
@@ -248,7 +221,7 @@ export class PollerActor implements Actor<PollerMessage> {
   #tokenUnused(): void {
     this.#beginStep("loading");
     this.#endPoll("stopped");
-    this.#work = null;
+    this.#storing.end();
     this.#tokenIsDead(this.#device.dropToken());
   }
 
@@ -291,18 +264,11 @@ export class PollerActor implements Actor<PollerMessage> {
     const poll = new Poll({ ...this.#who, timeoutMs, isInitial: since === null, startedAtMs }, stats);
     this.#poll = poll;
     this.#watchIdleness(timeoutMs);
-    const params = requestOf(poll, {
+    poll.send(this.#context, homeserver, stepId, {
       accessToken: this.#device.tokenForPoll(),
       since,
       filter: this.#filters.choose({ since, hasSynced: this.#device.hasSynced, isCovered: this.#isCovered() }),
       configuredMs: this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs,
-    });
-    context.with(poll.context, () => {
-      this.#context.pipe(
-        homeserver.sync(params, poll.signal),
-        (result) => ({ type: "poll-ended", stepId, result }),
-        (error) => ({ type: "poll-ended", stepId, result: { ok: false, failure: classifyNoAnswer(error.code) } }),
-      );
     });
   }
 
@@ -317,7 +283,8 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     if (advice.do === "forget-filter") this.#filters.id = null;
     const reason = failure.kind === "auth" ? failure.kind : failure.reason;
-    this.#retry(advice.cause, failure.kind, reason, advice.retryAfterMs, "poll");
+    const { cause, retryAfterMs } = advice;
+    this.#retry(failure.kind, { cause, reason, retryAfterMs, resume: "poll" });
   }
 
   #bodyArrived(body: Uint8Array): void {
@@ -328,21 +295,18 @@ export class PollerActor implements Actor<PollerMessage> {
       // Never believed in part: without all of it, what lies between two `since` would be lost.
       this.#endPoll("unreadable");
       const cause = body.length === 0 ? "empty" : "hopeless";
-      this.#retry(cause, "unreadable", `${outline} (${body.length} bytes)`, 0, "poll");
+      const reason = `${outline} (${body.length} bytes)`;
+      this.#retry("unreadable", { cause, reason, retryAfterMs: 0, resume: "poll" });
       return;
     }
-    this.#failures = 0;
+    this.#setbacks.over();
     const origin: PollOrigin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
     if (this.#device.hasSynced) origin.hasSyncedBefore = true;
-    const nowMs = this.#context.clock.mono();
-    const work = new PollWork(outline, origin, this.#deps.stats, this.#memo, nowMs);
-    this.#work = work;
-    if (nowMs - this.#storedAtMs < QUIET_SINCE_MS && work.isQuiet(this.#storedKeys)) this.#nothingNew();
-    else this.#store();
-  }
-
-  /** Only `since` has moved: it is kept in memory. Asked again from an older one, the homeserver has as little to say. */
-  #nothingNew(): void {
+    if (this.#storing.begin(outline, origin)) {
+      this.#store();
+      return;
+    }
+    // Asked again from an older `since`, the homeserver has as little to say.
     this.#pollStored();
     this.#goOn();
   }
@@ -354,51 +318,24 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #store(): void {
-    this.#beginStep("storing");
-    this.#sendBatch();
+    this.#storing.send(this.#beginStep("storing"));
   }
 
-  /** Sends the next batch of the poll, if its turn has come. */
-  #sendBatch(): void {
-    const work = this.#work;
-    invariant(work !== null, "a poll is at hand to be stored");
-    const packed = work.take();
-    if (packed === null) return;
-    const stepId = this.#stepId;
-    this.#context.pipe(
-      this.#context.ask<BatchApplied>(
-        INGEST,
-        { type: "store-batch", packed },
-        { deadlineMs: STORE_DEADLINE_MS, transfer: [packed.bytes.buffer] },
-      ),
-      () => ({ type: "batch-stored", stepId }),
-      (error) => ({ type: "batch-failed", stepId, error }),
-    );
-    // The next one is read in a turn of its own: what was said in this one leaves at its end.
-    const next: PollerMessage = { type: "send-batch", stepId };
-    if (work.hasMore) this.#context.tell(this.#context.self, next);
-  }
-
-  /** Answers come in the order of the batches. */
   #batchStored(): void {
-    this.#failures = 0;
-    const work = this.#work;
-    const isDone = work?.advance() ?? true;
+    this.#setbacks.over();
+    const isDone = this.#storing.batchStored();
     if (!isDone && this.#drained === null) {
-      this.#sendBatch();
+      this.#storing.send(this.#stepId);
       return;
     }
-    if (!isDone && work?.isUnderWay === true) return;
-    if (isDone) {
-      this.#storedAtMs = this.#context.clock.mono();
-      this.#storedKeys = this.#work?.keys ?? null;
-      this.#pollStored();
-    }
+    // What was sent is worth its answer, even if the host ends.
+    if (!isDone && this.#storing.work?.isUnderWay === true) return;
+    if (isDone) this.#pollStored();
     this.#goOn();
   }
 
   #pollStored(): void {
-    const [work, poll] = [this.#work, this.#poll];
+    const [work, poll] = [this.#storing.work, this.#poll];
     invariant(work !== null && poll !== null, "a poll is at hand that was stored");
     const { clock, log } = this.#context;
     const { isInitial, startedAtMs, timeoutMs } = poll.plan;
@@ -410,7 +347,7 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     const hasAdvanced = this.#device.advance(work.nextBatch);
     this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
-    this.#work = null;
+    this.#storing.end();
     this.#isFirstPoll = false;
     this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
     this.#endPoll(null);
@@ -422,28 +359,17 @@ export class PollerActor implements Actor<PollerMessage> {
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
   #synced(): void {
     this.#waiters.resolveAll();
-    const { accessToken } = this.#device;
-    if (accessToken === null || !this.#filters.takeAsking()) return;
-    this.#context.pipe(
-      prepareFilter(this.#deps, accessToken, this.#who.userId),
-      (filterId) => ({ type: "filter-ready", filterId }),
-      () => ({ type: "filter-ready", filterId: null }),
-    );
+    this.#filters.prepare(this.#context, this.#deps, this.#who.userId, this.#device.accessToken);
   }
 
-  #retry(cause: RetryCause, failed: FailedPoll, reason: string, retryAfterMs: number, resume: Resume): void {
-    this.#failures++;
+  #retry(failed: FailedPoll, setback: Setback): void {
+    const { resume } = setback;
     this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
     this.#deps.stats.pollFailed(failed);
-    const delayMs = retryDelayMs(cause, this.#failures, retryAfterMs, this.#context.rng);
-    if (isWorthLogging(this.#failures)) {
-      this.#context.log.warn({ attempt: this.#failures, delay_ms: delayMs, reason, resume }, "poll failed");
-    }
-    if (this.#failures >= FAILURES_UNTIL_TOLD) {
-      const code = cause === "storage" ? "storage_unavailable" : "homeserver_unreachable";
-      const error = new SyncError(code, `polling keeps failing: ${reason}`);
-      this.#waiters.rejectAll(error);
-      this.#throughs.rejectAll(error);
+    const { delayMs, told } = this.#setbacks.add(setback);
+    if (told !== null) {
+      this.#waiters.rejectAll(told);
+      this.#throughs.rejectAll(told);
     }
     // Others may sync meanwhile; one that is being stored is nearly through.
     if (resume !== "store") this.#releaseSlot();
@@ -487,7 +413,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
     this.#endPoll("stopped");
     this.#releaseSlot();
-    this.#work = null;
+    this.#storing.end();
     this.#drained?.resolve();
   }
 

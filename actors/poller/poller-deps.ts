@@ -1,7 +1,5 @@
-import { LATER_FILTER, filterHash } from "#src/homeserver/filters.ts";
 import type { Homeserver } from "#src/ports/homeserver.ts";
-import type { DeviceRecord, DeviceStore } from "#src/ports/stores.ts";
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceStore } from "#src/ports/stores.ts";
 import type { Companions } from "./companions.ts";
 import type { FirstSyncSlots } from "./first-sync-slots.ts";
 import type { PollerStats } from "./poller-stats.ts";
@@ -25,26 +23,4 @@ export interface PollerDeps {
   /** One for all pollers of the host. */
   stats: PollerStats;
   config: PollerConfig;
-}
-
-/** The device as stored, without the token that is known to be dead. */
-export async function loadDevice(
-  deps: PollerDeps,
-  userId: UserId,
-  deviceId: DeviceId,
-  deadTokenHash: string | null,
-): Promise<DeviceRecord | null> {
-  if (deadTokenHash !== null) await deps.devices.removeToken(deadTokenHash);
-  return deps.devices.loadDevice(userId, deviceId);
-}
-
-/** The id under which the homeserver keeps our filter for this user; null when it will not keep it. */
-export async function prepareFilter(deps: PollerDeps, accessToken: string, userId: UserId): Promise<string | null> {
-  const hash = filterHash(LATER_FILTER);
-  const known = await deps.devices.findFilter(userId, hash);
-  if (known !== null) return known;
-  const uploaded = await deps.homeserver.createFilter(accessToken, userId, LATER_FILTER);
-  if (!uploaded.ok) return null;
-  await deps.devices.saveFilter(userId, hash, uploaded.value);
-  return uploaded.value;
 }
