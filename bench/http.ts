@@ -6,7 +6,7 @@ import { connect } from "node:net";
 import { createApp } from "#src/http/app.ts";
 import { listen } from "#src/http/listener.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
-import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { createLogger } from "#src/telemetry/logger.ts";
 import { createMetricsRegistry } from "#src/telemetry/metrics-registry.ts";
@@ -32,7 +32,7 @@ async function serve(variant: Variant): Promise<void> {
   const answer = { body: ANSWER, posOut: "p", rooms: 0, ops: 0, waitedMs: 0 };
   const app = createApp({
     gateway: { identify: async () => identity, sync: async () => answer },
-    readSyncRequest,
+    dialects: Object.values(DIALECTS),
     clock: systemClock,
     timers: systemTimers,
     log: createLogger({ level: variant === "app" ? "error" : "info", host: "main:0" }),

@@ -85,6 +85,13 @@ const SELECT_STATE = withChunks(`
   select ${STATE_COLUMNS} from unnest($8::int4[]) q (nid)
   cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`);
 
+/** By room: few rows have changed, and only their events are read. */
+const SELECT_STATE_SINCE = withChunks(`
+  select ${STATE_COLUMNS} from unnest($1::int4[], $2::int8[]) q (nid, since)
+  cross join lateral (
+    select * from glissade.room_state s where s.nid = q.nid and s.pos > q.since offset 0
+  ) s`);
+
 interface ReceiptRow {
   nid: number;
   user_id: string;
@@ -116,6 +123,9 @@ function cutTimeline(nid: RoomNid, rows: readonly TimelineRow[], upTo: StreamPos
 }
 
 type TimelineRow = Omit<ChunkRow, "records"> & { records: Uint8Array | null };
+
+/** The event where it became current. */
+const atChange = ({ pos, event }: StateEvent): StoredEvent => ({ ...event, pos });
 
 /** What clients are served from, over PostgreSQL or PGlite. */
 class RoomRepository implements RoomReader {
@@ -230,6 +240,15 @@ class RoomRepository implements RoomReader {
       events.set(`${nid}\0${type}\0${stateKey}`, row);
     }
     return [...events.values()].sort((a, b) => a.pos - b.pos).map(({ event }) => event);
+  }
+
+  async loadStateSince(queries: Parameters<RoomReader["loadStateSince"]>[0]): Promise<StoredEvent[]> {
+    if (queries.length === 0) return [];
+    const rows = await this.#db.query<StateChunkRow>(SELECT_STATE_SINCE, [
+      intArray(queries.map(({ nid }) => nid)),
+      intArray(queries.map(({ since }) => since)),
+    ]);
+    return stateEventsOf(rows).map(atChange);
   }
 
   async loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]> {

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import type { Config } from "#src/config.ts";
-import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { SyncError } from "#src/errors.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
@@ -139,7 +139,7 @@ class Node {
     });
     const app = createApp({
       gateway,
-      readSyncRequest,
+      dialects: Object.values(DIALECTS),
       clock: systemClock,
       timers: systemTimers,
       log,

@@ -1,4 +1,4 @@
-import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import type { Engine } from "#src/protocol/engine/engine-api.ts";
 import type { PosClaims } from "#src/protocol/pos.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
 import { receivedToDevice, type ResponseWorkDeps } from "./response-work.ts";
@@ -8,7 +8,7 @@ type ToDeviceDeps = Pick<ResponseWorkDeps, "toDeviceToken" | "directory">;
 /** Deletes what the client's request says it has received; what is returned is under way. */
 export function acknowledge(
   claims: PosClaims | null,
-  engine: ConnectionEngine,
+  engine: Engine,
   { device, connId }: DeviceReader,
   deps: ToDeviceDeps,
 ): (Promise<void> | null)[] {
@@ -25,11 +25,7 @@ export function acknowledge(
 }
 
 /** True when no response would have anything in it: the usual case of a request that waits for news. */
-export function hasNothingToSay(
-  engine: ConnectionEngine,
-  { device, connId }: DeviceReader,
-  deps: ToDeviceDeps,
-): boolean {
+export function hasNothingToSay(engine: Engine, { device, connId }: DeviceReader, deps: ToDeviceDeps): boolean {
   if (engine.isDirty || engine.isFirst || engine.hasUnheardExtensions) return false;
   if (!engine.params.extensions.to_device.enabled) return true;
   const since = receivedToDevice(engine, deps);

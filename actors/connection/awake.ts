@@ -1,7 +1,8 @@
-import { encodeMsc3575 } from "#src/protocol/dialects/msc3575-response.ts";
-import { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { type CursorSnapshot, EMPTY_SNAPSHOT, lifeOf, newLife } from "#src/protocol/engine/proof.ts";
-import { type KeptResponse, ResponseLog } from "#src/protocol/engine/response-log.ts";
+import type { Engine } from "#src/protocol/engine/engine-api.ts";
+import type { PositionLog } from "#src/protocol/engine/position-log.ts";
+import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import { encodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
 import type { Rng } from "#src/ports/basics.ts";
@@ -15,17 +16,19 @@ import { ParamsHistory } from "./stored-params.ts";
 
 /** A connection's memory while it is awake. */
 export interface Awake extends Written {
-  engine: ConnectionEngine;
-  log: ResponseLog;
+  engine: Engine;
+  dialect: Dialect;
+  log: PositionLog;
   reader: DeviceReader;
 }
 
 /** A connection that has told its client nothing. */
-export function startOver(link: UserLink, reader: DeviceReader, rng: Rng): Awake {
+export function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader, rng: Rng): Awake {
   return {
+    dialect,
     incarnation: Math.floor(rng.next() * 2 ** 48).toString(36),
-    engine: new ConnectionEngine(link.position, newLife(rng.next())),
-    log: new ResponseLog(0),
+    engine: dialect.policy.makeEngine(link.position, newLife(rng.next())),
+    log: dialect.policy.makeLog(0),
     params: new ParamsHistory(),
     reader,
   };
@@ -33,6 +36,7 @@ export function startOver(link: UserLink, reader: DeviceReader, rng: Rng): Awake
 
 /** Takes a connection up again from what is stored and what the client's `pos` proves; null when that is not enough. */
 export function takeUp(
+  dialect: Dialect,
   stored: StoredConnection | null,
   claims: PosClaims,
   link: UserLink,
@@ -45,11 +49,11 @@ export function takeUp(
   if (sticky === null) return null;
   // A position ahead of the database is of a database that was set back: it proves nothing.
   const isAhead = claims.streamPos > link.position;
-  const engine = new ConnectionEngine(link.position, newLife(rng.next()));
+  const engine = dialect.policy.makeEngine(link.position, newLife(rng.next()));
   const cursors = stored.cursors === null || isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
   engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
-  return { incarnation: claims.incarnation, engine, log: new ResponseLog(claims.seq), params, reader };
+  return { dialect, incarnation: claims.incarnation, engine, log: dialect.policy.makeLog(claims.seq), params, reader };
 }
 
 /** The position is of this connection, but of an earlier life of its memory. */
@@ -74,9 +78,9 @@ export function writeResponse(
   txnId: string | undefined,
   mac: Mac,
 ): KeptResponse {
-  const { incarnation, engine } = awake;
+  const { dialect, incarnation, engine } = awake;
   const pos = encodePos({ incarnation, seq, streamPos: draft.upTo, generation: engine.generation, behind }, mac);
-  const body = encodeMsc3575(
+  const body = dialect.encode(
     { pos, txnId, lists: draft.lists, written, rooms, extensions },
     (nid) => link.user.meta(nid)?.roomId ?? "",
   );
@@ -87,9 +91,14 @@ export function writeResponse(
  * The answer to a request that was not processed, because its client hung up or sent another one: nothing has happened, and the
  * client, if it still listens, may go on from where it was.
  */
-export function emptyResponse(pos: string | null, awake: Awake | null, mac: Mac): Omit<KeptResponse, "seq"> {
+export function emptyResponse(
+  dialect: Dialect,
+  pos: string | null,
+  awake: Awake | null,
+  mac: Mac,
+): Omit<KeptResponse, "seq"> {
   const lists = (awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, count, ops: [] }));
   const posOut = pos ?? encodePos({ incarnation: "0", seq: 0, streamPos: 0, generation: 0, behind: [] }, mac);
-  const body = encodeMsc3575({ pos: posOut, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
+  const body = dialect.encode({ pos: posOut, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
   return { pos: posOut, body, rooms: 0, ops: 0 };
 }

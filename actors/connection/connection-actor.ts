@@ -1,8 +1,11 @@
 import { SyncError } from "#src/errors.ts";
+import type { Dialect } from "#src/protocol/dialects/dialect.ts";
+import { dialectOfConnection } from "#src/protocol/dialects/dialects.ts";
 import { requestText } from "#src/protocol/engine/response-log.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { decodePos, type Mac } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
+import { EMPTY_PARAMS } from "#src/protocol/sticky.ts";
 import type { Metrics } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
 import { userAddress } from "#actors/addresses.ts";
@@ -41,6 +44,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #userId: UserId;
   readonly #deviceId: DeviceId;
   readonly #connId: ConnId;
+  readonly #dialect: Dialect;
+  readonly #mac: Mac;
   readonly #storage: ConnectionStorage;
   #link: UserLink | null = null;
   #isAttaching = false;
@@ -57,10 +62,12 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#deps = deps;
     const key = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
     [this.#userId, this.#deviceId, this.#connId] = key;
+    this.#dialect = dialectOfConnection(this.#connId);
+    this.#mac = macOf(this.#dialect, context.self.key, deps.mac);
     this.#storage = new ConnectionStorage(context, deps.store, key);
     this.#requests = new RequestQueue({
       nowMs: () => this.#nowMs,
-      emptyResponse: (pos) => emptyResponse(pos, this.#awake, deps.mac),
+      emptyResponse: (pos) => emptyResponse(this.#dialect, pos, this.#awake, this.#mac),
       arrive: (arrival) => this.#arrive(arrival),
     });
     this.#lastRequestMs = this.#nowMs;
@@ -143,7 +150,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   #arrival(command: Extract<ConnectionCommand, { type: "sync-request" }>): Arrival {
-    const claims = command.pos === null ? null : decodePos(command.pos, this.#deps.mac);
+    const claims = command.pos === null ? null : decodePos(command.pos, this.#mac);
     return { command, claims, trace: RequestTrace.ofTurn() };
   }
 
@@ -154,8 +161,12 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const current = this.#current;
     if (current !== null && isHopeless(arrival, this.#awake))
       arrival.command.reply.reject(new SyncError("unknown_pos", "pos is of no response to go on from"));
-    else if (this.#requests.take(arrival)) this.#begin();
-    else if (current?.phase === "parked") this.#answerNow();
+    else {
+      // As if it had not been sent.
+      if (current?.phase === "parked" && !this.#dialect.policy.answersCutShort) this.#requests.dropCurrent();
+      if (this.#requests.take(arrival)) this.#begin();
+      else if (current?.phase === "parked") this.#answerNow();
+    }
   }
 
   /** Takes the current request as far as it goes without waiting. */
@@ -168,7 +179,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const { claims } = current;
     if (current.command.pos === null) {
-      this.#awake = startOver(this.#link, this.#readerOf(this.#link), this.#context.rng);
+      this.#awake = startOver(this.#dialect, this.#link, this.#readerOf(this.#link), this.#context.rng);
       this.#process(current, 0, this.#link);
       return;
     }
@@ -198,9 +209,16 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       case "replay":
         this.#requests.answer(resolution.response);
         return;
+      case "advance":
+      case "fork":
       case "process":
-        current.replay = resolution.replay;
-        current.isUrgent = resolution.replay !== null;
+        if (resolution.kind === "advance") awake.engine.acknowledged();
+        else if (resolution.kind === "fork") awake.engine.takeBack(link.user);
+        else {
+          current.replay = resolution.replay;
+          current.isUrgent = resolution.replay !== null;
+        }
+        current.isUrgent ||= pos === null && !this.#dialect.policy.firstWaits;
         if (!this.#takeParams(awake, link, request)) return;
         this.#serve(current, awake);
     }
@@ -267,7 +285,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#begin();
       return;
     }
-    const awake = takeUp(stored, claims, link, this.#readerOf(link), this.#context.rng);
+    const awake = takeUp(this.#dialect, stored, claims, link, this.#readerOf(link), this.#context.rng);
     if (awake === null) {
       this.#requests.reject(new SyncError("unknown_pos", "connection is not known"));
       return;
@@ -286,7 +304,15 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#workIds += 1;
     const draft = awake.engine.collect(link.user, link.position);
     const release = this.#deps.directory.hold();
-    const work = new ResponseWork(awake.engine, draft, link.user, awake.reader, this.#deps, this.#ahead.running);
+    const work = new ResponseWork(
+      this.#dialect,
+      awake.engine,
+      draft,
+      link.user,
+      awake.reader,
+      this.#deps,
+      this.#ahead.running,
+    );
     this.#work = { id: this.#workIds, work, release };
     this.#continueWork();
   }
@@ -324,7 +350,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     built.pages.noteMembers();
     awake.reader.device.toDeviceSent(built.toDeviceUpTo);
     const answerSeq = current?.replay?.seq ?? seq;
-    const isNewParams = awake.params.record(seq, awake.engine.params, awake.log.ackedSeq, answerSeq);
+    const params = this.#dialect.policy.areParamsSticky ? awake.engine.params : EMPTY_PARAMS;
+    const isNewParams = awake.params.record(seq, params, awake.log.ackedSeq, answerSeq);
     this.#workIds += 1;
     this.#saving = { id: this.#workIds, built, seq };
     const saved = isNewParams ? this.#storage.saveParams(awake) : null;
@@ -366,7 +393,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#saving = null;
     if (saving === null || awake === null || link === null) return;
     const { built, seq } = saving;
-    const kept = writeResponse(awake, link, built, seq, current?.command.request.txn_id, this.#deps.mac);
+    const kept = writeResponse(awake, link, built, seq, current?.command.request.txn_id, this.#mac);
     awake.log.add(kept);
     this.#storage.noteSent(awake, built.pages.hasInitial);
     this.#requests.answer(current?.replay ?? kept);
@@ -426,3 +453,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     else this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
 }
+
+/** A position is of one connection; those of the first dialect say so by their incarnation alone. */
+const macOf = ({ connScope }: Dialect, key: string, mac: Mac): Mac =>
+  connScope === "" ? mac : (text) => mac(`${key}\n${text}`);

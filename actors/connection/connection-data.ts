@@ -13,6 +13,7 @@ export class ConnectionData implements RoomData {
   readonly #directory: RoomDirectory;
   readonly #user: LiveUser;
   readonly #deviceId: DeviceId;
+  readonly #changes = new Map<RoomNid, readonly StoredEvent[]>();
 
   constructor(directory: RoomDirectory, user: LiveUser, deviceId: DeviceId) {
     this.#directory = directory;
@@ -41,6 +42,16 @@ export class ConnectionData implements RoomData {
 
   receiptsAfter(nid: RoomNid, after: StreamPos, userId: string): StoredReceipt[] {
     return this.#receipts(nid, (receipt) => receipt.pos > after && (!receipt.isPrivate || receipt.userId === userId));
+  }
+
+  /** Takes what storage says of the rooms' state since a position. */
+  addChanges(needs: readonly { nid: RoomNid }[], events: readonly StoredEvent[]): void {
+    const byRoom = Map.groupBy(events, (event) => event.nid);
+    for (const { nid } of needs) this.#changes.set(nid, byRoom.get(nid) ?? []);
+  }
+
+  changes(nid: RoomNid): readonly StoredEvent[] | null {
+    return this.#changes.get(nid) ?? null;
   }
 
   typing(nid: RoomNid): { json: Uint8Array; userIds: readonly string[] } | null {

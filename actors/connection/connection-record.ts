@@ -1,5 +1,5 @@
 import { EXTENSION_NAMES } from "#src/protocol/engine/draft.ts";
-import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
+import type { Engine } from "#src/protocol/engine/engine-api.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
 import type { LiveDevice } from "#actors/user/live-device.ts";
@@ -8,7 +8,7 @@ import type { ParamsHistory } from "./stored-params.ts";
 /** A connection's memory while it is awake, as far as it is written down. */
 export interface Written {
   incarnation: string;
-  engine: Pick<ConnectionEngine, "generation" | "extensionSince" | "snapshot">;
+  engine: Pick<Engine, "generation" | "extensionSince" | "snapshot">;
   params: ParamsHistory;
   reader: { readonly device: Pick<LiveDevice, "reading">; readonly connId: ConnId };
 }
@@ -74,7 +74,7 @@ export class ConnectionRecord {
   }
 
   /** True when what is stored proves nothing of the rooms the client holds now. */
-  isOutdated(engine: Pick<ConnectionEngine, "generation">): boolean {
+  isOutdated(engine: Pick<Engine, "generation">): boolean {
     return engine.generation !== this.#generation;
   }
 
@@ -85,6 +85,6 @@ export class ConnectionRecord {
   }
 }
 
-function extensionsOf(engine: Pick<ConnectionEngine, "extensionSince">): string {
+function extensionsOf(engine: Pick<Engine, "extensionSince">): string {
   return EXTENSION_NAMES.map((name) => engine.extensionSince(name) ?? "").join();
 }

@@ -1,4 +1,5 @@
 import type { SyncError } from "#src/errors.ts";
+import type { DialectName } from "#src/protocol/dialects/dialect.ts";
 import type { ConnId, DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
 import type { SyncAnswer } from "#src/ports/gateway.ts";
@@ -17,7 +18,7 @@ export type ConnectionCommand =
         userId: UserId;
         deviceId: DeviceId;
         connId: ConnId;
-        dialect: "msc3575";
+        dialect: DialectName;
         pos: string | null;
         timeoutMs: number;
         request: SyncRequest;

@@ -1,5 +1,6 @@
-import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
-import { type StateNeed, wantsAllMembers } from "#src/protocol/engine/room-entries.ts";
+import type { Engine } from "#src/protocol/engine/engine-api.ts";
+import { wantsAllMembers } from "#src/protocol/engine/room-entries.ts";
+import type { StateNeed } from "#src/protocol/engine/room-entry.ts";
 import type { RoomNid } from "#src/protocol/ids.ts";
 import type { RoomConfig } from "#src/protocol/sticky.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
@@ -20,7 +21,7 @@ export class ReadingAhead {
     return this.#running;
   }
 
-  begin(rooms: UpcomingRooms, engine: ConnectionEngine, user: LiveUser, directory: RoomDirectory): void {
+  begin(rooms: UpcomingRooms, engine: Engine, user: LiveUser, directory: RoomDirectory): void {
     if (this.#running !== null) return;
     const joined = rooms.filter(([nid]) => user.standing(nid)?.membership === "join");
     const nids = joined.map(([nid]) => nid);
@@ -44,7 +45,7 @@ export class ReadingAhead {
   }
 }
 
-function stateNeed(nid: RoomNid, config: RoomConfig, engine: ConnectionEngine, user: LiveUser): StateNeed {
+function stateNeed(nid: RoomNid, config: RoomConfig, engine: Engine, user: LiveUser): StateNeed {
   const selection = engine.compile(config.requiredState, user.userId);
   return { nid, selection, members: [], allMembers: wantsAllMembers(selection, user.meta(nid)) };
 }

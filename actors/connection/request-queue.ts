@@ -44,6 +44,11 @@ export class RequestQueue {
     return true;
   }
 
+  /** The request that is served is answered as if it had not been sent. */
+  dropCurrent(): void {
+    this.#supersede(this.#current);
+  }
+
   answer(response: KeptResponse): void {
     const current = this.#current;
     this.#current = null;

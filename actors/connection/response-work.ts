@@ -1,16 +1,11 @@
-import { encodeRooms } from "#src/protocol/dialects/msc3575-response.ts";
+import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import type { Draft } from "#src/protocol/engine/draft.ts";
 import { hasRoomsOrOps } from "#src/protocol/engine/draft.ts";
-import type { ConnectionEngine } from "#src/protocol/engine/engine.ts";
-import {
-  buildExtensions,
-  type DeviceData,
-  extensionNeeds,
-  type ExtensionsBody,
-  hasExtensionData,
-} from "#src/protocol/engine/extensions.ts";
+import type { Engine } from "#src/protocol/engine/engine-api.ts";
+import type { DeviceData, ExtensionsBody } from "#src/protocol/engine/extensions-body.ts";
 import { withoutCancelled } from "#src/protocol/key-requests.ts";
-import type { RoomEntry } from "#src/protocol/engine/room-entries.ts";
+import type { RoomEntry } from "#src/protocol/engine/room-entry.ts";
+import type { ChangesNeed } from "#src/protocol/engine/entries-api.ts";
 import { type Page, RoomPages } from "#src/protocol/engine/room-pages.ts";
 import type { ConnId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { RoomReader } from "#src/ports/stores.ts";
@@ -50,7 +45,8 @@ type Step = () => Wait;
  * ends the turn, and the next `advance` goes on behind it.
  */
 export class ResponseWork {
-  readonly #engine: ConnectionEngine;
+  readonly #dialect: Dialect;
+  readonly #engine: Engine;
   readonly #user: LiveUser;
   readonly #connId: ConnId;
   readonly #device: LiveDevice;
@@ -68,13 +64,15 @@ export class ResponseWork {
 
   /** `ahead`: a read of what the draft may need is under way. */
   constructor(
-    engine: ConnectionEngine,
+    dialect: Dialect,
+    engine: Engine,
     draft: Draft,
     user: LiveUser,
     reader: DeviceReader,
     deps: ResponseWorkDeps,
     ahead: Promise<void> | null,
   ) {
+    this.#dialect = dialect;
     this.#engine = engine;
     this.#draft = draft;
     this.#user = user;
@@ -87,8 +85,8 @@ export class ResponseWork {
     this.#steps = [
       () => ahead,
       ...this.#pages.pages.flatMap((page, index) => this.#pageSteps(page, this.#pages.pages[index + 1] === undefined)),
-      () => this.#deps.directory.ensureReceipts(extensionNeeds(this.#user, this.#engine, this.#draft).receipts),
-      () => this.#user.ensureAccountData(extensionNeeds(this.#user, this.#engine, this.#draft).accountData),
+      () => this.#deps.directory.ensureReceipts(this.#engine.extensionNeeds(this.#user, this.#draft).receipts),
+      () => this.#user.ensureAccountData(this.#engine.extensionNeeds(this.#user, this.#draft).accountData),
       () => (this.#needsDevice() ? this.#device.ensure() : null),
       () => this.#readToDevice(),
     ];
@@ -108,7 +106,7 @@ export class ResponseWork {
   build(): BuiltResponse {
     const last = this.#pages.pages.at(-1);
     const rooms = last === undefined ? [] : this.#pages.build(last);
-    const extensions = buildExtensions(this.#user, this.#engine, this.#draft, this.#data, this.#deviceData(), {
+    const extensions = this.#engine.buildExtensions(this.#user, this.#draft, this.#data, this.#deviceData(), {
       nids: this.#pages.nids,
       timelineIds: (nid) => this.#pages.timelineIds(nid),
     });
@@ -116,7 +114,7 @@ export class ResponseWork {
     const hasData =
       this.#pages.nids.length > 0 ||
       hasRoomsOrOps({ ...this.#draft, rooms: new Map() }) ||
-      hasExtensionData(extensions);
+      this.#dialect.policy.hasExtensionData(extensions);
     return {
       draft: this.#draft,
       pages: this.#pages,
@@ -133,6 +131,7 @@ export class ResponseWork {
     const steps: Step[] = [
       () => this.#readAhead(page),
       () => this.#timelines(page),
+      () => this.#readChanges(page),
       () => this.#deps.directory.ensureState(page.entries.stateNeeds()),
     ];
     // The last one is written together with all that is still to be read.
@@ -141,14 +140,14 @@ export class ResponseWork {
   }
 
   #endPage(page: Page): Wait {
-    this.#written.push(encodeRooms(this.#pages.build(page)));
+    this.#written.push(this.#dialect.encodeRooms(this.#pages.build(page)));
     return "next-turn";
   }
 
   /** Everything that is known to be needed is read at once; the steps behind it find it in memory. */
   #readAhead(page: Page): Wait {
     const { directory } = this.#deps;
-    const needs = extensionNeeds(this.#user, this.#engine, page.draft);
+    const needs = this.#engine.extensionNeeds(this.#user, page.draft);
     const waits = [
       directory.ensureTimelines(page.entries.timelineNeeds()),
       directory.ensureState(page.entries.earlyStateNeeds()),
@@ -164,6 +163,16 @@ export class ResponseWork {
     const wait = this.#deps.directory.ensureTimelines(page.entries.timelineNeeds());
     this.#steps.splice(1, 0, () => (page.entries.cutTimelines() ? this.#again(page) : null));
     return wait;
+  }
+
+  /** State changes that are in no timeline at hand. */
+  #readChanges(page: Page): Promise<void> | null {
+    const needs = page.entries.changesNeeds();
+    return needs.length === 0 ? null : this.#loadChanges(needs);
+  }
+
+  async #loadChanges(needs: readonly ChangesNeed[]): Promise<void> {
+    this.#data.addChanges(needs, await this.#deps.reader.loadStateSince(needs));
   }
 
   #again(page: Page): null {
@@ -215,7 +224,7 @@ async function allOf(waits: readonly Promise<void>[]): Promise<void> {
  * copy was restored, says nothing: null.
  */
 export function receivedToDevice(
-  engine: ConnectionEngine,
+  engine: Engine,
   { toDeviceToken, directory }: Pick<ResponseWorkDeps, "toDeviceToken" | "directory">,
 ): StreamPos | null {
   const pos = toDeviceToken.read(engine.params.extensions.to_device.since);

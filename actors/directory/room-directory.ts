@@ -1,6 +1,6 @@
 import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { StateNeed } from "#src/protocol/engine/room-entries.ts";
+import type { StateNeed } from "#src/protocol/engine/room-entry.ts";
 import type { TimelineNeed } from "#src/protocol/engine/room-timelines.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
@@ -234,8 +234,11 @@ export class RoomDirectory {
     for (const { nid, limit, since, upTo } of needs) {
       const room = this.#use(nid);
       if (room === undefined) continue;
-      if (since === null ? room.hasTimeline(limit, upTo) : room.covers(since)) continue;
-      const depth = Math.max(limit, since === null ? MIN_TIMELINE_READ : DELTA_READ) + room.countAfter(upTo);
+      if (since !== null && room.covers(since)) continue;
+      // Of what came after a position the newest may be enough.
+      const isEnough = since === null || limit > 0;
+      if (isEnough && room.hasTimeline(limit, upTo)) continue;
+      const depth = Math.max(limit, isEnough ? MIN_TIMELINE_READ : DELTA_READ) + room.countAfter(upTo);
       queries.push({ nid, upTo: Number.MAX_SAFE_INTEGER, limit: depth });
     }
     return queries.length === 0 ? null : this.#readTimelines(queries);

@@ -1,4 +1,5 @@
 import { SyncError } from "#src/errors.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import type { ConnId } from "#src/protocol/ids.ts";
 import type { ForwardObserver } from "#src/ports/front.ts";
 import type { Identity, SyncAnswer, SyncGateway, SyncInput } from "#src/ports/gateway.ts";
@@ -105,7 +106,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const { userId, deviceId, tokenHash } = identity;
     const { signal } = input;
     if (signal.aborted) throw new SyncError("client_gone", "client hung up before its request was read");
-    const connId = (input.request.conn_id ?? "") as ConnId;
+    const connId = `${DIALECTS[input.dialect].connScope}${input.request.conn_id ?? ""}` as ConnId;
     const address = connectionAddress(userId, deviceId, connId);
     const deviceKey = JSON.stringify([userId, deviceId]);
     const requestId = ++lastRequestId;

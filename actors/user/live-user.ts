@@ -48,6 +48,9 @@ export class LiveUser implements World {
   readonly #links = new RoomLinks();
   /** False until there is a list to follow such links. */
   #areLinksKnown = false;
+  /** Of rooms in which something happened since the user was read. */
+  readonly #activity = new Map<RoomNid, number>();
+  #latestActivity: number | null = null;
   #direct: ReadonlySet<string>;
   #ignored: ReadonlySet<string>;
   /** By event and device. */
@@ -129,8 +132,16 @@ export class LiveUser implements World {
   }
 
   invite(nid: RoomNid): InviteView | null {
+    return this.#standings.get(nid)?.membership === "invite" ? this.stripped(nid) : null;
+  }
+
+  activity(nid: RoomNid): number {
+    return this.#activity.get(nid) ?? this.#restingActivity(nid);
+  }
+
+  stripped(nid: RoomNid): InviteView | null {
     const standing = this.#standings.get(nid);
-    if (standing === undefined || standing.membership !== "invite") return null;
+    if (standing === undefined || (standing.membership !== "invite" && standing.membership !== "knock")) return null;
     let view = this.#invites.get(standing);
     if (view === undefined) {
       const events = standing.stripped === null ? [] : parse(standing.stripped);
@@ -194,6 +205,24 @@ export class LiveUser implements World {
   /** True when the user has a standing in a room of which nothing is in memory: only storage can tell what it is. */
   lacksRooms(user: UserUpdate | null): boolean {
     return user?.rooms.some(({ nid }) => this.meta(nid) === undefined) === true;
+  }
+
+  /** When something happened last, as the room itself says. */
+  #restingActivity(nid: RoomNid): number {
+    const standing = this.#standings.get(nid);
+    const latest = this.meta(nid)?.latestTs ?? 0;
+    return standing === undefined || standing.membership === "join" ? latest : standing.joinTs || latest;
+  }
+
+  /** What arrives now is the latest there is, whatever clocks say. */
+  #noteActivity(nid: RoomNid): void {
+    if (this.#latestActivity === null) {
+      this.#latestActivity = 0;
+      for (const known of this.#standings.keys())
+        this.#latestActivity = Math.max(this.#latestActivity, this.#restingActivity(known));
+    }
+    this.#latestActivity = Math.max(this.#latestActivity + 1, this.#restingActivity(nid));
+    this.#activity.set(nid, this.#latestActivity);
   }
 
   /** Brings account data of these rooms (0 = global) into memory; null when it is there already. */
@@ -262,6 +291,7 @@ export class LiveUser implements World {
       mark(standing.nid, isCounted ? DIRTY.place : DIRTY.counts);
       return;
     }
+    this.#noteActivity(standing.nid);
     mark(standing.nid, DIRTY.standing | DIRTY.counts);
     if (meta === undefined) return;
     for (const old of this.#links.replacedBy(meta.roomId)) mark(old, DIRTY.place);
@@ -270,6 +300,7 @@ export class LiveUser implements World {
   }
 
   #applyRoom(room: RoomUpdate, mark: (nid: RoomNid, bits: number) => void): void {
+    if (room.timeline.length > 0 && this.#standings.get(room.nid)?.membership === "join") this.#noteActivity(room.nid);
     if (room.timeline.length > 0 || room.state.length > 0) mark(room.nid, DIRTY.event);
     if (room.isReset) mark(room.nid, DIRTY.reset);
     if (room.typing !== null) mark(room.nid, DIRTY.typing);
@@ -296,13 +327,22 @@ export class LiveUser implements World {
       if (roomNid === null) {
         changes.bits |= DIRTY_USER.accountData;
         if (type === "m.direct") this.#setDirect(readDirect(parse(json)), mark);
-        if (type === "m.ignored_user_list") this.#ignored = readIgnored(parse(json)) ?? this.#ignored;
+        if (type === "m.ignored_user_list") this.#setIgnored(readIgnored(parse(json)) ?? this.#ignored, mark);
         continue;
       }
       mark(roomNid, DIRTY.accountData);
       if (type !== "m.tag") continue;
       this.#tags.set(roomNid, readTags(parse(json)));
       mark(roomNid, DIRTY.place);
+    }
+  }
+
+  /** Invites of users who are ignored, or are not any more, may come or go. */
+  #setIgnored(ignored: ReadonlySet<string>, mark: (nid: RoomNid, bits: number) => void): void {
+    const before = this.#ignored;
+    this.#ignored = ignored;
+    for (const { nid, membership, memberSender } of this.#standings.values()) {
+      if (membership === "invite" && before.has(memberSender) !== ignored.has(memberSender)) mark(nid, DIRTY.place);
     }
   }
 

@@ -1,6 +1,6 @@
 /** One sync endpoint that is served here, and the dialect spoken there. */
 export interface SyncEndpoint {
-  dialect: "MSC3575";
+  dialect: "MSC3575" | "simplified" | "MSC4186";
   path: string;
   /** The homeserver serves the same path to other methods: only `POST` is ours. */
   isShared: boolean;
@@ -10,13 +10,15 @@ export interface SyncEndpoint {
 export const SYNC_ENDPOINTS = [
   { dialect: "MSC3575", path: "/_matrix/client/unstable/org.matrix.msc3575/sync", isShared: false },
   { dialect: "MSC3575", path: "/_matrix/client/v3/sync", isShared: true },
+  { dialect: "simplified", path: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync", isShared: false },
+  { dialect: "MSC4186", path: "/_matrix/client/v4/sync", isShared: false },
 ] as const satisfies readonly SyncEndpoint[];
 
 /** Where clients learn what a server can do. */
 export const VERSIONS_PATH = "/_matrix/client/versions";
 
 /** What `/versions` says of us besides what the homeserver says of itself. */
-export const ANNOUNCED_FEATURES: readonly string[] = ["org.matrix.msc3575"];
+export const ANNOUNCED_FEATURES: readonly string[] = ["org.matrix.msc3575", "org.matrix.simplified_msc3575"];
 
 /** Everything of a homeserver's is below these. */
 export const FORWARDED = ["/_matrix", "/_synapse", "/.well-known/matrix"] as const;

@@ -9,12 +9,12 @@ export const BODY_DEADLINE_MS = 30_000;
 
 const tooLarge = (): SyncError => new SyncError("too_large", `request body is larger than ${BODY_LIMIT_BYTES} bytes`);
 
-/** The body of a request as JSON; no body at all and `null` are an empty object. */
-export async function readJsonBody(request: Request, timers: Timers): Promise<unknown> {
+/** The body of a request as JSON; no body at all is an empty object where that is allowed. */
+export async function readJsonBody(request: Request, timers: Timers, allowsEmpty: boolean): Promise<unknown> {
   const declared = request.headers.get("content-length");
   // `request.body` makes a stream of the body, for good: not touched where the length is known.
   const chunks = declared === null ? request.body : null;
-  if (declared === "0" || (declared === null && chunks === null)) return {};
+  if (declared === "0" || (declared === null && chunks === null)) return nothing(allowsEmpty);
   if (declared !== null && Number(declared) > BODY_LIMIT_BYTES) throw tooLarge();
   const late = Promise.withResolvers<never>();
   const cancel = timers.after(BODY_DEADLINE_MS, () =>
@@ -22,10 +22,15 @@ export async function readJsonBody(request: Request, timers: Timers): Promise<un
   );
   try {
     const text = await Promise.race([chunks === null ? readWhole(request) : readChunks(chunks), late.promise]);
-    return text === "" ? {} : parseRequestJson(text);
+    return text === "" ? nothing(allowsEmpty) : parseRequestJson(text);
   } finally {
     cancel();
   }
+}
+
+function nothing(isAllowed: boolean): unknown {
+  if (!isAllowed) throw new SyncError("not_json", "request body is empty");
+  return {};
 }
 
 async function readWhole(request: Request): Promise<string> {

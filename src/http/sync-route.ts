@@ -1,20 +1,15 @@
 import type { Span } from "@opentelemetry/api";
 import { Elysia, t } from "elysia";
 import { SyncError } from "#src/errors.ts";
-import type { SyncRequest } from "#src/protocol/request.ts";
+import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { SyncAnswer, SyncGateway } from "#src/ports/gateway.ts";
 import { readAccessToken } from "./access-token.ts";
-import { SYNC_ENDPOINTS } from "./front-paths.ts";
 import { readJsonBody } from "./read-json-body.ts";
 import { errorReply, preflightReply, syncReply } from "./reply.ts";
 import { logRequest, measureRequest, newRecord } from "./request-log.ts";
 import type { RequestRecord } from "./request-log.ts";
-import { readSyncTimeout } from "./sync-timeout.ts";
 import { setSpanStatus, traceIdOf, traceRequest } from "./tracing.ts";
-
-/** Paths that speak MSC3575. */
-const [{ path: UNSTABLE_PATH }, { path: V3_PATH }] = SYNC_ENDPOINTS;
 
 /** Everything else in the query is ignored. Values are read in the order of checks, so all are strings here. */
 const syncQuery = t.Object(
@@ -26,22 +21,26 @@ type SyncQuery = typeof syncQuery.static;
 /** What the sync routes need of the outside. */
 export interface SyncRouteDeps {
   gateway: SyncGateway;
-  /** Reads a body into a request, or throws `SyncError`. */
-  readSyncRequest: (json: unknown) => SyncRequest;
+  /** Those that are spoken. */
+  dialects: readonly Dialect[];
   clock: Clock;
   timers: Timers;
   log: Logger;
   metrics: Metrics;
 }
 
-/** `POST …/sync` in the MSC3575 dialect. */
+/** `POST …/sync` in each dialect, which the path names. */
 export function syncRoutes(deps: SyncRouteDeps) {
   const options = { parse: "none", query: syncQuery } as const;
-  return new Elysia()
-    .post(UNSTABLE_PATH, ({ request, query }) => answerSync(deps, UNSTABLE_PATH, request, query), options)
-    .post(V3_PATH, ({ request, query }) => answerSync(deps, V3_PATH, request, query), options)
-    .all(UNSTABLE_PATH, refuseMethod)
-    .all(V3_PATH, refuseMethod);
+  const routes = new Elysia();
+  for (const dialect of deps.dialects) {
+    for (const path of dialect.paths) {
+      routes
+        .post(path, ({ request, query }) => answerSync(deps, dialect, path, request, query), options)
+        .all(path, refuseMethod);
+    }
+  }
+  return routes;
 }
 
 /** `all` is nearer than the app's own `OPTIONS` route, so it has to know it. */
@@ -49,7 +48,13 @@ const refuseMethod = ({ request }: { request: Request }): Response =>
   request.method === "OPTIONS" ? preflightReply() : errorReply(new SyncError("method_not_allowed", "use POST"));
 
 /** The HTTP border: whatever happens inside becomes a reply, one log line, metrics and a span. */
-function answerSync(deps: SyncRouteDeps, path: string, request: Request, query: SyncQuery): Promise<Response> {
+function answerSync(
+  deps: SyncRouteDeps,
+  dialect: Dialect,
+  path: string,
+  request: Request,
+  query: SyncQuery,
+): Promise<Response> {
   const startedMs = deps.clock.mono();
   const record = newRecord("POST", path);
   const attributes = { "http.request.method": "POST", "http.route": path };
@@ -58,10 +63,10 @@ function answerSync(deps: SyncRouteDeps, path: string, request: Request, query: 
     let reply: Response;
     let failure: SyncError | null = null;
     try {
-      reply = syncReply((await serve(deps, record, request, query)).body);
+      reply = syncReply((await serve(deps, dialect, record, request, query)).body);
     } catch (error) {
       failure = error instanceof SyncError ? error : new SyncError("internal", String(error), { cause: error });
-      reply = errorReply(failure, "with-status");
+      reply = errorReply(failure, dialect.errorText);
     }
     const outcome = {
       status: reply.status,
@@ -80,24 +85,25 @@ function answerSync(deps: SyncRouteDeps, path: string, request: Request, query: 
 /** The order of checks is the protocol's: body, limits, ranges, token, timeout; `pos` is the connection's own matter. */
 async function serve(
   deps: SyncRouteDeps,
+  dialect: Dialect,
   record: RequestRecord,
   request: Request,
   query: SyncQuery,
 ): Promise<SyncAnswer> {
-  const pos = query.pos === undefined || query.pos === "" ? null : query.pos;
+  record.posIn = query.pos?.slice(0, LOGGED_POS_CHARS) || null;
+  const json = await readJsonBody(request, deps.timers, dialect.allowsEmptyBody);
+  const { request: syncRequest, pos, timeoutMs } = dialect.parse(json, query);
   record.posIn = pos === null ? null : pos.slice(0, LOGGED_POS_CHARS);
-  const syncRequest = deps.readSyncRequest(await readJsonBody(request, deps.timers));
   record.connId = syncRequest.conn_id ?? "";
   record.txnId = syncRequest.txn_id ?? null;
   const accessToken = readAccessToken(request.headers.get("authorization"), query.access_token);
   const identity = await deps.gateway.identify(accessToken);
   record.userId = identity.userId;
   record.deviceId = identity.deviceId;
-  const timeoutMs = readSyncTimeout(query.timeout);
   const answer = await deps.gateway.sync(identity, {
-    dialect: "msc3575",
+    dialect: dialect.name,
     pos,
-    timeoutMs,
+    timeoutMs: timeoutMs(),
     request: syncRequest,
     signal: request.signal,
   });

@@ -1,3 +1,4 @@
+import type { DialectName } from "#src/protocol/dialects/dialect.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
 
@@ -21,7 +22,7 @@ export interface Identity {
 
 /** One sync request after all checks of its own. */
 export interface SyncInput {
-  dialect: "msc3575";
+  dialect: DialectName;
   pos: string | null;
   timeoutMs: number;
   request: SyncRequest;

@@ -93,6 +93,8 @@ export interface RoomReader {
   loadTimelines(queries: readonly { nid: RoomNid; upTo: StreamPos; limit: number }[]): Promise<TimelineChunk[]>;
   /** Current state events that match. */
   loadState(queries: readonly StateQuery[]): Promise<StoredEvent[]>;
+  /** Current state that changed after these positions, each event at the position of the change. */
+  loadStateSince(queries: readonly { nid: RoomNid; since: StreamPos }[]): Promise<StoredEvent[]>;
   /** All receipts of these rooms; private ones only of `userId`. */
   loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]>;
   /** Account data of a user: of these rooms (0 = global), changed after `after`. */

@@ -15,6 +15,17 @@ export function rangesProblem(ranges: readonly Range[]): string | null {
   return null;
 }
 
+/** The indices of these windows as windows that do not overlap; those that end before they begin hold nothing. */
+export function disjointRanges(ranges: readonly Range[]): [number, number][] {
+  const disjoint: [number, number][] = [];
+  for (const [start, end] of ranges.filter(([start, end]) => end >= start).toSorted(byStart)) {
+    const last = disjoint.at(-1);
+    if (last !== undefined && start <= last[1] + 1) last[1] = Math.max(last[1], end);
+    else disjoint.push([start, end]);
+  }
+  return disjoint;
+}
+
 /** True when `index` lies in any window. */
 export function containsIndex(ranges: readonly Range[], index: number): boolean {
   return ranges.some(([start, end]) => start <= index && index <= end);

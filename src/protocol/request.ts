@@ -9,6 +9,8 @@ export interface SyncRequest {
   room_subscriptions?: Record<string, RoomConfigRequest>;
   unsubscribe_rooms?: string[];
   extensions?: ExtensionsRequest;
+  /** Extensions that were asked for under another name than their own. */
+  extension_names?: Record<string, string>;
 }
 
 export interface RoomConfigRequest {
@@ -24,6 +26,8 @@ export interface RoomConfigRequest {
 
 export interface ListRequest extends RoomConfigRequest {
   ranges?: [start: number, end: number][];
+  /** `ranges` as they were asked for, where they may overlap. */
+  windows?: [start: number, end: number][];
   sort?: string[];
   filters?: FiltersRequest;
   slow_get_all_rooms?: boolean;

@@ -97,6 +97,11 @@ export interface InviteView {
   joinedCount: number;
   /** The viewer. */
   invitedCount: number;
+  /** As the room says them; null = it does not. */
+  givenName: string | null;
+  givenAvatar: string | null;
+  /** The stripped state says how the room was made, and so what it is not. */
+  isKnown: boolean;
   /** null = the stripped state lacks it, and the invite is none. */
   own: OwnInvite | null;
 }
@@ -110,6 +115,7 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
   let isEncrypted = false;
   const heroes = new Map<string, Hero>();
   let own: OwnInvite | null = null;
+  let isKnown = false;
   for (const item of stripped) {
     const event = asObject(item);
     const type = member(event, "type");
@@ -126,8 +132,10 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
     if (type === "m.room.name") given = asText(member(content, "name"));
     else if (type === "m.room.avatar") avatar = asText(member(content, "url"));
     else if (type === "m.room.canonical_alias") alias = asText(member(content, "alias"));
-    else if (type === "m.room.create") roomType = asText(member(content, "type"));
-    else if (type === "m.room.encryption") isEncrypted = true;
+    else if (type === "m.room.create") {
+      isKnown = true;
+      roomType = asText(member(content, "type"));
+    } else if (type === "m.room.encryption") isEncrypted = true;
   }
   // Homeservers may leave out the inviter's own member event: the invite itself says who they are.
   if (heroes.size === 0 && own !== null && own.sender !== "" && own.sender !== me) {
@@ -146,6 +154,9 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
     roomType,
     joinedCount: source.joinedCount,
     invitedCount: source.invitedCount,
+    givenName: given,
+    givenAvatar: avatar,
+    isKnown,
     own,
   };
 }

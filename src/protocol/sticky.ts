@@ -25,6 +25,8 @@ export type OldRoomsConfig = Pick<RoomConfig, "requiredState" | "timelineLimit" 
 /** All remembered parameters of one list. */
 export interface ListParams extends RoomConfig {
   ranges: Range[];
+  /** As they were asked for, where they may overlap. */
+  windows?: Range[];
   sort: string[];
   filters: FiltersRequest;
   slowGetAllRooms: boolean;
@@ -232,6 +234,7 @@ function mergeList(known: ListParams | null, request: ListRequest): ListParams {
   const sort = request.sort?.length === 0 ? DEFAULT_SORT : request.sort;
   const after: ListParams = {
     ranges: request.ranges ?? before.ranges,
+    ...(request.windows === undefined ? {} : { windows: request.windows }),
     sort: sort ?? before.sort,
     filters: request.filters ?? before.filters,
     slowGetAllRooms: request.slow_get_all_rooms ?? before.slowGetAllRooms,

@@ -127,6 +127,36 @@ export function describeRoomReader(suite: StoresSuite): void {
       expect(await suite.stores.rooms.loadState([])).toEqual([]);
     });
 
+    test("[SSS-21] state that changed after a position is selected by room, at the position of its change", async () => {
+      let from = 0;
+      await suite.commit(4, (at) => {
+        from = at;
+        const events = [
+          storedEvent(112, at, { type: "m.room.name", stateKey: "", inTimeline: false }),
+          storedEvent(112, at + 1, { type: "m.room.topic", stateKey: "" }),
+          member(112, at + 2, BOB),
+          storedEvent(113, at + 3, { type: "m.room.name", stateKey: "" }),
+        ];
+        return { events, state: events.map((event) => stateRowOf(event)) };
+      });
+      const since = async (...queries: [number, number][]): Promise<[number, string, number][]> =>
+        (
+          await suite.stores.rooms.loadStateSince(
+            queries.map(([nid, offset]) => ({ nid: room(nid), since: from + offset })),
+          )
+        ).map(({ nid, type, pos }) => [nid, type, pos - from]);
+      expect(await since([112, 0])).toEqual([
+        [112, "m.room.topic", 1],
+        [112, "m.room.member", 2],
+      ]);
+      expect(await since([112, 1], [113, 2])).toEqual([
+        [112, "m.room.member", 2],
+        [113, "m.room.name", 3],
+      ]);
+      expect(await since([112, 2], [999, -1])).toEqual([]);
+      expect(await since()).toEqual([]);
+    });
+
     test("[STO-25] a later receipt of the same user, thread and kind replaces the earlier", async () => {
       const receipt = { nid: room(120), userId: ALICE, eventId: "$1", threadId: "", isPrivate: false, ts: 1, pos: 1 };
       await suite.commit(1, (pos) => ({

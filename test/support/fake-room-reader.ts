@@ -85,6 +85,14 @@ export class FakeRoomReader implements RoomReader {
       .map((row) => this.#db.eventOf(row));
   }
 
+  async loadStateSince(queries: Parameters<RoomReader["loadStateSince"]>[0]): Promise<StoredEvent[]> {
+    await this.#db.reach();
+    return [...this.#db.state.values()]
+      .filter((row) => queries.some(({ nid, since }) => nid === row.nid && row.pos > since))
+      .sort(byPos)
+      .map((row) => Object.assign({}, this.#db.eventOf(row), { pos: row.pos }));
+  }
+
   async loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]> {
     await this.#db.reach();
     return [...this.#db.receipts.values()].filter(({ nid }) => nids.includes(nid)).sort(byPos);

@@ -56,6 +56,14 @@ export class FakeWorld implements World {
     return this.held.get(nid) ?? null;
   }
 
+  activity(nid: RoomNid): number {
+    return this.#rooms.get(nid)?.meta.latestTs ?? 0;
+  }
+
+  stripped(): null {
+    return null;
+  }
+
   invite(): null {
     return null;
   }

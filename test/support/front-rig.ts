@@ -5,7 +5,7 @@ import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
-import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { hashToken } from "#db/secrets.ts";
 import type { Session } from "./homeserver.ts";
@@ -77,7 +77,7 @@ export class FrontRig {
         identify: (accessToken) => node.gateway.identify(accessToken),
         sync: (identity, input) => node.gateway.sync(identity, input),
       },
-      readSyncRequest,
+      dialects: Object.values(DIALECTS),
       ...ports,
       log: silentLogger,
       metrics: node.metrics,

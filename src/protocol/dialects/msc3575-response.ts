@@ -1,8 +1,9 @@
 import { ByteWriter } from "../byte-writer.ts";
-import type { ExtensionsBody } from "../engine/extensions.ts";
-import type { RoomEntry } from "../engine/room-entries.ts";
+import type { ExtensionsBody } from "../engine/extensions-body.ts";
+import type { RoomEntry } from "../engine/room-entry.ts";
 import type { RoomNid } from "../ids.ts";
 import type { ListOp } from "../list-ops.ts";
+import { expectedBytes, heroesJson, writeArray, writeEvents, writeMap } from "./response-writer.ts";
 
 /** Everything one MSC3575 response says. */
 export interface Msc3575Response {
@@ -42,20 +43,6 @@ export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid
   writeExtensions(out, response.extensions);
   out.text("}\n");
   return out.finish();
-}
-
-/** What a room's entry takes beside its events, roughly. */
-const ENTRY_BYTES = 400;
-
-/** Nearly all of a large response are events: a buffer that fits at once need not be copied as it grows. */
-function expectedBytes(rooms: readonly RoomEntry[]): number {
-  let bytes = 0;
-  for (const { timeline, requiredState } of rooms) {
-    bytes += ENTRY_BYTES;
-    for (const event of timeline) bytes += event.length + 1;
-    for (const event of requiredState) bytes += event.length + 1;
-  }
-  return bytes;
 }
 
 function opJson(op: ListOp<RoomNid>, roomIdOf: (nid: RoomNid) => string): string {
@@ -109,31 +96,6 @@ function writeRoom(out: ByteWriter, room: RoomEntry): void {
   out.text("}");
 }
 
-function heroesJson(heroes: NonNullable<RoomEntry["heroes"]>): string {
-  return JSON.stringify(
-    heroes.map((hero) => ({
-      user_id: hero.userId,
-      ...(hero.displayName === null ? {} : { displayname: hero.displayName }),
-      ...(hero.avatarUrl === null ? {} : { avatar_url: hero.avatarUrl }),
-    })),
-  );
-}
-
-function writeEvents(out: ByteWriter, key: string, events: readonly Uint8Array[]): void {
-  out.text(`,"${key}":`);
-  writeArray(out, events);
-}
-
-function writeArray(out: ByteWriter, items: readonly Uint8Array[]): void {
-  let separator = "[";
-  for (const item of items) {
-    out.text(separator);
-    out.bytes(item);
-    separator = ",";
-  }
-  out.text(items.length === 0 ? "[]" : "]");
-}
-
 function writeExtensions(out: ByteWriter, body: ExtensionsBody): void {
   let separator = "{";
   const key = (name: string): void => {
@@ -183,14 +145,4 @@ function writeExtensions(out: ByteWriter, body: ExtensionsBody): void {
     out.text("}");
   }
   out.text(separator === "{" ? "{}" : "}");
-}
-
-function writeMap<V>(out: ByteWriter, map: ReadonlyMap<string, V>, write: (value: V) => void): void {
-  let separator = "{";
-  for (const [key, value] of map) {
-    out.text(`${separator}${JSON.stringify(key)}:`);
-    write(value);
-    separator = ",";
-  }
-  out.text(map.size === 0 ? "{}" : "}");
 }

@@ -5,22 +5,18 @@ import { isListed } from "../visibility.ts";
 import type { SyncRequest } from "../request.ts";
 import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
+import type { Entries } from "./entries-api.ts";
+import { buildExtensions, extensionNeeds } from "./extensions.ts";
+import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
 import { ListSet, type Parts } from "./list-set.ts";
 import { oldRooms } from "./old-rooms.ts";
 import type { CursorSnapshot } from "./proof.ts";
 import { provenExtensions, provenRooms } from "./proof.ts";
+import type { RoomData } from "./room-data.ts";
+import { RoomEntries } from "./room-entries.ts";
 import type { RoomHead } from "./room-facts.ts";
+import type { SyncedEngine, SyncedRoom } from "./synced-room.ts";
 import { DIRTY, type World } from "./world.ts";
-
-/** A room the client holds, complete up to the connection's stream position. */
-export interface SyncedRoom {
-  /** The response in which it was last sent whole. */
-  sinceSeq: number;
-  /** The head as last sent; null when that is not known any more (after a restart). */
-  head: RoomHead | null;
-  /** Members sent because they spoke. */
-  lazyMembers: Set<string>;
-}
 
 /** Bits that a client must be told of while it holds the room; a room out of view with one of them is given up. */
 const CONTENT = DIRTY.event | DIRTY.receipt | DIRTY.typing | DIRTY.accountData | DIRTY.standing | DIRTY.reset;
@@ -43,7 +39,7 @@ interface Wanted extends Parts {
  * One connection's memory of its client, and the decisions made from it: what each request and each change means
  * in list operations and room entries. Pure: time, storage and the network are the actor's.
  */
-export class ConnectionEngine {
+export class ConnectionEngine implements SyncedEngine {
   params: StickyParams = EMPTY_PARAMS;
   /** Everything in view up to here is in responses already made. */
   streamPos: StreamPos;
@@ -212,6 +208,29 @@ export class ConnectionEngine {
       }
     }
   }
+
+  makeEntries(world: World, draft: Draft, data: RoomData): Entries {
+    return new RoomEntries(world, this, draft, data);
+  }
+
+  extensionNeeds(world: World, draft: Draft): ExtensionNeeds {
+    return extensionNeeds(world, this, draft);
+  }
+
+  buildExtensions(
+    world: World,
+    draft: Draft,
+    data: RoomData,
+    device: DeviceData | null,
+    sent: SentRooms,
+  ): ExtensionsBody {
+    return buildExtensions(world, this, draft, data, device, sent);
+  }
+
+  acknowledged(): void {}
+
+  /** Lost responses are sent again as they were. */
+  takeBack(): void {}
 
   /** Rooms that are not complete up to `streamPos`. */
   get behind(): RoomNid[] {

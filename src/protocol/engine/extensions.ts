@@ -1,59 +1,15 @@
-import type { RoomNid, StreamPos } from "../ids.ts";
+import type { RoomNid } from "../ids.ts";
 import { packReceipts } from "../receipts.ts";
 import type { StoredReceipt } from "../update.ts";
 import type { Draft } from "./draft.ts";
-import type { ConnectionEngine } from "./engine.ts";
+import type { Engine } from "./engine-api.ts";
+import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
 import type { RoomData } from "./room-data.ts";
 import { initialTimeline } from "./timeline.ts";
 import { DIRTY, DIRTY_USER, type World } from "./world.ts";
 
-/** A device's own data as stored. */
-export interface DeviceData {
-  otkCounts: string | null;
-  fallbackKeyTypes: string | null;
-  /** Positions of their last changes. */
-  otkCountsPos: StreamPos;
-  fallbackKeyTypesPos: StreamPos;
-  /** Undelivered changes, oldest first, one for each target. */
-  deviceLists: readonly { target: string; change: "changed" | "left"; pos: StreamPos }[];
-  /** Of the changes, those after this are told to a client that has been told none. */
-  deviceListsAfter: StreamPos;
-  /** Where the client goes on with to-device messages once it has these. */
-  nextBatch: string;
-  /** Messages the client does not have, already limited. */
-  toDevice: readonly Uint8Array[];
-}
-
-/** The `extensions` of one response; undefined = the key is left out. */
-export interface ExtensionsBody {
-  toDevice?: { nextBatch: string; events: Uint8Array[] };
-  e2ee?: {
-    otkCounts: string | null;
-    fallbackKeyTypes: string | null;
-    lists: { changed: string[]; left: string[] } | null;
-  };
-  accountData?: { global: Uint8Array[]; rooms: Map<string, Uint8Array[]> };
-  /** Room id → `m.receipt` event as JSON text. */
-  receipts?: Map<string, string>;
-  typing?: Map<string, Uint8Array>;
-}
-
-/** The rooms of a response. */
-export interface SentRooms {
-  nids: readonly RoomNid[];
-  /** Ids of the timeline events sent of a room. */
-  timelineIds(nid: RoomNid): ReadonlySet<string>;
-}
-
 /** Which rooms' receipts and account data have to be in memory before `buildExtensions`. */
-export function extensionNeeds(
-  world: World,
-  engine: ConnectionEngine,
-  draft: Draft,
-): {
-  receipts: RoomNid[];
-  accountData: (RoomNid | 0)[];
-} {
+export function extensionNeeds(world: World, engine: Engine, draft: Draft): ExtensionNeeds {
   const { extensions } = engine.params;
   const receipts = extensions.receipts.enabled
     ? [...roomsOf("receipts", DIRTY.receipt, world, engine, draft)].map(([nid]) => nid)
@@ -69,7 +25,7 @@ export function extensionNeeds(
 /** Puts the enabled extensions together (spec 9). */
 export function buildExtensions(
   world: World,
-  engine: ConnectionEngine,
+  engine: Engine,
   draft: Draft,
   data: RoomData,
   device: DeviceData | null,
@@ -121,7 +77,7 @@ export function hasExtensionData(body: ExtensionsBody): boolean {
 function heldEvents(
   nid: RoomNid,
   world: World,
-  engine: ConnectionEngine,
+  engine: Engine,
   draft: Draft,
   data: RoomData,
   sent: SentRooms,
@@ -154,13 +110,7 @@ function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
   };
 }
 
-function addAccountData(
-  body: ExtensionsBody,
-  world: World,
-  engine: ConnectionEngine,
-  draft: Draft,
-  data: RoomData,
-): void {
+function addAccountData(body: ExtensionsBody, world: World, engine: Engine, draft: Draft, data: RoomData): void {
   const isStart = draft.startedExtensions.has("account_data");
   let global: Uint8Array[] = [];
   if (isStart) global = data.accountData(0, 0);
@@ -187,7 +137,7 @@ function addRoom(
   nid: RoomNid,
   isInitial: boolean,
   world: World,
-  engine: ConnectionEngine,
+  engine: Engine,
 ): void {
   const roomId = world.meta(nid)?.roomId;
   if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join") return;
@@ -198,13 +148,7 @@ function addRoom(
  * Rooms an extension speaks about in this response: those sent whole, those in view when the extension starts,
  * and those in view with a change of its kind. Ordered, each once.
  */
-function roomsOf(
-  name: PerRoom,
-  bit: number,
-  world: World,
-  engine: ConnectionEngine,
-  draft: Draft,
-): Map<RoomNid, ScopedRoom> {
+function roomsOf(name: PerRoom, bit: number, world: World, engine: Engine, draft: Draft): Map<RoomNid, ScopedRoom> {
   const rooms = new Map<RoomNid, ScopedRoom>();
   const add = (nid: RoomNid, isInitial: boolean): void => addRoom(rooms, name, nid, isInitial, world, engine);
   for (const { nid, kind, since } of draft.rooms.values()) {

@@ -1,7 +1,9 @@
 import type { RoomNid } from "../ids.ts";
 import { canFollow, type ListOp } from "../list-ops.ts";
+import type { Range } from "../ranges.ts";
 import type { ListParams, MergedRequest, RoomConfig } from "../sticky.ts";
 import type { Draft } from "./draft.ts";
+import { type ListRules, MSC3575_RULES } from "./list-rules.ts";
 import { type HeldWindows, type ListChange, RoomList } from "./room-list.ts";
 import type { World } from "./world.ts";
 
@@ -30,11 +32,13 @@ interface Entry {
 export class ListSet {
   readonly #entries = new Map<string, Entry>();
   readonly #show: ShowRoom;
+  readonly #rules: ListRules;
   /** Rooms that no longer belong into lists they are in. */
   readonly #leaving = new Set<RoomNid>();
 
-  constructor(show: ShowRoom) {
+  constructor(show: ShowRoom, rules: ListRules = MSC3575_RULES) {
     this.#show = show;
+    this.#rules = rules;
   }
 
   get size(): number {
@@ -73,7 +77,7 @@ export class ListSet {
         const parts = { withTimeline: change.timelineChanged, withState: change.stateChanged };
         for (const nid of list.visible()) {
           // An invite shows the same, whatever is asked for.
-          if (world.standing(nid)?.membership === "join") this.#show(nid, params, parts);
+          if (this.#rules.own !== null || world.standing(nid)?.membership === "join") this.#show(nid, params, parts);
         }
       }
       if (change.rangesChanged) this.#add(entry, list.changeRanges(change.before.ranges));
@@ -129,6 +133,22 @@ export class ListSet {
     return this.#view(() => []);
   }
 
+  /** The lists with every window whole, as it was asked for; what was still to be said is forgotten. */
+  takeWindows(windowsOf: (params: ListParams) => readonly Range[]): Draft["lists"] {
+    for (const entry of this.#entries.values()) entry.ops = [];
+    return [...this.#entries].map(([key, { list }]) => ({
+      key,
+      count: list.length,
+      ops: [],
+      windows: windowsOf(list.params).map((range) => ({ range, rooms: list.slice(range) })),
+    }));
+  }
+
+  /** Keys of the lists that hold the room, in their windows or not. */
+  keysOf(nid: RoomNid): string[] {
+    return [...this.#entries].filter(([, { list }]) => list.has(nid)).map(([key]) => key);
+  }
+
   get hasOps(): boolean {
     for (const { ops, isRetold } of this.#entries.values()) if (isRetold || ops.length > 0) return true;
     return false;
@@ -181,7 +201,12 @@ export class ListSet {
   }
 
   #create(key: string, params: ListParams): Entry {
-    const entry: Entry = { list: new RoomList(params), ops: [], held: { ranges: [], length: 0 }, isRetold: false };
+    const entry: Entry = {
+      list: new RoomList(params, this.#rules),
+      ops: [],
+      held: { ranges: [], length: 0 },
+      isRetold: false,
+    };
     this.#entries.set(key, entry);
     return entry;
   }

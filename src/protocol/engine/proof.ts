@@ -1,4 +1,5 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import type { RememberedSnapshot } from "./remembered-proof.ts";
 
 /**
  * What a connection has written down of the rooms its client holds. Written behind, so it may be older or newer
@@ -11,6 +12,8 @@ export interface CursorSnapshot {
   rooms: [nid: RoomNid, sinceSeq: number][];
   /** Extensions that have sent their initial data, with that response. */
   extensions: [name: string, sinceSeq: number][];
+  /** Of a connection that remembers of every room how far it is. */
+  remembered?: RememberedSnapshot;
 }
 
 export const EMPTY_SNAPSHOT: CursorSnapshot = { generation: 0, rooms: [], extensions: [] };

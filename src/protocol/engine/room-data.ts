@@ -19,6 +19,8 @@ export interface RoomData {
   /** Current state that is selected, in stream order. */
   state(nid: RoomNid, selection: StateSelection): StoredEvent[];
   member(nid: RoomNid, userId: string): StoredEvent | null;
+  /** Current state that changed since the position for which it was asked for; null where it was not. */
+  changes(nid: RoomNid): readonly StoredEvent[] | null;
   /** Receipts on these events, and all of this user's own (private ones included). */
   receipts(nid: RoomNid, eventIds: ReadonlySet<string>, userId: string): StoredReceipt[];
   /** Receipts that came after a position: public ones and this user's own. */

@@ -6,44 +6,14 @@ import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
 import { EMPTY_ROOM } from "../room-name.ts";
 import type { StoredEvent } from "../events.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
-import type { ConnectionEngine } from "./engine.ts";
+import type { ChangesNeed, Entries } from "./entries-api.ts";
+import type { RoomEntry, StateNeed } from "./room-entry.ts";
+import type { SyncedEngine } from "./synced-room.ts";
 import type { RoomData } from "./room-data.ts";
 import { highlightCount, recencyTs, type RoomHead, roomHead } from "./room-facts.ts";
 import { type TimelineNeed, RoomTimelines } from "./room-timelines.ts";
 import { liveAfter } from "./timeline.ts";
 import { DIRTY, type World } from "./world.ts";
-
-/** One entry of `rooms`, ready to be written. Undefined = the key is left out. */
-export interface RoomEntry {
-  nid: RoomNid;
-  roomId: string;
-  isInitial: boolean;
-  name?: string;
-  heroes?: readonly Hero[];
-  /** null is written as `null`. */
-  avatar?: string | null;
-  isDm: boolean;
-  requiredState: Uint8Array[];
-  timeline: Uint8Array[];
-  inviteState?: Uint8Array;
-  joinedCount?: number;
-  invitedCount?: number;
-  notificationCount: number;
-  highlightCount: number;
-  prevBatch: string | null;
-  isLimited?: boolean;
-  numLive: number;
-  timestamp: number;
-}
-
-/** What a response's rooms need of storage before they can be written. */
-export interface StateNeed {
-  nid: RoomNid;
-  selection: StateSelection | null;
-  members: readonly string[];
-  /** Every member of the room is wanted in memory. */
-  allMembers?: boolean;
-}
 
 /** Up to so many members are read together with the timeline instead of after it. */
 const SMALL_ROOM_MEMBERS = 50;
@@ -56,9 +26,9 @@ export const wantsAllMembers = (selection: StateSelection, meta: RoomMeta | unde
 const MAX_LAZY_MEMBERS = 1000;
 
 /** The rooms of one draft on their way to entries. */
-export class RoomEntries {
+export class RoomEntries implements Entries {
   readonly #world: World;
-  readonly #engine: ConnectionEngine;
+  readonly #engine: SyncedEngine;
   readonly #draft: Draft;
   readonly #data: RoomData;
   readonly #timelines: RoomTimelines;
@@ -66,10 +36,10 @@ export class RoomEntries {
   /** Whole rooms as they were when they were decided on. */
   readonly #drafted = new Map<RoomNid, RoomHead>();
   readonly #members = new Map<RoomNid, string[]>();
-  /** Heads as sent, for `ConnectionEngine.noteSent`. */
+  /** Heads as sent, for `Engine.noteSent`. */
   readonly heads = new Map<RoomNid, RoomHead>();
 
-  constructor(world: World, engine: ConnectionEngine, draft: Draft, data: RoomData) {
+  constructor(world: World, engine: SyncedEngine, draft: Draft, data: RoomData) {
     this.#world = world;
     this.#engine = engine;
     this.#draft = draft;
@@ -104,6 +74,11 @@ export class RoomEntries {
       needs.push({ nid: room.nid, selection, members: [], allMembers });
     }
     return needs;
+  }
+
+  /** What changed is in the timelines; of a gap the room is sent anew. */
+  changesNeeds(): ChangesNeed[] {
+    return [];
   }
 
   /** Which state has to be in memory; to be asked after `cutTimelines`. */

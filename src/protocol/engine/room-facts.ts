@@ -1,3 +1,4 @@
+import type { Membership } from "../events.ts";
 import type { FilterView } from "../filters.ts";
 import type { RoomNid } from "../ids.ts";
 import type { Hero, UserRoom } from "../room-meta.ts";
@@ -15,6 +16,10 @@ export interface RoomHead {
   joinedCount: number;
   invitedCount: number;
   isDm: boolean;
+  /** As last told, where entries are compared by them. */
+  notificationCount?: number;
+  highlightCount?: number;
+  membership?: Membership;
 }
 
 /** Name, avatar and counts for the viewer; invites show nothing but their stripped state. */

@@ -1,13 +1,11 @@
-import { matchesFilters } from "../filters.ts";
 import type { RoomNid } from "../ids.ts";
 import type { ListOp } from "../list-ops.ts";
 import { opsForMove, opsForNewList, opsForRangeChange, opsForRebuild } from "../list-ops.ts";
 import type { Range } from "../ranges.ts";
 import { containsIndex } from "../ranges.ts";
 import { RoomOrder, type SortKey } from "../room-order.ts";
-import { sortKey } from "../sorting.ts";
 import type { ListParams } from "../sticky.ts";
-import { filterView, isCandidate, sortView } from "./room-facts.ts";
+import { type ListRules, MSC3575_RULES } from "./list-rules.ts";
 import type { World } from "./world.ts";
 
 /** What a change to a list tells the client, and which rooms it then sees there for the first time. */
@@ -37,8 +35,11 @@ export class RoomList {
   /** How far the last change moved the end of the windows on. */
   #step = 0;
 
-  constructor(params: ListParams) {
+  readonly #rules: ListRules;
+
+  constructor(params: ListParams, rules: ListRules = MSC3575_RULES) {
     this.params = params;
+    this.#rules = rules;
   }
 
   get length(): number {
@@ -58,6 +59,11 @@ export class RoomList {
 
   indexOf(nid: RoomNid): number | null {
     return this.#order.indexOf(nid);
+  }
+
+  /** The rooms of one window, as far as the list fills it. */
+  slice([start, end]: Range): RoomNid[] {
+    return end < start ? [] : this.#order.slice(start, end + 1);
   }
 
   /** Rooms in the windows, each once. */
@@ -124,9 +130,7 @@ export class RoomList {
 
   /** True when the room passes the filters now, whether it is in the list or not. */
   belongs(world: World, nid: RoomNid): boolean {
-    if (!isCandidate(world, nid)) return false;
-    const view = filterView(world, nid);
-    return view !== null && matchesFilters(this.params.filters, view);
+    return this.#rules.holds(world, nid, this.params) || this.#rules.own?.holds(world, nid, this.params) === true;
   }
 
   #changed({ from, to }: { from: number | null; to: number | null }): ListChange {
@@ -139,7 +143,16 @@ export class RoomList {
   }
 
   #placeIn(order: RoomOrder<RoomNid>, world: World, nid: RoomNid): { from: number | null; to: number | null } {
-    if (!this.belongs(world, nid)) return { from: order.remove(nid), to: null };
+    return this.#put(order, world, nid, this.belongs(world, nid));
+  }
+
+  #put(
+    order: RoomOrder<RoomNid>,
+    world: World,
+    nid: RoomNid,
+    belongs: boolean,
+  ): { from: number | null; to: number | null } {
+    if (!belongs) return { from: order.remove(nid), to: null };
     const key = this.#key(world, nid);
     return order.has(nid) ? order.move(nid, key) : { from: null, to: order.insert(nid, key) };
   }
@@ -158,27 +171,28 @@ export class RoomList {
   /** Takes in all rooms that pass the filters, in order. */
   fill(world: World): void {
     const { filters, sort, bumpEventTypes } = this.params;
-    const signature = JSON.stringify([filters, sort, bumpEventTypes]);
+    const rules = this.#rules;
+    const signature = JSON.stringify([rules.name, filters, sort, bumpEventTypes]);
     this.#order = world
       .order(
         signature,
         () => {
           const entries: { id: RoomNid; key: SortKey }[] = [];
           for (const { nid } of world.standings()) {
-            if (this.belongs(world, nid)) entries.push({ id: nid, key: this.#key(world, nid) });
+            if (rules.holds(world, nid, this.params)) entries.push({ id: nid, key: this.#key(world, nid) });
           }
           const order = new RoomOrder<RoomNid>();
           order.rebuild(entries);
           return order;
         },
-        (order, nid) => void this.#placeIn(order, world, nid),
+        (order, nid) => void this.#put(order, world, nid, rules.holds(world, nid, this.params)),
       )
       .fork();
+    for (const nid of rules.own?.rooms(world) ?? []) this.#placeIn(this.#order, world, nid);
   }
 
   #key(world: World, nid: RoomNid): SortKey {
-    const view = sortView(world, nid, this.params.bumpEventTypes, this.params.sort.includes("by_name"));
-    return view === null ? [] : sortKey(this.params.sort, view);
+    return this.#rules.key(world, nid, this.params);
   }
 }
 

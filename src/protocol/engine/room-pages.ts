@@ -1,8 +1,9 @@
 import type { RoomNid } from "../ids.ts";
 import type { Draft } from "./draft.ts";
-import type { ConnectionEngine } from "./engine.ts";
+import type { Engine } from "./engine-api.ts";
+import type { Entries } from "./entries-api.ts";
 import type { RoomData } from "./room-data.ts";
-import { RoomEntries, type RoomEntry } from "./room-entries.ts";
+import type { RoomEntry } from "./room-entry.ts";
 import type { RoomHead } from "./room-facts.ts";
 import type { World } from "./world.ts";
 
@@ -12,7 +13,7 @@ const PAGE_ROOMS = 100;
 /** So many rooms of a draft as are dealt with at once. */
 export interface Page {
   draft: Draft;
-  entries: RoomEntries;
+  entries: Entries;
 }
 
 /** The rooms of one draft, page by page; most drafts are one page. */
@@ -21,14 +22,14 @@ export class RoomPages {
   /** Rooms of pages that are built. */
   readonly nids: RoomNid[] = [];
   hasInitial = false;
-  /** Heads as sent, for `ConnectionEngine.noteSent`. */
+  /** Heads as sent, for `Engine.noteSent`. */
   readonly heads = new Map<RoomNid, RoomHead>();
   readonly #draft: Draft;
   readonly #pageOf = new Map<RoomNid, Page>();
 
-  constructor(world: World, engine: ConnectionEngine, draft: Draft, data: RoomData) {
+  constructor(world: World, engine: Engine, draft: Draft, data: RoomData) {
     this.#draft = draft;
-    this.pages = split(draft).map((part) => ({ draft: part, entries: new RoomEntries(world, engine, part, data) }));
+    this.pages = split(draft).map((part) => ({ draft: part, entries: engine.makeEntries(world, part, data) }));
   }
 
   /** The entries of a page, whose data is in memory. */
@@ -62,7 +63,7 @@ export class RoomPages {
 function split(draft: Draft): Draft[] {
   if (draft.rooms.size <= PAGE_ROOMS) return [draft];
   // Extensions that begin speak of rooms on every page, and of others: they are left to the whole draft.
-  const part = { ...draft, dirtyUser: 0, startedExtensions: new Set<never>() };
+  const part = { ...draft, dirtyUser: 0, startedExtensions: new Set<never>(), shown: new Set<never>() };
   const parts: (Draft & { dirty: Map<RoomNid, number> })[] = [];
   const partOf = new Map<RoomNid, Map<RoomNid, number>>();
   for (const [nid, room] of draft.rooms) {

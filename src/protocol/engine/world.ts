@@ -23,6 +23,10 @@ export interface World {
   ): RoomOrder<RoomNid>;
   /** From this position on the room waits for the transaction id of an own event; null = nothing waits. */
   heldFrom(nid: RoomNid): StreamPos | null;
+  /** Grows with whatever happens in the room, or, for who is not in it, with their membership: rooms are listed by it. */
+  activity(nid: RoomNid): number;
+  /** Stripped state of an invite or a knock, read once; null for rooms that are neither. */
+  stripped(nid: RoomNid): InviteView | null;
   /** Stripped state of an invite, read once; null for rooms that are not invites. */
   invite(nid: RoomNid): InviteView | null;
 }

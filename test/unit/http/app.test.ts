@@ -3,17 +3,16 @@ import { SyncError } from "#src/errors.ts";
 import type { VersionsReply, VersionsSource } from "#src/ports/front.ts";
 import type { ErrorCode } from "#src/errors.ts";
 import { createApp } from "#src/http/app.ts";
-import { SYNC_ENDPOINTS } from "#src/http/front-paths.ts";
 import type { Identity, SyncGateway, SyncInput } from "#src/ports/gateway.ts";
-import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { recordingLogger, RecordingMetrics } from "#test/support/recording.ts";
 import { VirtualTime } from "#test/support/virtual-time.ts";
 
 const ALICE: Identity = { userId: "@alice:hs" as UserId, deviceId: "DEV" as DeviceId, tokenHash: "hash" };
 const ORIGIN = "http://localhost";
-const SYNC_PATHS = SYNC_ENDPOINTS.map(({ path }) => path);
-const SYNC = "/_matrix/client/unstable/org.matrix.msc3575/sync";
+const SYNC_PATHS = DIALECTS.msc3575.paths;
+const SYNC = SYNC_PATHS[0] ?? "";
 
 /** Knows one token, and answers every sync with one body. */
 class FakeVersions implements VersionsSource {
@@ -64,7 +63,7 @@ beforeEach(() => {
   ready = true;
   app = createApp({
     gateway,
-    readSyncRequest,
+    dialects: Object.values(DIALECTS),
     clock: time,
     timers: time,
     log,

@@ -157,6 +157,9 @@ describe("inviteView", () => {
       joinedCount: 1,
       invitedCount: 1,
       own: { sender: "@bob:localhost", ts: 1234, isDirect: true },
+      givenName: "Room",
+      givenAvatar: "mxc://room",
+      isKnown: true,
     });
   });
 

@@ -4,7 +4,7 @@
  */
 import { SyncError } from "#src/errors.ts";
 import { createApp } from "#src/http/app.ts";
-import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { NO_METRICS, startTelemetry } from "#src/telemetry/start.ts";
@@ -22,7 +22,7 @@ const app = createApp({
     },
     sync: async () => ({ body: new Uint8Array([123, 125]), posOut: "p2", rooms: 1, ops: 1, waitedMs: 5 }),
   },
-  readSyncRequest,
+  dialects: Object.values(DIALECTS),
   clock: systemClock,
   timers: systemTimers,
   log: telemetry.log,

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { encodeMsc3575, encodeRooms, type Msc3575Response } from "#src/protocol/dialects/msc3575-response.ts";
-import type { RoomEntry } from "#src/protocol/engine/room-entries.ts";
+import type { RoomEntry } from "#src/protocol/engine/room-entry.ts";
 import type { RoomNid } from "#src/protocol/ids.ts";
 
 const encoder = new TextEncoder();

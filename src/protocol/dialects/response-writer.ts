@@ -1,0 +1,55 @@
+import type { ByteWriter } from "../byte-writer.ts";
+import type { RoomEntry } from "../engine/room-entry.ts";
+
+/** What a room's entry takes beside its events, roughly. */
+const ENTRY_BYTES = 400;
+
+/** Nearly all of a large response are events: a buffer that fits at once need not be copied as it grows. */
+export function expectedBytes(rooms: readonly RoomEntry[]): number {
+  let bytes = 0;
+  for (const { timeline, requiredState } of rooms) {
+    bytes += ENTRY_BYTES;
+    for (const event of timeline) bytes += event.length + 1;
+    for (const event of requiredState) bytes += event.length + 1;
+  }
+  return bytes;
+}
+
+/** Heroes as clients read them: what is not set is left out. */
+export function heroesJson(heroes: NonNullable<RoomEntry["heroes"]>): string {
+  return JSON.stringify(
+    heroes.map((hero) => ({
+      user_id: hero.userId,
+      ...(hero.displayName === null ? {} : { displayname: hero.displayName }),
+      ...(hero.avatarUrl === null ? {} : { avatar_url: hero.avatarUrl }),
+    })),
+  );
+}
+
+/** Writes a member that is an array of events. */
+export function writeEvents(out: ByteWriter, key: string, events: readonly Uint8Array[]): void {
+  out.text(`,"${key}":`);
+  writeArray(out, events);
+}
+
+/** Writes JSON texts as an array. */
+export function writeArray(out: ByteWriter, items: readonly Uint8Array[]): void {
+  let separator = "[";
+  for (const item of items) {
+    out.text(separator);
+    out.bytes(item);
+    separator = ",";
+  }
+  out.text(items.length === 0 ? "[]" : "]");
+}
+
+/** Writes an object by its keys. */
+export function writeMap<V>(out: ByteWriter, map: ReadonlyMap<string, V>, write: (value: V) => void): void {
+  let separator = "{";
+  for (const [key, value] of map) {
+    out.text(`${separator}${JSON.stringify(key)}:`);
+    write(value);
+    separator = ",";
+  }
+  out.text(map.size === 0 ? "{}" : "}");
+}

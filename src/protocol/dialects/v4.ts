@@ -1,0 +1,32 @@
+import { SyncError } from "../../errors.ts";
+import { asObject } from "../json-value.ts";
+import type { Dialect } from "./dialect.ts";
+import { integerAt, textAt } from "./request-reader.ts";
+import { readWait, rememberingPolicy } from "./simplified.ts";
+import { readSimplified, V4_FORM } from "./simplified-request.ts";
+import { encodeSimplified, encodeSimplifiedRooms, V4_RESPONSE } from "./simplified-response.ts";
+
+const PRESENCES: ReadonlySet<string> = new Set(["online", "offline", "unavailable"]);
+const MAX_POS_BYTES = 4096;
+
+/** Simplified sliding sync as MSC4186 was merged: everything is in the body. */
+export const V4: Dialect = {
+  name: "v4",
+  connScope: "_matrix/client/v4/sync:",
+  paths: ["/_matrix/client/v4/sync"],
+  errorText: "plain",
+  allowsEmptyBody: false,
+  parse(json) {
+    const request = readSimplified(json, V4_FORM);
+    const body = asObject(json) ?? {};
+    const presence = textAt(body, "set_presence", "", MAX_POS_BYTES);
+    if (presence !== undefined && !PRESENCES.has(presence)) {
+      throw new SyncError("invalid_param", "set_presence is none of online, offline and unavailable");
+    }
+    const timeoutMs = integerAt(body, "timeout", "") ?? 0;
+    return { request, pos: textAt(body, "pos", "", MAX_POS_BYTES) ?? null, timeoutMs: () => readWait(timeoutMs) };
+  },
+  policy: rememberingPolicy({ tellsWindows: false, keepsSelfLeft: true, tellsAll: true }),
+  encode: (response, roomIdOf) => encodeSimplified(response, V4_RESPONSE, roomIdOf),
+  encodeRooms: (rooms) => encodeSimplifiedRooms(rooms, V4_RESPONSE),
+};

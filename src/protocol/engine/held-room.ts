@@ -1,0 +1,98 @@
+import type { RoomNid, StreamPos } from "../ids.ts";
+import type { RoomConfig } from "../sticky.ts";
+import type { RoomHead } from "./room-facts.ts";
+
+/** A stream of a room that the client is kept up to date with. */
+export const LIVE: StreamPos = Number.MAX_SAFE_INTEGER;
+/** A stream of a room of which the client has nothing. */
+export const NEVER: StreamPos = -1;
+
+/** What a client holds of a room. Never changed: what takes its place may have to be taken back. */
+export interface HeldRoom {
+  /** The response with which the client has been, or was last brought, up to date. */
+  readonly sinceSeq: number;
+  /** Complete up to here, or `LIVE`. */
+  readonly upTo: StreamPos;
+  readonly receiptsUpTo: StreamPos;
+  readonly accountDataUpTo: StreamPos;
+  /** What was asked for so far, as far as the client still has it. */
+  readonly timelineLimit: number;
+  readonly requiredState: RoomConfig["requiredState"];
+  /** The head as last sent; null when that is not known any more (after a restart). */
+  readonly head: RoomHead | null;
+  /** Members sent because they spoke, as they are now. */
+  readonly lazyMembers: ReadonlySet<string>;
+}
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+/** A room of which nothing was sent yet. */
+export const UNSENT: HeldRoom = {
+  sinceSeq: 0,
+  upTo: NEVER,
+  receiptsUpTo: NEVER,
+  accountDataUpTo: NEVER,
+  timelineLimit: 0,
+  requiredState: [],
+  head: null,
+  lazyMembers: NOBODY,
+};
+
+/** Rooms by what the client holds of them; everything since the last acknowledgement can be taken back. */
+export class HeldRooms {
+  readonly #rooms = new Map<RoomNid, HeldRoom>();
+  /** As they were when the client last acknowledged something; null = not held. */
+  #before = new Map<RoomNid, HeldRoom | null>();
+
+  get size(): number {
+    return this.#rooms.size;
+  }
+
+  get(nid: RoomNid): HeldRoom | undefined {
+    return this.#rooms.get(nid);
+  }
+
+  keys(): Iterable<RoomNid> {
+    return this.#rooms.keys();
+  }
+
+  set(nid: RoomNid, room: HeldRoom): void {
+    this.#remember(nid);
+    this.#rooms.set(nid, room);
+  }
+
+  delete(nid: RoomNid): void {
+    this.#remember(nid);
+    this.#rooms.delete(nid);
+  }
+
+  /** Nothing before this is taken back. */
+  settle(): void {
+    this.#before = new Map();
+  }
+
+  /** All is as it was when it was last settled; which rooms changed. */
+  takeBack(): Iterable<RoomNid> {
+    const before = this.#before;
+    for (const [nid, room] of before) {
+      if (room === null) this.#rooms.delete(nid);
+      else this.#rooms.set(nid, room);
+    }
+    this.#before = new Map();
+    return before.keys();
+  }
+
+  /** The rooms as they were when it was last settled. */
+  *settled(): Iterable<[RoomNid, HeldRoom]> {
+    for (const [nid, room] of this.#rooms) {
+      const before = this.#before.get(nid);
+      if (before === undefined) yield [nid, room];
+      else if (before !== null) yield [nid, before];
+    }
+    for (const [nid, before] of this.#before) if (before !== null && !this.#rooms.has(nid)) yield [nid, before];
+  }
+
+  #remember(nid: RoomNid): void {
+    if (!this.#before.has(nid)) this.#before.set(nid, this.#rooms.get(nid) ?? null);
+  }
+}

@@ -1,0 +1,394 @@
+import type { StoredEvent } from "../events.ts";
+import type { RoomNid, StreamPos } from "../ids.ts";
+import { withTransactionId } from "../overlay.ts";
+import type { StateSelection } from "../required-state.ts";
+import type { Hero, UserRoom } from "../room-meta.ts";
+import type { Draft, RoomDraft } from "./draft.ts";
+import type { ChangesNeed, Entries } from "./entries-api.ts";
+import { LIVE } from "./held-room.ts";
+import type { Remembering } from "./remembering-api.ts";
+import type { RoomData } from "./room-data.ts";
+import { wantsAllMembers } from "./room-entries.ts";
+import type { RoomEntry, StateNeed } from "./room-entry.ts";
+import type { RoomHead } from "./room-facts.ts";
+import type { TimelineNeed } from "./room-timelines.ts";
+import { bumpStamp, isBump, isStripped, simplifiedHead } from "./simplified-rooms.ts";
+import { MAX_SIMPLIFIED_TIMELINE, newestTimeline } from "./simplified-timeline.ts";
+import { strippedWithOwnMember } from "./stripped-state.ts";
+import { firstAfter, liveAfter, type TimelineCut } from "./timeline.ts";
+import { DIRTY, type World } from "./world.ts";
+
+/** Members remembered as sent, of one room; after more they are sent again. */
+const MAX_LAZY_MEMBERS = 1000;
+const NOTHING: readonly StoredEvent[] = [];
+
+/** What is being made of one room. */
+interface Work {
+  readonly room: RoomDraft;
+  readonly standing: UserRoom;
+  readonly selection: StateSelection;
+  /** Head as it was when the response was decided. */
+  readonly head: RoomHead;
+  /** What of the room may be told ends here. */
+  readonly upTo: StreamPos;
+  cut: TimelineCut | null;
+  /** Current state that changed since the client's position. */
+  changes: readonly StoredEvent[];
+  members: Set<string>;
+  /** Lazily loaded members that the client has with this response. */
+  known: ReadonlySet<string>;
+}
+
+/** Rooms of a connection that remembers them one by one, on their way to entries. */
+export class RememberedEntries implements Entries {
+  readonly heads = new Map<RoomNid, RoomHead>();
+  readonly #world: World;
+  readonly #engine: Remembering;
+  readonly #draft: Draft;
+  readonly #data: RoomData;
+  readonly #work = new Map<RoomNid, Work>();
+
+  constructor(world: World, engine: Remembering, draft: Draft, data: RoomData) {
+    this.#world = world;
+    this.#engine = engine;
+    this.#draft = draft;
+    this.#data = data;
+    for (const room of draft.rooms.values()) {
+      const standing = world.standing(room.nid);
+      const head = simplifiedHead(world, room.nid);
+      if (standing === undefined || head === null) continue;
+      const selection = engine.compile(room.config.requiredState, world.userId);
+      const isInside = standing.membership === "join";
+      const upTo = isInside ? room.upTo : Math.min(room.upTo, standing.leftPos ?? standing.memberPos);
+      const work = { room, standing, selection, head, upTo, cut: null, changes: NOTHING, members: new Set<string>() };
+      this.#work.set(room.nid, { ...work, known: room.held?.lazyMembers ?? new Set() });
+    }
+  }
+
+  timelineNeeds(): TimelineNeed[] {
+    const needs: TimelineNeed[] = [];
+    for (const { room, standing, upTo } of this.#works()) {
+      if (isStripped(standing.membership) || standing.joinPos <= 0) continue;
+      const limit = limitOf(room);
+      const isWhole = room.kind === "initial" || room.isExpanded === true;
+      if (isWhole && limit > 0) needs.push({ nid: room.nid, limit: limit + 1, since: null, upTo });
+      else if (!isWhole && limit > 0 && this.#hasNews(room)) {
+        needs.push({ nid: room.nid, limit: limit + 1, since: room.since, upTo });
+      }
+    }
+    return needs;
+  }
+
+  earlyStateNeeds(): StateNeed[] {
+    const needs: StateNeed[] = [];
+    for (const { room, standing, selection } of this.#works()) {
+      if (room.kind !== "initial" || isStripped(standing.membership)) continue;
+      const allMembers = wantsAllMembers(selection, this.#world.meta(room.nid));
+      needs.push({ nid: room.nid, selection, members: [], allMembers });
+    }
+    return needs;
+  }
+
+  cutTimelines(): boolean {
+    for (const work of this.#works()) {
+      const { room, standing, upTo } = work;
+      const limit = limitOf(room);
+      if (work.cut !== null || isStripped(standing.membership) || limit === 0) continue;
+      const isWhole = room.kind === "initial" || room.isExpanded === true;
+      if (!isWhole && !this.#hasNews(room)) continue;
+      const tail = this.#data.tail(room.nid);
+      work.cut = newestTimeline(this.#world, room.nid, tail, limit, isWhole ? null : room.since, upTo);
+    }
+    return false;
+  }
+
+  /** Where the timeline at hand does not reach back far enough, or is not all that changed state, storage says what did. */
+  changesNeeds(): ChangesNeed[] {
+    const needs: ChangesNeed[] = [];
+    for (const { room, standing } of this.#works()) {
+      if (room.kind === "initial" || isStripped(standing.membership) || !this.#hasNews(room)) continue;
+      if (!this.#isInTimeline(room)) needs.push({ nid: room.nid, since: room.since });
+    }
+    return needs;
+  }
+
+  stateNeeds(): StateNeed[] {
+    const needs: StateNeed[] = [];
+    for (const work of this.#works()) {
+      const { room, standing, selection } = work;
+      if (isStripped(standing.membership)) continue;
+      work.changes = this.#changesOf(work);
+      this.#chooseMembers(work);
+      const isWhole = room.kind === "initial" || room.isGrown === true;
+      const members = [...work.members];
+      if (standing.membership !== "join") members.push(this.#world.userId);
+      if (isWhole || members.length > 0) needs.push({ nid: room.nid, selection: isWhole ? selection : null, members });
+    }
+    return needs;
+  }
+
+  timelineIds(nid: RoomNid): ReadonlySet<string> {
+    return new Set(this.#work.get(nid)?.cut?.events.map((event) => event.id));
+  }
+
+  build(): RoomEntry[] {
+    const entries: RoomEntry[] = [];
+    for (const work of this.#works()) {
+      const entry = this.#entry(work);
+      if (entry !== null) entries.push(entry);
+    }
+    return entries;
+  }
+
+  noteMembers(): void {
+    for (const { room, known } of this.#works()) {
+      const held = this.#engine.held.get(room.nid);
+      if (held === undefined || held.lazyMembers === known) continue;
+      this.#engine.held.set(room.nid, { ...held, lazyMembers: known.size > MAX_LAZY_MEMBERS ? new Set() : known });
+    }
+  }
+
+  #works(): Iterable<Work> {
+    return this.#work.values();
+  }
+
+  /** Something may have happened in the room since the client's position. */
+  #hasNews({ nid, since, held }: RoomDraft): boolean {
+    const bits = this.#draft.dirty.get(nid) ?? 0;
+    if ((bits & (DIRTY.event | DIRTY.standing | DIRTY.reset)) !== 0) return true;
+    if (held?.upTo === LIVE) return false;
+    return Math.max(this.#world.meta(nid)?.latestPos ?? 0, this.#world.meta(nid)?.resetPos ?? 0) > since;
+  }
+
+  /** All that changed state since the client's position is in the timeline at hand. */
+  #isInTimeline({ nid, since }: RoomDraft): boolean {
+    const meta = this.#world.meta(nid);
+    const isReset = ((this.#draft.dirty.get(nid) ?? 0) & DIRTY.reset) !== 0;
+    return !isReset && (meta?.resetPos ?? 0) <= since && this.#data.tail(nid).coversFrom <= since;
+  }
+
+  #changesOf({ room, upTo }: Work): readonly StoredEvent[] {
+    if (room.kind === "initial" || !this.#hasNews(room)) return NOTHING;
+    const stored = this.#data.changes(room.nid);
+    if (stored !== null) return stored.filter(({ pos }) => pos > room.since && pos <= upTo);
+    const { events } = this.#data.tail(room.nid);
+    const changes = new Map<string, StoredEvent>();
+    for (const event of events.slice(firstAfter(events, room.since), firstAfter(events, upTo))) {
+      if (event.stateKey !== null) changes.set(`${event.type}\0${event.stateKey}`, event);
+    }
+    return changes.size === 0 ? NOTHING : [...changes.values()];
+  }
+
+  /** Members that are sent because they appear, and what the client then knows of members. */
+  #chooseMembers(work: Work): void {
+    const { room, selection, changes, cut, standing } = work;
+    const isInitial = room.kind === "initial";
+    const before = isInitial ? new Set<string>() : work.known;
+    const changed = new Set<string>();
+    for (const { type, stateKey } of changes) if (type === "m.room.member" && stateKey !== null) changed.add(stateKey);
+    if (!selection.lazyMembers || standing.membership !== "join") {
+      // What changed unsent is not known any more.
+      if ([...changed].some((userId) => before.has(userId))) {
+        work.known = new Set([...before].filter((userId) => !changed.has(userId)));
+      } else if (isInitial) work.known = before;
+      return;
+    }
+    const wanted = new Set<string>();
+    for (const { sender, type, stateKey } of cut?.events ?? []) {
+      wanted.add(sender);
+      if (type === "m.room.member" && stateKey !== null) wanted.add(stateKey);
+    }
+    if (!isInitial && cut?.isLimited !== true) for (const userId of changed) wanted.add(userId);
+    const news = [...wanted].filter((userId) => !before.has(userId) || changed.has(userId));
+    work.members = new Set(news);
+    const missed = [...changed].filter((userId) => before.has(userId) && !wanted.has(userId));
+    if (news.length === 0 && missed.length === 0 && !isInitial) return;
+    work.known = new Set([...before, ...news].filter((userId) => !missed.includes(userId)));
+  }
+
+  #entry(work: Work): RoomEntry | null {
+    const { room, standing, head } = work;
+    const roomId = this.#world.meta(room.nid)?.roomId;
+    if (roomId === undefined) return null;
+    const before = room.held?.head ?? null;
+    const isInitial = room.kind === "initial";
+    const base: RoomEntry = {
+      nid: room.nid,
+      roomId,
+      isInitial,
+      isDm: head.isDm,
+      requiredState: [],
+      timeline: [],
+      notificationCount: standing.notificationCount,
+      highlightCount: standing.highlightCount,
+      prevBatch: null,
+      numLive: 0,
+      timestamp: 0,
+      membership: standing.membership,
+      ...(this.#engine.options.tellsAll ? { lists: this.#engine.listKeys(room.nid) } : {}),
+    };
+    this.heads.set(room.nid, head);
+    if (isStripped(standing.membership)) return this.#strippedEntry(work, base);
+    const hasHeadNews = this.#addHead(work, base, before);
+    if (this.#engine.options.tellsAll && before !== null && before.isDm !== head.isDm) base.isDmTold = true;
+    this.#addTimeline(work, base);
+    base.requiredState = this.#requiredState(work);
+    const isRejected = standing.membership !== "join" && standing.joinPos <= 0 && standing.stripped !== null;
+    if (isRejected && this.#engine.options.tellsAll && standing.stripped !== null) {
+      base.inviteState = jsonArray(standing.stripped);
+    }
+    const isDm = base.isDmTold === true;
+    if (!isInitial && !hasHeadNews && !isDm && base.timeline.length === 0 && base.requiredState.length === 0) {
+      if (base.inviteState === undefined) return null;
+    }
+    this.#addBump(work, base);
+    return base;
+  }
+
+  /** Invites and knocks show their stripped state and nothing else, once. */
+  #strippedEntry({ room, standing, head }: Work, base: RoomEntry): RoomEntry | null {
+    if (!base.isInitial && standing.memberPos <= room.since) return null;
+    const entry = {
+      ...base,
+      inviteState: strippedWithOwnMember(standing),
+      bumpStamp: bumpStamp(this.#world, room.nid),
+    };
+    if (this.#engine.options.tellsAll) return entry;
+    if (head.name !== "") entry.name = head.name;
+    if (head.avatar !== null) entry.avatar = head.avatar;
+    return entry;
+  }
+
+  /** Name, avatar and counts where they differ from what the client was told; true when something does. */
+  #addHead({ room, head, standing }: Work, entry: RoomEntry, before: RoomHead | null): boolean {
+    const isInitial = room.kind === "initial";
+    const isInside = standing.membership === "join";
+    // After a restart the head as sent is unknown: it goes out with the next news, and not for its own sake.
+    const isUnknown = !isInitial && before === null;
+    const tells = this.#engine.options.tellsAll;
+    let hasNews = false;
+    const note = (isChanged: boolean): boolean => {
+      if (isChanged && !isUnknown && !isInitial) hasNews = true;
+      return isChanged || isInitial || isUnknown;
+    };
+    if (note(before !== null && before.name !== head.name) && (head.name !== "" || (tells && !isInitial))) {
+      entry.name = head.name;
+    }
+    if (note(before !== null && before.avatar !== head.avatar) && (head.avatar !== null || (tells && !isInitial))) {
+      entry.avatar = head.avatar;
+    }
+    const isCounted =
+      before?.notificationCount === head.notificationCount && before?.highlightCount === head.highlightCount;
+    if (!tells) note(before !== null && !isCounted);
+    if (!isInside) return hasNews;
+    const isJoinedSame = before?.joinedCount === head.joinedCount && before.invitedCount === head.invitedCount;
+    if (note(before !== null && !isJoinedSame)) {
+      entry.joinedCount = head.joinedCount;
+      entry.invitedCount = head.invitedCount;
+    }
+    const heroes = head.heroes ?? [];
+    if (note(before !== null && !sameHeroes(before.heroes ?? [], heroes)) && heroes.length > 0) entry.heroes = heroes;
+    return hasNews;
+  }
+
+  #addTimeline({ room, cut }: Work, entry: RoomEntry): void {
+    if (room.isExpanded === true && cut !== null) entry.isExpanded = true;
+    if (cut === null) return;
+    entry.timeline = this.#bytes(cut.events);
+    entry.isLimited = cut.isLimited;
+    entry.prevBatch = cut.prevBatch;
+    if (this.#draft.isFirst) return;
+    const after = liveAfter(this.#world, room.nid, this.#engine.liveAfter);
+    entry.numLive = cut.events.filter(({ pos }) => pos > after).length;
+  }
+
+  #addBump({ room, cut, standing }: Work, entry: RoomEntry): void {
+    const isTold =
+      room.kind === "initial" ||
+      room.isExpanded === true ||
+      cut === null ||
+      cut.isLimited ||
+      standing.membership !== "join" ||
+      cut.events.some(({ type }) => isBump(type));
+    if (isTold) entry.bumpStamp = bumpStamp(this.#world, room.nid);
+  }
+
+  #requiredState(work: Work): Uint8Array[] {
+    const { room, selection, changes, members, standing, upTo } = work;
+    const found = new Map<string, StoredEvent>();
+    const add = (event: StoredEvent): void => void found.set(`${event.type}\0${event.stateKey ?? ""}`, event);
+    if (room.kind === "initial") for (const event of this.#data.state(room.nid, selection)) add(event);
+    else if (room.isGrown === true) {
+      const recorded = this.#engine.compile(room.held?.requiredState ?? [], this.#world.userId);
+      for (const event of this.#data.state(room.nid, selection)) {
+        const isKnown =
+          recorded.matches(event.type, event.stateKey ?? "") ||
+          (event.type === "m.room.member" && room.held?.lazyMembers.has(event.stateKey ?? "") === true);
+        if (!isKnown) add(event);
+      }
+    }
+    for (const event of changes) {
+      if (selection.matches(event.type, event.stateKey ?? "")) add(event);
+      else this.#noteForgotten(work, event);
+    }
+    for (const userId of members) {
+      const member = this.#data.member(room.nid, userId);
+      if (member !== null) add(member);
+    }
+    let events = [...found.values()];
+    if (standing.membership !== "join") {
+      // What the room has become since is not for who left it.
+      events = events.filter(({ pos }) => pos <= upTo);
+      const isOwnWanted = selection.matches("m.room.member", this.#world.userId);
+      const hasMore = events.length > 0 || work.cut !== null || standing.memberPos > room.since;
+      if (isOwnWanted && hasMore) return this.#withOwnMember(work, events);
+    }
+    return this.#bytes(events.sort((a, b) => a.pos - b.pos));
+  }
+
+  /** Clients learn from the user's own member event that the room was left. */
+  #withOwnMember({ room, standing }: Work, events: StoredEvent[]): Uint8Array[] {
+    const own = this.#data.member(room.nid, this.#world.userId);
+    const isOwn = (event: StoredEvent): boolean =>
+      event.type === "m.room.member" && event.stateKey === this.#world.userId;
+    const others = events.filter((event) => !isOwn(event)).sort((a, b) => a.pos - b.pos);
+    if (own !== null && own.membership === standing.membership) return this.#bytes([...others, own]);
+    const bytes = this.#bytes(others);
+    return standing.stripped === null ? bytes : [...bytes, standing.stripped];
+  }
+
+  /** What the client was sent once changed without its being told: it is sent again when it is asked for again. */
+  #noteForgotten({ room }: Work, { type, stateKey }: StoredEvent): void {
+    const recorded = room.held?.requiredState;
+    if (recorded === undefined || room.forgetsState === true) return;
+    if (!this.#engine.compile(recorded, this.#world.userId).matches(type, stateKey ?? "")) return;
+    this.#draft.rooms.set(room.nid, { ...room, forgetsState: true });
+  }
+
+  #bytes(events: readonly StoredEvent[]): Uint8Array[] {
+    return events.map((event) => {
+      if (event.sender !== this.#world.userId) return event.json;
+      const txnId = this.#data.txnId(event.id);
+      return txnId === null ? event.json : withTransactionId(event.json, txnId);
+    });
+  }
+}
+
+const limitOf = (room: RoomDraft): number => Math.max(0, Math.min(room.config.timelineLimit, MAX_SIMPLIFIED_TIMELINE));
+
+const jsonArray = (event: Uint8Array): Uint8Array => {
+  const array = new Uint8Array(event.length + 2);
+  array[0] = 0x5b;
+  array.set(event, 1);
+  array[array.length - 1] = 0x5d;
+  return array;
+};
+
+const sameHeroes = (a: readonly Hero[], b: readonly Hero[]): boolean =>
+  a.length === b.length &&
+  a.every(
+    (hero, index) =>
+      hero.userId === b[index]?.userId &&
+      hero.displayName === b[index].displayName &&
+      hero.avatarUrl === b[index].avatarUrl,
+  );

@@ -1,0 +1,27 @@
+import type { RoomNid, StreamPos } from "../ids.ts";
+import type { Engine } from "./engine-api.ts";
+import type { HeldRooms } from "./held-room.ts";
+
+/** What dialects that remember rooms one by one differ in. */
+export interface RememberingOptions {
+  /** Whether every window is told whole, or only how long lists are. */
+  tellsWindows: boolean;
+  /** A room that was left stays in its lists as long as the connection remembers it. */
+  keepsSelfLeft: boolean;
+  /** Entries say which lists hold the room and what the user's membership is, and tell when something is gone. */
+  tellsAll: boolean;
+}
+
+/** An engine that remembers of every room how far its client has it. */
+export interface Remembering extends Engine {
+  readonly options: RememberingOptions;
+  readonly held: HeldRooms;
+  /** Events after this are live for the client: where it was when it asked. */
+  readonly liveAfter: StreamPos;
+  /** Extensions that were asked for under another name than their own. */
+  readonly extensionNames: Readonly<Record<string, string>>;
+  /** Keys of the lists that hold the room. */
+  listKeys(nid: RoomNid): string[];
+  /** What extensions told of rooms with the response that is being made. */
+  toldBy(name: "receipts" | "account_data", nids: readonly RoomNid[]): void;
+}

@@ -1,0 +1,457 @@
+import type { RoomNid, StreamPos, UserId } from "../ids.ts";
+import { replaceRequest } from "../replaced-params.ts";
+import type { SyncRequest } from "../request.ts";
+import { sameRequiredState, type StateSelection } from "../required-state.ts";
+import { compileSimplifiedState } from "../simplified-state.ts";
+import { combineConfigs, EMPTY_PARAMS, type ExtensionParams, type RoomConfig, type StickyParams } from "../sticky.ts";
+import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
+import type { RestoreClaim } from "./engine-api.ts";
+import type { Entries } from "./entries-api.ts";
+import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
+import { HeldRooms, LIVE, UNSENT } from "./held-room.ts";
+import { ListSet } from "./list-set.ts";
+import { type CursorSnapshot, provenExtensions } from "./proof.ts";
+import { provenHeldRooms, rememberedSnapshot } from "./remembered-proof.ts";
+import type { Remembering, RememberingOptions } from "./remembering-api.ts";
+import { RememberedEntries } from "./remembered-entries.ts";
+import { buildRememberedExtensions, rememberedExtensionNeeds } from "./remembered-extensions.ts";
+import type { RoomData } from "./room-data.ts";
+import type { RoomHead } from "./room-facts.ts";
+import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
+import { DIRTY, type World } from "./world.ts";
+
+/** Bits after which a room's entry may say something new. */
+const NEWS = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
+/** Bits that can change whether and where a room is listed. */
+const PLACING = DIRTY.event | DIRTY.standing | DIRTY.reset | DIRTY.place;
+
+/** What a response that was lost took with it. */
+interface Acknowledged {
+  streamPos: StreamPos;
+  isFirst: boolean;
+  extensionsSince: ReadonlyMap<ExtensionName, number>;
+  behind: ReadonlyMap<RoomNid, StreamPos>;
+  /** What happened since. */
+  dirty: Map<RoomNid, number>;
+  dirtyUser: number;
+}
+
+/**
+ * A connection that remembers of every room how far its client has it: a room that comes back into view goes on from there.
+ * Nothing sticks of a request. Until a response is acknowledged, all that followed from it can be taken back.
+ */
+export class RememberingEngine implements Remembering {
+  params: StickyParams = EMPTY_PARAMS;
+  streamPos: StreamPos;
+  generation: number;
+  isFirst = true;
+  /** Extensions that were asked for under another name than their own. */
+  extensionNames: Readonly<Record<string, string>> = {};
+  readonly options: RememberingOptions;
+  readonly held = new HeldRooms();
+  /** Events after this are live for the client: where it was when it asked. */
+  get liveAfter(): StreamPos {
+    return this.#acked.streamPos;
+  }
+  readonly #lists: ListSet;
+  readonly #told = new Map<"receipts" | "account_data", readonly RoomNid[]>();
+  readonly #subscribed = new Map<RoomNid, string>();
+  #behind = new Map<RoomNid, StreamPos>();
+  #extensionsSince = new Map<ExtensionName, number>();
+  readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
+  #dirty = new Map<RoomNid, number>();
+  #dirtyUser = 0;
+  /** Rooms in view to look at, whatever happened to them. */
+  #shown = new Set<RoomNid>();
+  /** Everything in view has to be looked at. */
+  #isAllShown = false;
+  #acked: Acknowledged;
+
+  constructor(streamPos: StreamPos, generation: number, options: RememberingOptions) {
+    this.streamPos = streamPos;
+    this.generation = generation;
+    this.options = options;
+    const own = {
+      rooms: (world: World) => this.#partingRooms(world),
+      isParting: (world: World, nid: RoomNid) => this.#isParting(world, nid),
+    };
+    this.#lists = new ListSet((nid) => void this.#shown.add(nid), simplifiedRules(own));
+    this.#acked = this.#now();
+  }
+
+  restore(world: World, params: StickyParams, snapshot: CursorSnapshot, claim: RestoreClaim): void {
+    this.params = params;
+    this.isFirst = false;
+    this.streamPos = claim.streamPos;
+    for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
+      if (isExtensionName(name)) this.#extensionsSince.set(name, sinceSeq);
+    }
+    const proven = provenHeldRooms(snapshot, claim);
+    for (const nid of claim.behind) proven.delete(nid);
+    for (const [nid, room] of proven) this.held.set(nid, room);
+    this.held.settle();
+    // What happened while nobody watched is found by position: the bits only say where to look.
+    for (const { nid, pos, memberPos } of world.standings()) {
+      const latest = Math.max(pos, memberPos, world.meta(nid)?.latestPos ?? 0, world.meta(nid)?.resetPos ?? 0);
+      const news = latest > claim.streamPos ? NEWS : 0;
+      this.markDirty(nid, news | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
+    }
+    this.#isAllShown = true;
+    this.#acked = this.#now();
+  }
+
+  /** A connection without rooms, of which its `pos` says all there is to know. */
+  begin(streamPos: StreamPos, extensions: readonly ExtensionName[]): void {
+    this.isFirst = false;
+    this.streamPos = streamPos;
+    for (const name of extensions) this.#extensionsSince.set(name, 0);
+    this.#acked = this.#now();
+  }
+
+  snapshot(): CursorSnapshot {
+    return {
+      generation: this.generation,
+      rooms: [],
+      extensions: [...this.#acked.extensionsSince],
+      remembered: rememberedSnapshot(this.held.settled(), this.#acked.streamPos),
+    };
+  }
+
+  markDirty(nid: RoomNid, bits: number): void {
+    this.#dirty.set(nid, (this.#dirty.get(nid) ?? 0) | bits);
+  }
+
+  markUserDirty(bits: number): void {
+    this.#dirtyUser |= bits;
+  }
+
+  takeUpcoming(): [RoomNid, RoomConfig][] {
+    return this.#lists.takeUpcoming();
+  }
+
+  get isDirty(): boolean {
+    return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#shown.size > 0 || this.#isAllShown;
+  }
+
+  get hasUnheardExtensions(): boolean {
+    return EXTENSION_NAMES.some((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name));
+  }
+
+  compile(requiredState: RoomConfig["requiredState"], userId: UserId): StateSelection {
+    let selection = this.#compiled.get(requiredState);
+    if (selection === undefined) {
+      selection = compileSimplifiedState(requiredState, userId);
+      this.#compiled.set(requiredState, selection);
+    }
+    return selection;
+  }
+
+  applyRequest(world: World, request: SyncRequest): boolean {
+    const merged = replaceRequest(this.params, request);
+    this.extensionNames = request.extension_names ?? {};
+    this.#restartExtensions(merged.params);
+    this.params = merged.params;
+    this.#lists.applyRequest(world, merged);
+    for (const roomId of merged.unsubscribed) {
+      const nid = world.nidOf(roomId);
+      if (nid !== undefined) this.#subscribed.delete(nid);
+    }
+    for (const roomId of merged.subscribed) this.#subscribe(world, roomId);
+    return merged.changed;
+  }
+
+  collect(world: World, upTo: StreamPos): Draft {
+    for (const [nid, bits] of this.#dirty) {
+      const isHeldBack = world.heldFrom(nid) !== null;
+      if ((bits & (isHeldBack ? PLACING & ~DIRTY.event : PLACING)) !== 0) this.#lists.place(world, nid);
+      if ((bits & DIRTY.standing) !== 0 && !this.#subscribed.has(nid)) {
+        const roomId = world.meta(nid)?.roomId;
+        if (roomId !== undefined) this.#subscribe(world, roomId);
+      }
+    }
+    this.#lists.removeLeaving(world);
+    const candidates = new Set([...this.#shown, ...this.#dirty.keys()]);
+    if (this.#isAllShown) for (const nid of this.visibleRooms()) candidates.add(nid);
+    const rooms = new Map<RoomNid, RoomDraft>();
+    for (const nid of candidates) {
+      const bits = this.#dirty.get(nid) ?? 0;
+      this.#noteUnseen(world, nid, bits);
+      const room = this.isVisible(nid) ? this.#decide(world, nid, bits, upTo) : null;
+      if (room !== null) rooms.set(nid, room);
+    }
+    const draft: Draft = {
+      isFirst: this.isFirst,
+      since: this.streamPos,
+      upTo,
+      lists: this.#tellLists(),
+      rooms,
+      bumpTypes: [],
+      dirty: this.#dirty,
+      dirtyUser: this.#dirtyUser,
+      startedExtensions: new Set(
+        EXTENSION_NAMES.filter((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name)),
+      ),
+      shown: this.#isAllShown ? candidates : new Set([...this.#shown].filter((nid) => this.isVisible(nid))),
+    };
+    for (const { nid, upTo: roomUpTo } of rooms.values()) {
+      if (roomUpTo < upTo) this.#behind.set(nid, roomUpTo);
+      else this.#behind.delete(nid);
+    }
+    for (const [nid, bits] of this.#dirty) this.#acked.dirty.set(nid, (this.#acked.dirty.get(nid) ?? 0) | bits);
+    this.#acked.dirtyUser |= this.#dirtyUser;
+    this.streamPos = upTo;
+    this.#dirty = new Map();
+    this.#dirtyUser = 0;
+    this.#shown = new Set();
+    this.#isAllShown = false;
+    return draft;
+  }
+
+  noteSent(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
+    this.isFirst = false;
+    for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
+    for (const [nid, { kind, held, config, selfLeft, forgetsState }] of draft.rooms) {
+      if (selfLeft === true && !this.options.keepsSelfLeft && !this.#subscribed.has(nid)) {
+        this.held.delete(nid);
+        // Its leave is told: from the next response on no list holds it.
+        this.markDirty(nid, DIRTY.place);
+        continue;
+      }
+      const before = this.held.get(nid) ?? held ?? UNSENT;
+      const isInitial = kind === "initial";
+      this.held.set(nid, {
+        ...before,
+        sinceSeq: isInitial || before.upTo !== LIVE ? seq : before.sinceSeq,
+        upTo: LIVE,
+        head: heads.get(nid) ?? before.head,
+        timelineLimit: Math.max(isInitial ? 0 : before.timelineLimit, config.timelineLimit),
+        requiredState:
+          isInitial || forgetsState === true
+            ? config.requiredState
+            : joinedState(before.requiredState, config.requiredState),
+      });
+    }
+    this.#noteTold();
+  }
+
+  #noteTold(): void {
+    for (const [name, nids] of this.#told) {
+      for (const nid of nids) {
+        const held = this.held.get(nid);
+        if (held === undefined) continue;
+        if (name === "receipts" && held.receiptsUpTo !== LIVE) this.held.set(nid, { ...held, receiptsUpTo: LIVE });
+        if (name === "account_data" && held.accountDataUpTo !== LIVE)
+          this.held.set(nid, { ...held, accountDataUpTo: LIVE });
+      }
+    }
+    this.#told.clear();
+  }
+
+  /** What extensions told of rooms with the response that is being made. */
+  toldBy(name: "receipts" | "account_data", nids: readonly RoomNid[]): void {
+    this.#told.set(name, nids);
+  }
+
+  acknowledged(): void {
+    this.held.settle();
+    this.#acked = this.#now();
+  }
+
+  takeBack(world: World): void {
+    const acked = this.#acked;
+    const changed = [...this.held.takeBack()];
+    this.streamPos = acked.streamPos;
+    this.isFirst = acked.isFirst;
+    this.#extensionsSince = new Map(acked.extensionsSince);
+    this.#behind = new Map(acked.behind);
+    for (const [nid, bits] of acked.dirty) this.markDirty(nid, bits);
+    this.#dirtyUser |= acked.dirtyUser;
+    // Rooms of which a leave has to be told once more are listed once more.
+    for (const nid of changed) this.#lists.place(world, nid);
+    this.#lists.removeLeaving(world);
+    this.#isAllShown = true;
+    this.#acked = this.#now();
+  }
+
+  makeEntries(world: World, draft: Draft, data: RoomData): Entries {
+    return new RememberedEntries(world, this, draft, data);
+  }
+
+  extensionNeeds(world: World, draft: Draft): ExtensionNeeds {
+    return rememberedExtensionNeeds(world, this, draft);
+  }
+
+  buildExtensions(
+    world: World,
+    draft: Draft,
+    data: RoomData,
+    device: DeviceData | null,
+    sent: SentRooms,
+  ): ExtensionsBody {
+    return buildRememberedExtensions(world, this, draft, data, device, sent);
+  }
+
+  get behind(): RoomNid[] {
+    return [...this.#behind.keys()];
+  }
+
+  lists(): Draft["lists"] {
+    return this.#lists.counts();
+  }
+
+  /** Keys of the lists that hold the room. */
+  listKeys(nid: RoomNid): string[] {
+    return this.#lists.keysOf(nid);
+  }
+
+  extensionSince(name: ExtensionName): number | null {
+    return this.#extensionsSince.get(name) ?? null;
+  }
+
+  isVisible(nid: RoomNid): boolean {
+    return this.#subscribed.has(nid) || this.#lists.shows(nid);
+  }
+
+  visibleRooms(): Set<RoomNid> {
+    return new Set([...this.#subscribed.keys(), ...this.#lists.visible()]);
+  }
+
+  configOf(nid: RoomNid): RoomConfig {
+    const configs = this.#lists.shownConfigs(nid);
+    const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
+    if (subscription !== undefined) configs.push(subscription);
+    return combineConfigs(configs);
+  }
+
+  inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
+    const { enabled, lists, rooms } = this.params.extensions[name];
+    if (!enabled || !this.isVisible(nid)) return false;
+    if ((rooms.includes(roomId) || rooms[0] === "*") && this.#isNameable(nid)) return true;
+    return this.#lists.shows(nid, lists);
+  }
+
+  /** Rooms of an extension are those in view, or of subscriptions alone. */
+  #isNameable(nid: RoomNid): boolean {
+    return !this.options.tellsAll || this.#subscribed.has(nid);
+  }
+
+  #tellLists(): Draft["lists"] {
+    if (!this.options.tellsWindows) return this.#lists.takeWindows(() => []);
+    return this.#lists.takeWindows(({ windows, ranges }) => windows ?? ranges);
+  }
+
+  /** What is in the response of a room in view; null = nothing can be new. */
+  #decide(world: World, nid: RoomNid, bits: number, upTo: StreamPos): RoomDraft | null {
+    const standing = world.standing(nid);
+    if (standing === undefined || world.meta(nid) === undefined) return null;
+    const held = this.held.get(nid);
+    const heldFrom = world.heldFrom(nid);
+    const sinceLive = this.#behind.get(nid) ?? this.streamPos;
+    const since = held === undefined ? 0 : Math.min(held.upTo, sinceLive);
+    const config = this.configOf(nid);
+    const isNewlyJoined = standing.membership === "join" && standing.joinPos > since;
+    const isUnseen = held === undefined || held.upTo < 0;
+    const kind = isUnseen || isNewlyJoined ? "initial" : "delta";
+    const isExpanded = !isUnseen && config.timelineLimit > held.timelineLimit;
+    const isGrown = !isUnseen && !sameRequiredState(held.requiredState, config.requiredState);
+    if (kind === "delta" && held?.upTo === LIVE && (bits & NEWS) === 0 && !isExpanded && !isGrown) return null;
+    const roomUpTo = heldFrom === null ? upTo : Math.min(upTo, heldFrom - 1);
+    return {
+      nid,
+      kind,
+      config,
+      since,
+      upTo: kind === "delta" ? Math.max(since, roomUpTo) : roomUpTo,
+      withTimeline: true,
+      withState: kind === "initial",
+      isAsked: false,
+      held: held ?? null,
+      isExpanded: kind === "delta" && isExpanded,
+      isGrown: kind === "delta" && isGrown,
+      selfLeft: isSelfLeft(standing),
+    };
+  }
+
+  /** What the client is not told of a room it holds stays to be told: from here on it is behind. */
+  #noteUnseen(world: World, nid: RoomNid, bits: number): void {
+    const held = this.held.get(nid);
+    if (held === undefined || bits === 0) return;
+    const roomId = world.meta(nid)?.roomId ?? "";
+    const isMissed = held.upTo === LIVE && (bits & (NEWS & ~DIRTY.place)) !== 0 && !this.isVisible(nid);
+    const misses = (name: "receipts" | "account_data", bit: number, upTo: StreamPos): boolean =>
+      upTo === LIVE && (bits & bit) !== 0 && !this.inScope(name, nid, roomId);
+    const upTo = isMissed ? (this.#behind.get(nid) ?? this.streamPos) : held.upTo;
+    const receiptsUpTo = misses("receipts", DIRTY.receipt, held.receiptsUpTo) ? this.streamPos : held.receiptsUpTo;
+    const accountDataUpTo = misses("account_data", DIRTY.accountData, held.accountDataUpTo)
+      ? this.streamPos
+      : held.accountDataUpTo;
+    if (upTo === held.upTo && receiptsUpTo === held.receiptsUpTo && accountDataUpTo === held.accountDataUpTo) return;
+    if (isMissed) this.#behind.delete(nid);
+    this.held.set(nid, { ...held, upTo, receiptsUpTo, accountDataUpTo });
+    this.generation += 1;
+  }
+
+  #subscribe(world: World, roomId: string): void {
+    const nid = world.nidOf(roomId);
+    if (nid === undefined || !Object.hasOwn(this.params.subscriptions, roomId)) return;
+    const standing = world.standing(nid);
+    if (standing === undefined || !isUsable(world, standing)) return;
+    this.#subscribed.set(nid, roomId);
+    this.#shown.add(nid);
+  }
+
+  /** The user left a room that the client holds, and the client does not know it yet. */
+  #isParting(world: World, nid: RoomNid): boolean {
+    const standing = world.standing(nid);
+    const held = this.held.get(nid);
+    if (standing === undefined || held === undefined || !isSelfLeft(standing)) return false;
+    return this.options.keepsSelfLeft || standing.memberPos > Math.min(held.upTo, this.streamPos);
+  }
+
+  *#partingRooms(world: World): Iterable<RoomNid> {
+    for (const nid of this.held.keys()) if (this.#isParting(world, nid)) yield nid;
+  }
+
+  #restartExtensions(params: StickyParams): void {
+    for (const name of EXTENSION_NAMES) {
+      const before = this.params.extensions[name];
+      const after = params.extensions[name];
+      if (!after.enabled) this.#extensionsSince.delete(name);
+      const isSame = before.enabled === after.enabled && isSameScope(before, after);
+      // Rooms may have come into its scope.
+      if (after.enabled && !isSame) this.#isAllShown = true;
+    }
+  }
+
+  #now(): Acknowledged {
+    return {
+      streamPos: this.streamPos,
+      isFirst: this.isFirst,
+      extensionsSince: new Map(this.#extensionsSince),
+      behind: new Map(this.#behind),
+      dirty: new Map(),
+      dirtyUser: 0,
+    };
+  }
+}
+
+/** More remembered keys than this are forgotten: they are sent again when they are asked for again. */
+const MAX_REMEMBERED_STATE = 300;
+
+/** What was asked for and is still known to the client stays known. */
+function joinedState(
+  known: RoomConfig["requiredState"],
+  asked: RoomConfig["requiredState"],
+): RoomConfig["requiredState"] {
+  if (known === asked || sameRequiredState(known, asked)) return asked;
+  const seen = new Set(asked.map((tuple) => JSON.stringify(tuple)));
+  const more = known.filter((tuple) => !seen.has(JSON.stringify(tuple)));
+  return more.length === 0 || asked.length + more.length > MAX_REMEMBERED_STATE ? asked : [...asked, ...more];
+}
+
+const isSameScope = (a: ExtensionParams, b: ExtensionParams): boolean =>
+  JSON.stringify([a.lists, a.rooms]) === JSON.stringify([b.lists, b.rooms]);
+
+function isExtensionName(name: string): name is ExtensionName {
+  return (EXTENSION_NAMES as readonly string[]).includes(name);
+}

@@ -1,0 +1,136 @@
+import type { Membership } from "../events.ts";
+import type { FiltersRequest } from "../request.ts";
+import type { RoomNid } from "../ids.ts";
+import type { RoomMeta, UserRoom } from "../room-meta.ts";
+import { roomName } from "../room-name.ts";
+import type { ListParams } from "../sticky.ts";
+import type { ListRules } from "./list-rules.ts";
+import { filterView, type RoomHead } from "./room-facts.ts";
+import type { World } from "./world.ts";
+
+/** Heroes told of a room without a name. */
+const SHOWN_HEROES = 5;
+/** Types of events that make a room recent for its members. */
+const BUMP_TYPES = [
+  "m.room.create",
+  "m.room.message",
+  "m.room.encrypted",
+  "m.sticker",
+  "m.call.invite",
+  "m.poll.start",
+  "m.beacon_info",
+] as const;
+
+/** Rooms that one connection alone lists: those its client has yet to be told that the user left. */
+export interface PartingRooms {
+  rooms(world: World): Iterable<RoomNid>;
+  isParting(world: World, nid: RoomNid): boolean;
+}
+
+/** The user went by themselves. */
+export const isSelfLeft = ({ membership, memberSender, userId }: UserRoom): boolean =>
+  membership === "leave" && memberSender === userId;
+
+/** Memberships of which an entry shows stripped state alone. */
+export const isStripped = (membership: Membership): boolean => membership === "invite" || membership === "knock";
+
+/** True for events that make a room recent. */
+export const isBump = (type: string): boolean => (BUMP_TYPES as readonly string[]).includes(type);
+
+/** Invites of ignored users are nobody's business. */
+const isIgnoredInvite = (world: World, { membership, memberSender }: UserRoom): boolean =>
+  membership === "invite" && world.ignored.has(memberSender);
+
+/** A room that may be subscribed to: the user is or was something in it. */
+export const isUsable = (world: World, standing: UserRoom): boolean => !isIgnoredInvite(world, standing);
+
+/** Lists of simplified sliding sync: everything but what one left by oneself, by last activity. */
+export function simplifiedRules(parting: PartingRooms): ListRules {
+  const passes = (world: World, nid: RoomNid, { filters }: ListParams): boolean => passesFilters(world, nid, filters);
+  return {
+    name: "simplified",
+    holds(world, nid, params) {
+      const standing = world.standing(nid);
+      if (standing === undefined || world.meta(nid) === undefined) return false;
+      return !isSelfLeft(standing) && !isIgnoredInvite(world, standing) && passes(world, nid, params);
+    },
+    key: (world, nid) => [-world.activity(nid), world.meta(nid)?.roomId ?? ""],
+    own: {
+      rooms: (world) => parting.rooms(world),
+      holds: (world, nid, params) => parting.isParting(world, nid) && passes(world, nid, params),
+    },
+  };
+}
+
+/** Every filter that is given has to hold; an empty list of what may be holds for nothing. */
+function passesFilters(world: World, nid: RoomNid, filters: FiltersRequest): boolean {
+  const view = filterView(world, nid);
+  const standing = world.standing(nid);
+  if (view === null || standing === undefined) return false;
+  const stripped = world.stripped(nid);
+  const isUnknown = stripped !== null && !stripped.isKnown;
+  const isEncrypted = stripped === null ? view.isEncrypted : stripped.isEncrypted;
+  const roomType = stripped === null ? view.roomType : stripped.roomType;
+  const { is_dm, is_encrypted, is_invite, room_types, not_room_types, tags, not_tags, spaces } = filters;
+  if (is_dm !== undefined && is_dm !== world.isDirect(world.meta(nid)?.roomId ?? "")) return false;
+  if (is_invite !== undefined && is_invite !== (standing.membership === "invite")) return false;
+  if (is_encrypted !== undefined && (isUnknown || is_encrypted !== isEncrypted)) return false;
+  if (room_types !== undefined && (isUnknown || !room_types.includes(roomType))) return false;
+  if (not_room_types !== undefined && (isUnknown || not_room_types.includes(roomType))) return false;
+  if (tags !== undefined && !tags.some((tag) => view.tags.has(tag))) return false;
+  if (not_tags?.some((tag) => view.tags.has(tag)) === true) return false;
+  return spaces === undefined || spaces.some((spaceId) => view.isChildOf(spaceId));
+}
+
+/** Name, avatar and counts for the viewer: as the room says them, never made up; `""` = it says none. */
+export function simplifiedHead(world: World, nid: RoomNid): RoomHead | null {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return null;
+  const head = {
+    name: "",
+    heroes: null,
+    avatar: null,
+    joinedCount: 0,
+    invitedCount: 0,
+    isDm: world.isDirect(meta.roomId),
+    notificationCount: standing.notificationCount,
+    highlightCount: standing.highlightCount,
+    membership: standing.membership,
+  };
+  const stripped = world.stripped(nid);
+  if (stripped !== null) return { ...head, name: stripped.givenName ?? "", avatar: stripped.givenAvatar };
+  if (standing.membership !== "join") {
+    return isAsLeft(standing, meta) ? { ...head, name: meta.name ?? "", avatar: meta.avatar || null } : head;
+  }
+  const isNamed = meta.name !== null && meta.name !== "";
+  return {
+    ...head,
+    name: meta.name ?? "",
+    avatar: meta.avatar || null,
+    heroes: isNamed ? null : roomName(meta, world.userId).heroes.slice(0, SHOWN_HEROES),
+    joinedCount: meta.joinedCount,
+    invitedCount: meta.invitedCount,
+  };
+}
+
+/** Nothing happened in the room since the user left it: what it is now is what they saw. */
+const isAsLeft = ({ leftPos }: UserRoom, meta: RoomMeta): boolean => leftPos !== null && meta.latestPos <= leftPos;
+
+/** When the room last had something for its members, in ms; for others when their membership changed. */
+export function bumpStamp(world: World, nid: RoomNid): number {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return 0;
+  const fallback = standing.joinTs || meta.latestTs;
+  if (standing.membership !== "join") return stamp(Math.max(fallback, 0));
+  let newest: readonly [pos: number, ts: number] = [0, 0];
+  for (const type of BUMP_TYPES) {
+    const latest = meta.latestByType[type];
+    if (latest !== undefined && latest[0] > newest[0]) newest = latest;
+  }
+  return stamp(newest[1] || fallback);
+}
+
+/** Clients give up a whole response for a negative or broken one. */
+const stamp = (ts: number): number => (Number.isSafeInteger(ts) && ts > 0 ? ts : 1);

@@ -1,0 +1,55 @@
+import type { StoredEvent } from "../events.ts";
+import type { RoomNid, StreamPos } from "../ids.ts";
+import { isIgnoredEvent, visibleRange } from "../visibility.ts";
+import type { TimelineTail } from "./room-data.ts";
+import { firstAfter, nearestPrevBatch, type TimelineCut } from "./timeline.ts";
+import type { World } from "./world.ts";
+
+/** The most that is sent of one timeline, whatever is asked for. */
+export const MAX_SIMPLIFIED_TIMELINE = 100;
+
+/**
+ * The newest `limit` events in (since, upTo] that are contiguous; `limited` when there were more. `since` null = of all there is.
+ * What the viewer may not see of them is left out behind the limit.
+ */
+export function newestTimeline(
+  world: World,
+  nid: RoomNid,
+  tail: TimelineTail,
+  limit: number,
+  since: StreamPos | null,
+  upTo: StreamPos,
+): TimelineCut {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  const range = standing === undefined || meta === undefined ? null : visibleRange(standing, meta);
+  if (range === null) return { events: [], isLimited: since === null, prevBatch: null };
+  const { events } = tail;
+  const end = firstAfter(events, Math.min(range.to, upTo));
+  const from = Math.max(firstAfter(events, range.from - 1), since === null ? 0 : firstAfter(events, since));
+  let first = end;
+  let isCut = false;
+  while (first > from && end - first < limit && !isCut) {
+    first -= 1;
+    isCut = events[first]?.gapBefore === true;
+  }
+  const picked = events.slice(first, end).filter((event) => !isIgnoredEvent(event, world.ignored));
+  const isLimited = since === null ? hasMore(tail, from, first, end) : isCut || first > from || isShort(tail, since);
+  return { events: picked, isLimited, prevBatch: nearestPrevBatch(events, first) };
+}
+
+/** Events after the position are missing from what there is. */
+const isShort = (tail: TimelineTail, since: StreamPos): boolean => tail.coversFrom > since;
+
+/** True when there is more before the events [first, end) of the tail. */
+function hasMore({ events, isComplete }: TimelineTail, from: number, first: number, end: number): boolean {
+  const oldest = first < end ? events[first] : undefined;
+  if (oldest === undefined) return first > 0 || !isComplete;
+  if (isCreation(oldest)) return false;
+  const before = events[first - 1];
+  // The creator's own join follows the creation, which nobody was there to see.
+  if (before !== undefined) return first > from || !isCreation(before);
+  return !isComplete || oldest.gapBefore || oldest.prevBatch !== null;
+}
+
+const isCreation = (event: StoredEvent): boolean => event.type === "m.room.create" && event.stateKey === "";

@@ -1,0 +1,18 @@
+import type { RoomNid } from "../ids.ts";
+import type { Engine } from "./engine-api.ts";
+import type { RoomHead } from "./room-facts.ts";
+
+/** A room the client holds, complete up to the connection's stream position. */
+export interface SyncedRoom {
+  /** The response in which it was last sent whole. */
+  sinceSeq: number;
+  /** The head as last sent; null when that is not known any more (after a restart). */
+  head: RoomHead | null;
+  /** Members sent because they spoke. */
+  lazyMembers: Set<string>;
+}
+
+/** An engine that keeps what its client sees up to date, and gives up the rest. */
+export interface SyncedEngine extends Engine {
+  readonly synced: ReadonlyMap<RoomNid, SyncedRoom>;
+}

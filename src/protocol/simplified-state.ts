@@ -1,0 +1,80 @@
+import type { StateSelection, StateTuple } from "./required-state.ts";
+
+const ANY = "*";
+const MEMBER = "m.room.member";
+/** Before a type or key that is meant as it is written, whatever it looks like. */
+const LITERAL = "\0=";
+/** Before the type of an entry that takes away. */
+const EXCLUDED = "\0-";
+/** As key of members: only of those who appear, even where everything is asked for. */
+const LAZY_ALWAYS = "\0lazy";
+
+/** A type or key that means itself. */
+export const literal = (text: string): string => (text === ANY || text.startsWith("$") ? LITERAL + text : text);
+/** An entry that takes away what others ask for. */
+export const excluded = ([type, key]: StateTuple): [string, string] => [EXCLUDED + type, key];
+/** Members of whoever appears, beside whatever else is asked for. */
+export const LAZY_MEMBERS: [string, string] = [MEMBER, LAZY_ALWAYS];
+/** True for an entry that takes away. */
+export const isExclusion = ([type]: StateTuple): boolean => type.startsWith(EXCLUDED);
+
+/** Entries of state: types with their keys, `*` = any. */
+class StatePattern {
+  readonly #keysByType = new Map<string, Set<string>>();
+
+  add(type: string, key: string): void {
+    const keys = this.#keysByType.get(type) ?? new Set();
+    this.#keysByType.set(type, keys.add(key));
+  }
+
+  get isEmpty(): boolean {
+    return this.#keysByType.size === 0;
+  }
+
+  has(type: string, key: string): boolean {
+    return this.#keysByType.get(type)?.has(key) === true;
+  }
+
+  matches(type: string, key: string): boolean {
+    return this.#matchesKey(type, key) || this.#matchesKey(ANY, key);
+  }
+
+  entries(): [string, string][] {
+    return [...this.#keysByType].flatMap(([type, keys]) => [...keys].map((key): [string, string] => [type, key]));
+  }
+
+  #matchesKey(type: string, key: string): boolean {
+    const keys = this.#keysByType.get(type);
+    return keys !== undefined && (keys.has(key) || keys.has(ANY));
+  }
+}
+
+/** Reads a `required_state` of simplified sliding sync for the user who asks: everything that any entry matches. */
+export function compileSimplifiedState(entries: readonly StateTuple[], me: string): StateSelection {
+  const wanted = new StatePattern();
+  const unwanted = new StatePattern();
+  let isLazy = false;
+  let isLazyAlways = false;
+  for (const [type, key] of entries) {
+    if (type === MEMBER && key === LAZY_ALWAYS) isLazyAlways = true;
+    else if (type === MEMBER && key === "$LAZY") isLazy = true;
+    else if (type.startsWith(EXCLUDED)) unwanted.add(plain(type.slice(EXCLUDED.length)), plain(key));
+    else wanted.add(plain(type), key === "$ME" ? me : plain(key));
+  }
+  const lazyMembers = isLazyAlways || (isLazy && !wanted.matches(MEMBER, ANY));
+  const isMatch = (type: string, key: string): boolean =>
+    wanted.matches(type, key) && (unwanted.isEmpty || !unwanted.matches(type, key));
+  if (!isLazyAlways) {
+    const queried = wanted.has(ANY, ANY) ? [[ANY, ANY] as [string, string]] : wanted.entries();
+    return { entries: queried, lazyMembers, matches: isMatch };
+  }
+  // Of members only those named one by one.
+  const isNamed = (key: string): boolean => wanted.has(MEMBER, key) || wanted.has(ANY, key);
+  return {
+    entries: wanted.entries().filter(([type, key]) => type !== MEMBER || key !== ANY),
+    lazyMembers: true,
+    matches: (type, key) => isMatch(type, key) && (type !== MEMBER || isNamed(key)),
+  };
+}
+
+const plain = (text: string): string => (text.startsWith(LITERAL) ? text.slice(LITERAL.length) : text);
