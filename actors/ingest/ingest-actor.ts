@@ -5,32 +5,27 @@ import type { Metrics } from "#src/ports/basics.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
 import { pollerKey } from "#src/state/ingest-context.ts";
 import { isOnlySinces, reduceGroup, type Reduction } from "#src/state/ingest-reducer.ts";
-import { REPAIR } from "#actors/addresses.ts";
-import type { RepairCommand } from "#actors/repair/messages.ts";
 import type { Actor, ActorContext, ActorKind, Reply, StopReason } from "#actors/runtime/actor.ts";
 import { ACTOR_BACKOFF, backoff } from "#actors/runtime/restart.ts";
+import { Applying } from "./applying.ts";
 import { loadContext } from "./context-loader.ts";
 import { DeferredSinces } from "./deferred-sinces.ts";
-import { announceHead, fanOut } from "./fan-out.ts";
+import { announceHead } from "./fan-out.ts";
 import { IngestMemory } from "./ingest-memory.ts";
 import { type Group, isPlainBulk, narrow, newGroup, recover, roomsOf, traceparentsOf } from "./group.ts";
 import { inStep, inTraceOfPolls, startStep } from "./ingest-tracing.ts";
 import type { BatchApplied, IngestMessage, PollerSettled } from "./messages.ts";
 import { PollingDevices } from "./polling-devices.ts";
-import { noteStored, PollerBook, withoutRepeated } from "./poller-book.ts";
+import { PollerBook, withoutRepeated } from "./poller-book.ts";
 import { countEvents, type Work } from "./work.ts";
 import { WorkQueue } from "./work-queue.ts";
 
-/** Groups that are committed and not yet applied everywhere; more would only fill the mailboxes of slow hosts. */
-const UNAPPLIED_LIMIT = 8;
 /** A `since` that came with nothing else is written within this time. */
 const SINCE_DELAY_MS = 5_000;
 /** Attempts to reach the database are never further apart. */
 const RETRY_MAX_MS = 5_000;
 /** Left for the host's own drain after this: what is not stored by then is polled again. */
 const DRAIN_MS = 8_000;
-
-type SuspectRooms = Extract<RepairCommand, { type: "suspect-rooms" }>;
 
 /** What the ingest actor needs of the outside. */
 export interface IngestDeps {
@@ -46,6 +41,7 @@ class IngestActor implements Actor<IngestMessage> {
   readonly #deps: IngestDeps;
   readonly #queue = new WorkQueue();
   readonly #book = new PollerBook();
+  readonly #applying: Applying;
   readonly #polling = new PollingDevices();
   readonly #deferred = new DeferredSinces();
   #memory: IngestMemory | null = null;
@@ -57,8 +53,6 @@ class IngestActor implements Actor<IngestMessage> {
   #current: Group | null = null;
   /** Being read and reduced while `#current` is committed: begins where that one ends. */
   #ahead: Group | null = null;
-  /** Committed, in stream order; answered from the front. */
-  #unapplied: Group[] = [];
   #isFlushDue = false;
   #isFlushPlanned = false;
   #drained: (() => void)[] = [];
@@ -68,6 +62,7 @@ class IngestActor implements Actor<IngestMessage> {
   constructor(context: ActorContext<IngestMessage>, deps: IngestDeps) {
     this.#context = context;
     this.#deps = deps;
+    this.#applying = new Applying(context, deps, this.#book);
     deps.metrics.gauge("ingest_waiting_batches", () => this.#queue.size);
     deps.metrics.gauge("ingest_stream_position", () => this.#head);
     this.#loadHead();
@@ -104,7 +99,8 @@ class IngestActor implements Actor<IngestMessage> {
       case "group-stored":
         return this.#finishCommit(message.groupId);
       case "group-applied":
-        return this.#finishFanOut(message.groupId);
+        this.#applying.applied(message.groupId, this.#head);
+        return this.#pump();
       case "group-failed":
         return this.#fail(message.groupId, message.error);
       case "flush-sinces":
@@ -126,7 +122,7 @@ class IngestActor implements Actor<IngestMessage> {
   }
 
   stop(_reason: StopReason): void {
-    const groups = [...this.#unapplied, this.#current, this.#ahead].filter((group) => group !== null);
+    const groups = [...this.#applying.groups, this.#current, this.#ahead].filter((group) => group !== null);
     const works = [...groups.flatMap((group) => group.works), ...this.#queue.takeAll()];
     for (const { waiter } of works) waiter.reply.reject(new SyncError("actor_stopped", "ingest was stopped"));
     this.#endDrain();
@@ -173,13 +169,13 @@ class IngestActor implements Actor<IngestMessage> {
   #pump(): void {
     if (this.#settling.length > 0) this.#settle();
     const memory = this.#memory;
-    if (memory === null || this.#unapplied.length >= UNAPPLIED_LIMIT) return;
+    if (memory === null || this.#applying.isFull) return;
     if (this.#current !== null) return this.#lookAhead(this.#current, memory);
     const works = this.#queue.takeGroup();
     const isFlush = works.length === 0 && this.#isFlushDue && this.#deferred.size > 0;
     if (works.length === 0 && !isFlush) {
       this.#isFlushDue = false;
-      if (this.#unapplied.length === 0) this.#endDrain();
+      if (this.#applying.groups.length === 0) this.#endDrain();
       return;
     }
     this.#lastGroupId += 1;
@@ -279,73 +275,8 @@ class IngestActor implements Actor<IngestMessage> {
     if (next !== null && next.reduction !== null) this.#commit(next.id, next.reduction);
   }
 
-  // ------------------------------------------------------------ fan-out
-
   #send(group: Group, reduction: Reduction): void {
-    const { updates, counts, transaction } = reduction;
-    const { metrics } = this.#deps;
-    metrics.observe("ingest_group_batches", group.works.length);
-    if (counts.newEvents > 0) metrics.count("ingest_events_total", counts.newEvents, { known: "false" });
-    if (counts.knownEvents > 0) metrics.count("ingest_events_total", counts.knownEvents, { known: "true" });
-    if (counts.rejected > 0) metrics.count("ingest_quarantined_total", counts.rejected);
-    if (counts.repaired > 0) metrics.count("ingest_repaired_rooms_total", counts.repaired);
-    this.#suspect(reduction.suspicions);
-    for (const work of group.works) noteStored(work);
-    this.#unapplied.push(group);
-    // Without a gap in what is sent, a host that lacks something can tell.
-    const hasNews = updates.toPos > updates.fromPos || updates.rooms.length > 0 || updates.users.length > 0;
-    if (!hasNews || this.#deps.syncHostCount === 0) {
-      group.isApplied = true;
-      this.#answer();
-      return;
-    }
-    const step = startStep("ingest.fan-out", traceparentsOf(group), {
-      "ingest.rooms": updates.rooms.length,
-      "ingest.users": updates.users.length,
-      "sync.pos": transaction.head,
-    });
-    const sentMs = this.#context.clock.mono();
-    inStep(step, () =>
-      this.#context.pipe(
-        fanOut(this.#context, this.#deps.syncHostCount, updates).finally(() => {
-          step?.span.end();
-          metrics.observe("ingest_fan_out_duration_secs", (this.#context.clock.mono() - sentMs) / 1000);
-        }),
-        () => ({ type: "group-applied", groupId: group.id }),
-        () => ({ type: "group-applied", groupId: group.id }),
-      ),
-    );
-    this.#pump();
-  }
-
-  /** What looks wrong is compared with the homeserver, by and by. */
-  #suspect(rooms: Reduction["suspicions"]): void {
-    if (rooms.length === 0) return;
-    const message: SuspectRooms = { type: "suspect-rooms", rooms };
-    this.#context.tell(REPAIR, message);
-  }
-
-  #finishFanOut(groupId: number): void {
-    const group = this.#unapplied.find(({ id }) => id === groupId);
-    if (group !== undefined) group.isApplied = true;
-    this.#answer();
-  }
-
-  /** Answers pollers in stream order: what a poller brought is applied, and so is everything it may have repeated. */
-  #answer(): void {
-    let done = 0;
-    for (const group of this.#unapplied) {
-      if (!group.isApplied) break;
-      done += 1;
-      for (const work of group.works) {
-        const { waiter } = work;
-        waiter.openParts -= 1;
-        if (waiter.openParts > 0) continue;
-        this.#book.answered(work, this.#head, this.#context.clock.mono() - waiter.arrivedMs);
-        waiter.reply.resolve({ pos: group.reduction?.transaction.head ?? this.#head });
-      }
-    }
-    this.#unapplied = this.#unapplied.slice(done);
+    this.#applying.send(group, reduction, this.#head);
     this.#pump();
   }
 
