@@ -195,3 +195,26 @@ export class PollerHarness {
     return promise;
   }
 }
+
+/** A poller of a device that is logged in; `since` null = before its first sync. */
+export async function running(since: string | null = "s1"): Promise<PollerHarness> {
+  const harness = new PollerHarness();
+  await harness.login(since);
+  await harness.start();
+  return harness;
+}
+
+/** A sync body with so many rooms of one event each. */
+export const roomBody = (nextBatch: string, rooms: number, fill = 10) => ({
+  next_batch: nextBatch,
+  rooms: {
+    join: Object.fromEntries(
+      Array.from({ length: rooms }, (_, i) => [
+        `!r${i}:hs`,
+        {
+          timeline: { events: [{ event_id: `$${i}`, type: "m.x", sender: "@a:hs", content: { x: "x".repeat(fill) } }] },
+        },
+      ]),
+    ),
+  },
+});
