@@ -13,6 +13,12 @@ export const connectionAddress = (userId: UserId, deviceId: DeviceId, connId: Co
   key: JSON.stringify([userId, deviceId, connId]),
   shard: userId,
 });
+/** Of a request that no connection remembers: it is served by itself. */
+export const looseAddress = (userId: UserId, deviceId: DeviceId, connId: ConnId, requestId: number): Address => ({
+  kind: "connection",
+  key: JSON.stringify([userId, deviceId, connId, requestId]),
+  shard: userId,
+});
 export const directoryAddress = (hostIndex: number): Address => ({
   kind: "directory",
   key: String(hostIndex),

@@ -4,6 +4,7 @@ import type { Engine } from "#src/protocol/engine/engine-api.ts";
 import type { PositionLog } from "#src/protocol/engine/position-log.ts";
 import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import { DIRTY_USER } from "#src/protocol/engine/world.ts";
+import { begunExtensions, encodeLoosePos, LOOSE } from "#src/protocol/loose-pos.ts";
 import { encodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
 import type { Rng } from "#src/ports/basics.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
@@ -32,6 +33,15 @@ export function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader
     params: new ParamsHistory(),
     reader,
   };
+}
+
+/** Goes on from a position that says everything of a connection without rooms. */
+export function goOn(dialect: Dialect, claims: PosClaims, link: UserLink, reader: DeviceReader, rng: Rng): Awake {
+  const awake = startOver(dialect, link, reader, rng);
+  // One that is ahead is of a database that was set back: there is no more to say than what is there.
+  awake.engine.begin(Math.min(claims.streamPos, link.position), begunExtensions(claims));
+  awake.engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
+  return awake;
 }
 
 /** Takes a connection up again from what is stored and what the client's `pos` proves; null when that is not enough. */
@@ -65,7 +75,7 @@ export function isOtherLife(awake: Awake, claims: PosClaims): boolean {
 export function isHopeless({ command, claims }: Arrival, awake: Awake | null): boolean {
   if (command.pos === null) return false;
   if (claims === null) return true;
-  if (awake === null || isOtherLife(awake, claims)) return false;
+  if (awake === null || claims.incarnation === LOOSE || isOtherLife(awake, claims)) return false;
   return awake.incarnation !== claims.incarnation || !awake.log.knows(claims.seq);
 }
 
@@ -74,12 +84,14 @@ export function writeResponse(
   awake: Awake,
   link: UserLink,
   { draft, pages, written, rooms, extensions, behind }: BuiltResponse,
-  seq: number,
-  txnId: string | undefined,
+  { seq, txnId, isLoose }: { seq: number; txnId: string | undefined; isLoose: boolean },
   mac: Mac,
 ): KeptResponse {
   const { dialect, incarnation, engine } = awake;
-  const pos = encodePos({ incarnation, seq, streamPos: draft.upTo, generation: engine.generation, behind }, mac);
+  const claims = { incarnation, seq, streamPos: draft.upTo, generation: engine.generation, behind };
+  const pos = isLoose
+    ? encodeLoosePos(draft.upTo, (name) => engine.extensionSince(name) !== null, mac)
+    : encodePos(claims, mac);
   const body = dialect.encode(
     { pos, txnId, lists: draft.lists, written, rooms, extensions },
     (nid) => link.user.meta(nid)?.roomId ?? "",

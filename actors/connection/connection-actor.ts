@@ -5,6 +5,7 @@ import { requestText } from "#src/protocol/engine/response-log.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { decodePos, type Mac } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
+import { LOOSE } from "#src/protocol/loose-pos.ts";
 import { EMPTY_PARAMS } from "#src/protocol/sticky.ts";
 import type { Metrics } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
@@ -13,7 +14,7 @@ import type { Actor, ActorContext, StopReason } from "#actors/runtime/actor.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
-import { type Awake, emptyResponse, isHopeless, isOtherLife, startOver, takeUp, writeResponse } from "./awake.ts";
+import { type Awake, emptyResponse, goOn, isHopeless, isOtherLife, startOver, takeUp, writeResponse } from "./awake.ts";
 import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
 import type { Arrival, CurrentRequest } from "./current-request.ts";
@@ -45,6 +46,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #deviceId: DeviceId;
   readonly #connId: ConnId;
   readonly #dialect: Dialect;
+  /** There for one request, of which it remembers nothing. */
+  readonly #isLoose: boolean;
   readonly #mac: Mac;
   readonly #storage: ConnectionStorage;
   #link: UserLink | null = null;
@@ -60,11 +63,13 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   constructor(context: ActorContext<ConnectionMessage>, deps: ConnectionDeps) {
     this.#context = context;
     this.#deps = deps;
-    const key = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId];
+    const [userId, deviceId, connId, loose] = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId, number?];
+    const key = [userId, deviceId, connId] as const;
     [this.#userId, this.#deviceId, this.#connId] = key;
+    this.#isLoose = loose !== undefined;
     this.#dialect = dialectOfConnection(this.#connId);
-    this.#mac = macOf(this.#dialect, context.self.key, deps.mac);
-    this.#storage = new ConnectionStorage(context, deps.store, key);
+    this.#mac = macOf(this.#dialect, JSON.stringify(key), deps.mac);
+    this.#storage = new ConnectionStorage(context, deps.store, key, !this.#isLoose);
     this.#requests = new RequestQueue({
       nowMs: () => this.#nowMs,
       emptyResponse: (pos) => emptyResponse(this.#dialect, pos, this.#awake, this.#mac),
@@ -75,6 +80,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   receive(message: ConnectionMessage): void {
+    this.#take(message);
+    if (this.#isLoose && this.#current === null) this.#context.stopSelf();
+  }
+
+  #take(message: ConnectionMessage): void {
     switch (message.type) {
       case "sync-request":
         this.#arrive(this.#arrival(message));
@@ -178,6 +188,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     const { claims } = current;
+    if (claims?.incarnation === LOOSE) {
+      this.#awake = goOn(this.#dialect, claims, this.#link, this.#readerOf(this.#link), this.#context.rng);
+      this.#process(current, 0, this.#link);
+      return;
+    }
     if (current.command.pos === null) {
       this.#awake = startOver(this.#dialect, this.#link, this.#readerOf(this.#link), this.#context.rng);
       this.#process(current, 0, this.#link);
@@ -393,7 +408,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#saving = null;
     if (saving === null || awake === null || link === null) return;
     const { built, seq } = saving;
-    const kept = writeResponse(awake, link, built, seq, current?.command.request.txn_id, this.#mac);
+    const txnId = current?.command.request.txn_id;
+    const kept = writeResponse(awake, link, built, { seq, txnId, isLoose: this.#isLoose }, this.#mac);
     awake.log.add(kept);
     this.#storage.noteSent(awake, built.pages.hasInitial);
     this.#requests.answer(current?.replay ?? kept);

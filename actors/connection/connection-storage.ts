@@ -16,16 +16,20 @@ export class ConnectionStorage {
   readonly #store: ConnectionStore;
   readonly #key: readonly [UserId, DeviceId, ConnId];
   readonly #record: ConnectionRecord;
+  /** False where nothing is written, because there is nothing to come back to. */
+  readonly #isKept: boolean;
   #isFlushScheduled = false;
 
   constructor(
     context: ActorContext<ConnectionMessage>,
     store: ConnectionStore,
     key: readonly [UserId, DeviceId, ConnId],
+    isKept: boolean,
   ) {
     this.#context = context;
     this.#store = store;
     this.#key = key;
+    this.#isKept = isKept;
     this.#record = new ConnectionRecord(...key);
   }
 
@@ -40,13 +44,13 @@ export class ConnectionStorage {
 
   /** Writes the connection as it is; null when that is what is stored already. */
   save(awake: Written | null): Promise<void> | null {
-    const row = awake === null ? null : this.#record.next(awake, this.#context.clock.now());
+    const row = awake === null || !this.#isKept ? null : this.#record.next(awake, this.#context.clock.now());
     return row === null ? null : this.#store.save(row);
   }
 
   /** Writes its new parameters; null when they are stored already. */
   saveParams(awake: Written): Promise<void> | null {
-    const row = this.#record.nextParams(awake, this.#context.clock.now());
+    const row = this.#isKept ? this.#record.nextParams(awake, this.#context.clock.now()) : null;
     return row === null ? null : this.#store.save(row);
   }
 
@@ -69,12 +73,13 @@ export class ConnectionStorage {
 
   /** A response was sent: rooms that the client holds from now on have to be written down. */
   noteSent(awake: Written, hasInitialRooms: boolean): void {
+    if (!this.#isKept) return;
     if (hasInitialRooms || this.#record.isOutdated(awake.engine)) this.flushSoon();
   }
 
   /** Nobody may take the connection up again. */
   remove(): void {
-    this.inBackground(this.#store.delete(...this.#key));
+    if (this.#isKept) this.inBackground(this.#store.delete(...this.#key));
   }
 
   /** It is not known what is stored. */

@@ -1,9 +1,10 @@
 import { SyncError } from "#src/errors.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import type { ConnId } from "#src/protocol/ids.ts";
+import { isLoose } from "#src/protocol/loose-pos.ts";
 import type { ForwardObserver } from "#src/ports/front.ts";
 import type { Identity, SyncAnswer, SyncGateway, SyncInput } from "#src/ports/gateway.ts";
-import { connectionAddress, pollerAddress } from "#actors/addresses.ts";
+import { connectionAddress, looseAddress, pollerAddress } from "#actors/addresses.ts";
 import type { ConnectionCommand } from "#actors/connection/messages.ts";
 import type { ActorContext, ActorKind, Address } from "#actors/runtime/actor.ts";
 import type { PollerCommand } from "#actors/poller/messages.ts";
@@ -106,10 +107,14 @@ export function createGateway(deps: GatewayDeps): Gateway {
     const { userId, deviceId, tokenHash } = identity;
     const { signal } = input;
     if (signal.aborted) throw new SyncError("client_gone", "client hung up before its request was read");
-    const connId = `${DIALECTS[input.dialect].connScope}${input.request.conn_id ?? ""}` as ConnId;
-    const address = connectionAddress(userId, deviceId, connId);
+    const dialect = DIALECTS[input.dialect];
+    const connId = `${dialect.connScope}${input.request.conn_id ?? ""}` as ConnId;
     const deviceKey = JSON.stringify([userId, deviceId]);
     const requestId = ++lastRequestId;
+    const address =
+      dialect.policy.hasLooseRequests && isLoose(input.request, input.pos)
+        ? looseAddress(userId, deviceId, connId, requestId)
+        : connectionAddress(userId, deviceId, connId);
     const message: Command<"sync-request"> = {
       type: "sync-request",
       userId,

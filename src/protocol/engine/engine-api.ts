@@ -30,6 +30,8 @@ export interface Engine {
   /** Rooms that are not complete up to `streamPos`. */
   readonly behind: RoomNid[];
   restore(world: World, params: StickyParams, snapshot: CursorSnapshot, claim: RestoreClaim): void;
+  /** Goes on from a position of a connection that has nothing to remember: where it is, and which extensions have begun. */
+  begin(streamPos: StreamPos, extensions: readonly ExtensionName[]): void;
   snapshot(): CursorSnapshot;
   markDirty(nid: RoomNid, bits: number): void;
   markUserDirty(bits: number): void;

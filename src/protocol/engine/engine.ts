@@ -88,6 +88,12 @@ export class ConnectionEngine implements SyncedEngine {
     for (const standing of world.standings()) this.#restoreRoom(world, standing, proven.get(standing.nid) ?? null);
   }
 
+  begin(streamPos: StreamPos, extensions: readonly ExtensionName[]): void {
+    this.isFirst = false;
+    this.streamPos = streamPos;
+    for (const name of extensions) this.#extensionsSince.set(name, 0);
+  }
+
   snapshot(): CursorSnapshot {
     return {
       generation: this.generation,

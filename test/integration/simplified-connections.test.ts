@@ -1,0 +1,126 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { FrontRig } from "#test/support/front-rig.ts";
+import type { Session } from "#test/support/homeserver.ts";
+import { SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
+
+const STATE = [
+  ["m.room.name", ""],
+  ["m.room.member", "$ME"],
+];
+const list = (ranges: [number, number][], conn_id = ""): Record<string, unknown> => ({
+  conn_id,
+  lists: { all: { ranges, required_state: STATE, timeline_limit: 2 } },
+});
+const DEVICE = { conn_id: "encryption", extensions: { to_device: { enabled: true }, e2ee: { enabled: true } } };
+
+describe("connections of simplified sliding sync", () => {
+  let rig: FrontRig;
+  let accounts = 0;
+
+  beforeAll(async () => {
+    rig = await FrontRig.start();
+  });
+  afterAll(() => rig.stop());
+
+  const inRooms = (names: readonly string[]): { me: Session; id: string; room: (name: string) => string } => {
+    accounts += 1;
+    const localpart = `conn${accounts}`;
+    const id = `@${localpart}:test`;
+    const own = names.map((name) => `${localpart}-${name}`);
+    return { me: rig.account(localpart, rig.joined(id, own)), id, room: (name) => `!${localpart}-${name}:test` };
+  };
+  const say = (id: string, roomId: string, ...bodies: string[]): Record<string, unknown> => ({
+    rooms: { join: { [roomId]: { timeline: { events: bodies.map((body) => rig.say(id, body)) } } } },
+  });
+
+  test("[SSS-22] requests about no room do not end each other's positions or waits", async () => {
+    const { me } = inRooms(["a"]);
+    const main = new SimplifiedClient(rig, me);
+    const push = new SimplifiedClient(rig, me);
+    const first = await main.sync(DEVICE);
+    await push.sync(DEVICE);
+    const waits = [main.sync(DEVICE, { timeout: 20_000 }), push.sync(DEVICE, { timeout: 20_000 })];
+    await rig.waiting(2);
+    await rig.poll(me, { to_device: { events: [{ type: "m.test", sender: "@bob:test", content: { n: 1 } }] } });
+    for (const answer of await Promise.all(waits)) {
+      expect(answer.extensions["to_device"]?.["events"]).toMatchObject([{ content: { n: 1 } }]);
+    }
+    const old = await main.sync(DEVICE, { pos: first.pos });
+    expect(old.extensions["to_device"]?.["events"]).toMatchObject([{ content: { n: 1 } }]);
+  });
+
+  test("[SSS-23] a position about no room is told from then on what changed, and nothing twice", async () => {
+    const { me } = inRooms(["a"]);
+    const client = new SimplifiedClient(rig, me);
+    await client.sync(DEVICE);
+    await rig.poll(me, { device_lists: { changed: ["@bob:test"], left: [] } });
+    expect((await client.sync(DEVICE)).extensions["e2ee"]).toMatchObject({
+      device_lists: { changed: ["@bob:test"], left: [] },
+    });
+    expect((await client.sync(DEVICE)).extensions["e2ee"]).toMatchObject({ device_lists: { changed: [], left: [] } });
+    const account = { conn_id: "encryption", extensions: { account_data: { enabled: true } } };
+    await rig.poll(me, { account_data: { events: [{ type: "m.direct", content: {} }] } });
+    expect((await client.sync(account)).extensions["account_data"]?.["global"]).toMatchObject([{ type: "m.direct" }]);
+    expect((await client.sync(account)).extensions["account_data"]?.["global"]).toEqual([]);
+  });
+
+  test("[SSS-24] a connection that asked about no room may begin to, from its position on", async () => {
+    const { me, room } = inRooms(["a"]);
+    const client = new SimplifiedClient(rig, me);
+    await client.sync({});
+    expect((await client.sync(list([[0, 0]]))).rooms[room("a")]).toMatchObject({ initial: true });
+    expect((await client.sync(list([[0, 0]]))).rooms).toEqual({});
+  });
+
+  test("[SSS-25] after a restart a position goes on: rooms that are known to be held are told what is new", async () => {
+    const { me, id, room } = inRooms(["a", "b", "c"]);
+    const client = new SimplifiedClient(rig, me);
+    const device = new SimplifiedClient(rig, me);
+    await device.sync(DEVICE);
+    await client.sync(list([[0, 2]]));
+    await client.sync(list([[0, 2]]));
+    await client.sync(list([[0, 0]]));
+    await rig.poll(me, say(id, room("c"), "c stays on top"));
+    await client.sync(list([[0, 0]]));
+    await rig.node.shutDown();
+    await rig.node.boot();
+    const back = await client.sync(list([[0, 2]]));
+    expect(back.rooms).toEqual({});
+    await rig.poll(me, say(id, room("a"), "after"));
+    const next = await client.sync(list([[0, 2]]));
+    expect(timelineOf(next.rooms[room("a")])).toEqual(["after"]);
+    expect(next.rooms[room("a")]).not.toHaveProperty("initial");
+    expect((await device.sync(DEVICE)).extensions["to_device"]).toHaveProperty("events", []);
+  });
+
+  test("[SSS-26] what was said while the server was away is told after it is back", async () => {
+    const { me, id, room } = inRooms(["a", "b"]);
+    const client = new SimplifiedClient(rig, me);
+    await client.sync(list([[0, 1]]));
+    await client.sync(list([[0, 1]]));
+    await rig.node.shutDown();
+    await rig.node.boot();
+    const other = new SimplifiedClient(rig, me);
+    await other.sync(list([[0, 1]], "other"));
+    const renamed = rig.event("m.room.name", id, { name: "renamed" }, "");
+    await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events: [renamed, rig.say(id, "away")] } } } } });
+    const { rooms } = await client.sync(list([[0, 1]]));
+    expect(Object.keys(rooms)).toEqual([room("a")]);
+    expect(rooms[room("a")]).not.toHaveProperty("initial");
+    expect(rooms[room("a")]).toMatchObject({ name: "renamed" });
+    expect(stateOf(rooms[room("a")])).toEqual(["m.room.name|"]);
+  });
+
+  test("[SSS-27] connections of one device under the same id in other dialects are other connections", async () => {
+    const { me, room } = inRooms(["a"]);
+    const unstable = new SimplifiedClient(rig, me);
+    const stable = new SimplifiedClient(rig, me, "v4");
+    const v4 = { lists: { all: { required_state: {}, timeline_limit: 1 } } };
+    await unstable.sync(list([[0, 0]]));
+    const classic = await rig.sync(me, { lists: { all: { ranges: [[0, 0]] } } });
+    expect((await stable.sync(v4)).rooms[room("a")]).toMatchObject({ initial: true });
+    expect((await unstable.sync(list([[0, 0]]))).rooms).toEqual({});
+    expect((await stable.sync(v4)).rooms).toEqual({});
+    expect((await rig.sync(me, {}, { pos: classic.pos })).lists["all"]).toEqual({ count: 1 });
+  });
+});
