@@ -156,7 +156,7 @@ export class BlackBox implements AsyncDisposable {
       method: "POST",
       headers: { "content-type": "application/json", ...(token === null ? {} : { authorization: `Bearer ${token}` }) },
       body: typeof body === "string" ? body : JSON.stringify(goRequest(body)),
-      signal: signal ?? AbortSignal.timeout((Number(timeoutMs) || 0) + GRACE_MS),
+      signal: signal ?? AbortSignal.timeout(Math.min(Math.max(0, Number(timeoutMs) || 0), 120_000) + GRACE_MS),
     });
     const text = await answer.text();
     return {
