@@ -143,7 +143,7 @@ describe("pollers, over HTTP", () => {
 
   test("[POL-76] a first sync that keeps failing ends the wait with an error, and the next request finds it done", async () => {
     const alice = rig.node.homeserver.addAccount("alice", "token-alice", "PHONE");
-    for (let attempt = 0; attempt < 3; attempt++) rig.node.homeserver.queueSync(alice, errorResponse(502));
+    for (let attempt = 0; attempt < 4; attempt++) rig.node.homeserver.queueSync(alice, errorResponse(502));
     const failed = await rig.request(alice, { body: BODY });
     expect(failed.status).toBeGreaterThanOrEqual(500);
     queue(alice, { next_batch: "alice-1", ...rig.joined(ALICE, ["a"]) });
