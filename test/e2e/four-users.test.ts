@@ -2,39 +2,19 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { EventType, type IEvent } from "matrix-js-sdk-msc3575";
-import type { MSC3575List } from "matrix-js-sdk-msc3575/lib/sliding-sync.js";
 import { startPostgres, type TestPostgres } from "#test/support/database.ts";
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { RandomKills } from "#test/support/random-kills.ts";
 import { SdkClient } from "#test/support/sdk-client.ts";
 import { passwordOf, startSynapse, type Synapse, synapseProblem, type SynapseUser } from "#test/support/synapse.ts";
+import { WINDOW, expectRead, listOf, newestIn, path, say, untilAsync } from "./conversation.ts";
 
 const ALICES_ROOMS = 300;
-const WINDOW = 19;
 const STEP_MS = 180_000;
 const KILL_BETWEEN_MS = [400, 3_000] as const;
 /** Says when the server is killed; printed with every failure. */
 const SEED = Number(process.env["GLISSADE_SEED"] ?? Date.now() % 1_000_000);
 const problem = synapseProblem();
-
-const listOf = (extra: Partial<MSC3575List> = {}): MSC3575List => ({
-  ranges: [[0, WINDOW]],
-  sort: ["by_recency"],
-  timeline_limit: 10,
-  required_state: [
-    ["m.room.create", ""],
-    ["m.room.name", ""],
-    ["m.room.encryption", ""],
-    ["m.room.tombstone", ""],
-    ["m.room.member", "$LAZY"],
-    ["m.room.member", "$ME"],
-  ],
-  ...extra,
-});
-
-const path = (strings: TemplateStringsArray, ...parts: string[]): string =>
-  String.raw({ raw: strings }, ...parts.map((part) => encodeURIComponent(part)));
 
 for (const database of ["PGlite", "PostgreSQL"] as const) {
   describe.skipIf(problem !== null)(
@@ -415,31 +395,4 @@ for (const database of ["PGlite", "PostgreSQL"] as const) {
       );
     },
   );
-}
-
-const say = (from: SdkClient, room: string, body: string): Promise<unknown> =>
-  from.client.sendEvent(room, EventType.RoomMessage, { msgtype: "m.text", body } as never);
-
-/** Everything one user said in the room is readable, in order, each once. */
-async function expectRead(reader: SdkClient, room: string, sender: SynapseUser, bodies: string[]): Promise<void> {
-  const spoken = (): string[] =>
-    reader.messages(room, sender.userId).filter((body) => body === "?" || /^[ab]\d$/.test(body));
-  await reader.until(
-    () => `${bodies.join(" ")} (has ${spoken().join(" ")})`,
-    () => spoken().length >= bodies.length && !spoken().includes("?"),
-  );
-  expect(spoken()).toEqual(bodies);
-}
-
-async function untilAsync(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; !(await holds()); attempt += 1) {
-    if (attempt > 60) throw new Error(`waited in vain: ${what}`);
-    await Bun.sleep(500);
-  }
-}
-
-/** Time and id of a room's newest event, asked of the homeserver. */
-async function newestIn(user: SynapseUser, roomId: string): Promise<{ ts: number }> {
-  const { chunk } = await user.call<{ chunk: IEvent[] }>("GET", path`/rooms/${roomId}/messages` + "?dir=b&limit=1");
-  return { ts: chunk[0]?.origin_server_ts ?? 0 };
 }
