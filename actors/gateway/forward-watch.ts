@@ -51,7 +51,9 @@ export class ForwardWatch implements ForwardObserver {
   forwarded(accessToken: string, effect: ForwardedEffect): void {
     this.#follow(accessToken, effect).catch((error: unknown) => {
       const reason = error instanceof SyncError ? error.code : String(error);
-      this.#deps.log.warn({ effect: effect.type, reason }, "what a forwarded request changed is learned later");
+      // News come with the next poll all the same.
+      const level = effect.type === "news" ? "debug" : "warn";
+      this.#deps.log[level]({ effect: effect.type, reason }, "what a forwarded request changed is learned later");
     });
   }
 

@@ -165,7 +165,11 @@ describe("what went by", () => {
       throw new SyncError("storage_unavailable", "no connection");
     };
     await forwarded("tok");
-    expect(log.lines).toMatchObject([{ level: "warn", fields: { effect: "news", reason: "storage_unavailable" } }]);
+    await forwarded("tok", { type: "logged-out" });
+    expect(log.lines).toMatchObject([
+      { level: "debug", fields: { effect: "news", reason: "storage_unavailable" } },
+      { level: "warn", fields: { effect: "logged-out", reason: "storage_unavailable" } },
+    ]);
     expect(JSON.stringify(log.lines)).not.toContain("tok");
   });
 });
