@@ -45,6 +45,8 @@ export type SuspicionReason =
   | "lagging"
   /** The user is back in a room that changed meanwhile. */
   | "rejoined"
+  /** The user has forgotten the room, which only who is out can, and no poll has said that they are. */
+  | "forgotten"
   /** State without a create event: it cannot be shown. */
   | "no-create";
 

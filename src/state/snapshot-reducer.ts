@@ -41,7 +41,9 @@ export function reduceGone(group: GroupDraft, batch: PollBatch, section: PolledG
 export function reduceForgotten(group: GroupDraft, batch: PollBatch, section: PolledForgotten): void {
   const room = group.findRoom(section.roomId);
   const before = room === null ? null : group.users.standing(batch.userId, room.nid);
-  if (before !== null) group.users.setStanding(standing.forget(before));
+  if (before === null) return;
+  if (before.membership === "join") group.suspect(section.roomId, batch.userId, "forgotten");
+  group.users.setStanding(standing.forget(before));
 }
 
 /** By type and key; the create event first, because it says what the others mean. */
