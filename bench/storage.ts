@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
-import type { IngestStore, IngestTransaction, RoomReader, StateRow } from "#src/ports/stores.ts";
+import type { IngestStore, IngestTransaction, RoomReader } from "#src/ports/stores.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { connectDatabase, type Database } from "#db/connection.ts";
 import { startEmbeddedDatabase } from "#db/embedded.ts";
@@ -14,6 +14,8 @@ import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { withPostgres } from "#test/support/database.ts";
+import { roomMeta, stateRowOf } from "#test/support/stored-samples.ts";
+import { emptyTransaction } from "#src/state/ingest-transaction.ts";
 
 /** Storage alone, at the sizes of the workloads `login`, `scroll`, `live` and `churn`. */
 const { values } = parseArgs({
@@ -135,64 +137,24 @@ function makeEvent(
   };
 }
 
-const empty = (): IngestTransaction => ({
-  head,
-  rooms: [],
-  events: [],
-  redacted: [],
-  state: [],
-  repairs: [],
-  userRooms: [],
-  receipts: [],
-  accountData: [],
-  toDevice: [],
-  deviceLists: [],
-  deviceKeys: [],
-  txns: [],
-  quarantine: [],
-  sinces: [],
-});
-const rowOf = (event: StoredEvent): StateRow => ({
-  nid: event.nid,
-  type: event.type,
-  stateKey: event.stateKey ?? "",
-  pos: event.pos,
-  membership: event.membership,
-  ts: event.ts,
-  eventId: event.id,
-});
 const memberOf = (nid: number, i: number): string =>
   i === 0 ? USER : `@member-${(nid * 7 + i) % 5000}:bench.example.org`;
 
 function metaOf(nid: number, latest: StoredEvent): RoomMeta {
-  return {
-    nid: nid as RoomNid,
+  return roomMeta(nid, {
     roomId: `!room-${nid}:bench.example.org` as RoomId,
     name: `Room ${nid}`,
-    avatar: null,
-    alias: null,
-    isEncrypted: false,
-    roomType: null,
-    roomVersion: "11",
-    successor: null,
-    predecessor: null,
-    sharedSince: null,
     joinedCount: MEMBERS,
-    invitedCount: 0,
     heroes: Array.from({ length: 6 }, (_, i) => ({
       userId: memberOf(nid, i),
       displayName: `Member ${i}`,
       avatarUrl: null,
       membership: "join",
     })),
-    spaceChildren: [],
     latestPos: latest.pos,
     latestTs: latest.ts,
     latestByType: { "m.room.message": [latest.pos, latest.ts] },
-    awaitedRedactions: [],
-    resetPos: 0,
-    gapEventId: null,
-  };
+  });
 }
 
 function addRoom(tx: IngestTransaction, nid: number): void {
@@ -226,7 +188,7 @@ function addRoom(tx: IngestTransaction, nid: number): void {
   };
   tx.rooms.push({ meta: metaOf(nid, latest), isNew: true });
   tx.events.push(...state, ...timeline);
-  tx.state.push(...state.map(rowOf));
+  tx.state.push(...state.map((event) => stateRowOf(event)));
   tx.userRooms.push(standing);
 }
 
@@ -254,7 +216,7 @@ async function sizeOf({ db, directoryBytes }: Opened): Promise<string> {
 async function firstSync(ingest: IngestStore): Promise<void> {
   const pieces: IngestTransaction[] = [];
   for (let piece = 0, nid = 1; piece < PIECES; piece++) {
-    const tx = empty();
+    const tx = emptyTransaction(head);
     for (const until = Math.floor((ROOMS * (piece + 1)) / PIECES); nid <= until; nid++) addRoom(tx, nid);
     tx.head = head;
     pieces.push(tx);
@@ -310,7 +272,7 @@ async function liveTraffic(ingest: IngestStore, rooms: RoomReader): Promise<void
     const nid = 1 + (i % 200);
     const event = makeEvent(nid, "m.room.message", USER, null, true);
     await ingest.commit({
-      ...empty(),
+      ...emptyTransaction(head),
       events: [event],
       rooms: [{ meta: metaOf(nid, event), isNew: false }],
       sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `s${i}` }],
@@ -320,7 +282,10 @@ async function liveTraffic(ingest: IngestStore, rooms: RoomReader): Promise<void
   print(
     "commit of a since alone",
     await timed(500, (i) =>
-      ingest.commit({ ...empty(), sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `t${i}` }] }),
+      ingest.commit({
+        ...emptyTransaction(head),
+        sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `t${i}` }],
+      }),
     ),
   );
   const queries = Array.from({ length: 100 }, (_, i) => ({ nid: (1 + i) as RoomNid, upTo: head, limit: 20 }));
@@ -335,10 +300,10 @@ async function joins(ingest: IngestStore): Promise<void> {
     );
     const latest = events.at(-1) as StoredEvent;
     await ingest.commit({
-      ...empty(),
+      ...emptyTransaction(head),
       rooms: [{ meta: metaOf(nid, latest), isNew: done === 0 }],
       events,
-      state: events.map(rowOf),
+      state: events.map((event) => stateRowOf(event)),
     });
   }
   print(
@@ -357,10 +322,10 @@ async function joins(ingest: IngestStore): Promise<void> {
       ]);
       const latest = events.at(-1) as StoredEvent;
       await ingest.commit({
-        ...empty(),
+        ...emptyTransaction(head),
         rooms: [{ meta: metaOf(nid, latest), isNew: false }],
         events,
-        state: events.map(rowOf),
+        state: events.map((event) => stateRowOf(event)),
       });
     }),
   );

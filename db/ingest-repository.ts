@@ -14,7 +14,7 @@ import {
   USER_ROOM_COLUMNS,
   type UserRoomRow,
   eventsOf,
-  roomMetaOf,
+  loadRoomMetas,
   stateEventsOf,
   userRoomOf,
   withChunks,
@@ -134,13 +134,8 @@ class IngestRepository implements IngestStore {
     return { head: row.head, maxRoomNid: row.max_nid, epoch: row.epoch };
   }
 
-  async loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
-    if (roomIds.length === 0) return [];
-    const rows = await this.#db.query<{ meta: string }>(
-      "select meta from glissade.rooms where room_id = any($1::text[])",
-      [keyArray(roomIds)],
-    );
-    return rows.map(roomMetaOf);
+  loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+    return loadRoomMetas(this.#db, roomIds);
   }
 
   async knownEvents(eventIds: readonly EventId[]): Promise<Set<EventId>> {

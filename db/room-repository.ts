@@ -17,6 +17,7 @@ import {
   eventsOf,
   roomMetaOf,
   stateEventsOf,
+  loadRoomMetas,
   userRoomOf,
   withChunks,
 } from "./row-reading.ts";
@@ -49,8 +50,6 @@ const SELECT_TIMELINES = `
   ) c
   order by q.place, c.first_pos`;
 
-// Rows by type and key, by type, by key, and all: in one statement, for they lie in the same chunks.
-// A limit or offset inside keeps the look-ups one by one, whatever the planner knows of the table.
 /** What a device's connections share, as JSON text: all of it is small, but for the lists after a long absence. */
 const SELECT_DEVICE = `
   select
@@ -65,6 +64,8 @@ const SELECT_DEVICE = `
 
 const parsed = <T>(text: string | null): T | null => (text === null ? null : (JSON.parse(text) as T));
 
+// Rows by type and key, by type, by key, and all: in one statement, for they lie in the same chunks.
+// A limit or offset inside keeps the look-ups one by one, whatever the planner knows of the table.
 const SELECT_STATE = withChunks(`
   select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   cross join lateral (
@@ -186,13 +187,8 @@ class RoomRepository implements RoomReader {
     });
   }
 
-  async loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
-    if (roomIds.length === 0) return [];
-    const rows = await this.#db.query<{ meta: string }>(
-      "select meta from glissade.rooms where room_id = any($1::text[])",
-      [keyArray(roomIds)],
-    );
-    return rows.map(roomMetaOf);
+  loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+    return loadRoomMetas(this.#db, roomIds);
   }
 
   async loadTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<TimelineChunk[]> {

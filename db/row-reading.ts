@@ -1,9 +1,10 @@
 import { invariant } from "#src/errors.ts";
 import type { Membership, StoredEvent } from "#src/protocol/events.ts";
-import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { Database } from "./connection.ts";
 import { decodeChunk, membershipOf } from "./event-chunk.ts";
-import { originalText } from "./text.ts";
+import { keyArray, originalText } from "./text.ts";
 
 /** Columns of `user_rooms` in the order of `UserRoomRow`. */
 export const USER_ROOM_COLUMNS =
@@ -58,6 +59,15 @@ export const roomMetaOf = (row: { meta: string }): RoomMeta => ({
   ...LATER_MEMBERS,
   ...(JSON.parse(row.meta) as RoomMeta),
 });
+
+/** Metadata of those of the rooms that there are. */
+export async function loadRoomMetas(db: Database, roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
+  if (roomIds.length === 0) return [];
+  const rows = await db.query<{ meta: string }>("select meta from glissade.rooms where room_id = any($1::text[])", [
+    keyArray(roomIds),
+  ]);
+  return rows.map(roomMetaOf);
+}
 
 /** A row of `events` as far as it is needed to unpack it. */
 export interface ChunkRow {

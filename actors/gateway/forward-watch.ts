@@ -6,6 +6,7 @@ import type { Identity } from "#src/ports/gateway.ts";
 import type { DeviceStore } from "#src/ports/stores.ts";
 import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
 import { packPollBatch } from "#src/protocol/packed.ts";
+import { newBatch } from "#src/protocol/poll-batch.ts";
 import { INGEST, pollerAddress } from "#actors/addresses.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { PollerCommand } from "#actors/poller/messages.ts";
@@ -106,21 +107,7 @@ export class ForwardWatch implements ForwardObserver {
 
   /** The homeserver will not mention the room again: what is forgotten is told as a poll would. */
   async #forgetRoom(userId: UserId, roomId: RoomId): Promise<void> {
-    const packed = packPollBatch({
-      userId,
-      deviceId: NO_DEVICE,
-      since: null,
-      isFirstSync: false,
-      toDevice: [],
-      deviceListsChanged: [],
-      deviceListsLeft: [],
-      otkCounts: null,
-      fallbackKeyTypes: null,
-      accountData: [],
-      rooms: [{ kind: "forgotten", roomId }],
-      rejected: [],
-      traceparent: null,
-    });
+    const packed = packPollBatch(newBatch(userId, NO_DEVICE, { rooms: [{ kind: "forgotten", roomId }] }));
     const message: StoreBatch = { type: "store-batch", packed };
     await this.#deps.actors.ask(INGEST, message, { deadlineMs: STORE_DEADLINE_MS, transfer: [packed.bytes.buffer] });
   }

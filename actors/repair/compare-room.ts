@@ -6,7 +6,13 @@ import type { RepairReader, RepairStore } from "#src/ports/repair.ts";
 import type { DeviceStore, RoomReader } from "#src/ports/stores.ts";
 import type { DeviceId, RoomId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import { packPollBatch } from "#src/protocol/packed.ts";
-import type { PolledGone, PolledSnapshot, Rejected } from "#src/protocol/poll-batch.ts";
+import {
+  type PollBatch,
+  type PolledGone,
+  type PolledSnapshot,
+  type Rejected,
+  newBatch,
+} from "#src/protocol/poll-batch.ts";
 import { INGEST, pollerAddress } from "#actors/addresses.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { PollerCommand } from "#actors/poller/messages.ts";
@@ -144,22 +150,5 @@ async function settle(
   }
 }
 
-const repairBatch = (
-  userId: UserId,
-  section: PolledSnapshot | PolledGone,
-  rejected: Rejected[],
-): Parameters<typeof packPollBatch>[0] => ({
-  userId,
-  deviceId: NO_DEVICE,
-  since: null,
-  isFirstSync: false,
-  toDevice: [],
-  deviceListsChanged: [],
-  deviceListsLeft: [],
-  otkCounts: null,
-  fallbackKeyTypes: null,
-  accountData: [],
-  rooms: [section],
-  rejected,
-  traceparent: null,
-});
+const repairBatch = (userId: UserId, section: PolledSnapshot | PolledGone, rejected: Rejected[]): PollBatch =>
+  newBatch(userId, NO_DEVICE, { rooms: [section], rejected });

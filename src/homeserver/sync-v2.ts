@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
 import { parseRoomId } from "#src/protocol/ids.ts";
-import type { PollBatch } from "#src/protocol/poll-batch.ts";
+import { type PollBatch, newBatch } from "#src/protocol/poll-batch.ts";
 import { EventReader, MAX_EVENT_BYTES, identifierFault } from "./event-fields.ts";
 import { decodeString, stringAt } from "./json-text.ts";
 import type { EventsMemo } from "./events-memo.ts";
@@ -189,7 +189,7 @@ export function readPiece(
   const pieceBytes = limits.pieceBytes ?? PIECE_BYTES;
   const reader = new EventReader(outline.bytes, outline.isUtf8, limits.maxEventBytes ?? MAX_EVENT_BYTES);
   const rejects = new RejectLog();
-  const batch = emptyBatch(origin);
+  const batch = newBatch(origin.userId, origin.deviceId, origin);
   let room = fromRoom;
   for (let size = 0; room < outline.rooms.length && size < pieceBytes; room++) {
     const slice = outline.rooms[room] as RoomSlice;
@@ -213,25 +213,6 @@ export function readPiece(
   }
   batch.rejected = rejects.entries;
   return { batch, nextRoom: isLast ? null : room, rejectedCount: rejects.count };
-}
-
-function emptyBatch(origin: PollOrigin): PollBatch {
-  return {
-    userId: origin.userId,
-    deviceId: origin.deviceId,
-    since: null,
-    isFirstSync: origin.isFirstSync,
-    ...(origin.hasSyncedBefore === true ? { hasSyncedBefore: true } : {}),
-    toDevice: [],
-    deviceListsChanged: [],
-    deviceListsLeft: [],
-    otkCounts: null,
-    fallbackKeyTypes: null,
-    accountData: [],
-    rooms: [],
-    rejected: [],
-    traceparent: origin.traceparent,
-  };
 }
 
 /** Fills `batch` with everything that is not a room. */

@@ -126,8 +126,7 @@ export interface StoredConnection {
   incarnation: string;
   /** Dialect name and sticky parameters as JSON. */
   params: string;
-  /** Which rooms the client holds, as JSON; written behind. */
-  /** null = as they are stored for this incarnation, if at all. */
+  /** Which rooms the client holds, as JSON, written behind; null = as they are stored for this incarnation, if at all. */
   cursors: string | null;
   /** The client has to-device messages up to here; null = the connection does not read them. */
   toDevicePos: StreamPos | null;

@@ -131,3 +131,21 @@ export interface PollBatch<B = Uint8Array> {
   /** `traceparent` of the poll; null when not sampled. */
   traceparent: string | null;
 }
+
+/** A batch that brings nothing but what is given. */
+export const newBatch = (userId: UserId, deviceId: DeviceId, parts: Partial<PollBatch> = {}): PollBatch => ({
+  userId,
+  deviceId,
+  since: null,
+  isFirstSync: false,
+  toDevice: [],
+  deviceListsChanged: [],
+  deviceListsLeft: [],
+  otkCounts: null,
+  fallbackKeyTypes: null,
+  accountData: [],
+  rooms: [],
+  rejected: [],
+  traceparent: null,
+  ...parts,
+});

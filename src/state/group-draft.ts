@@ -3,7 +3,7 @@ import type { EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/
 import type { PollBatch, PolledReceipt, Rejected } from "#src/protocol/poll-batch.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import { accountDataKey, type IngestContext, receiptKey, type TypingState } from "./ingest-context.ts";
-import type { IngestTransaction } from "./ingest-transaction.ts";
+import { type IngestTransaction, emptyTransaction } from "./ingest-transaction.ts";
 import { RoomDraft } from "./room-draft.ts";
 import { emptyRoom } from "./room-meta-reducer.ts";
 import { hashBytes } from "./bytes.ts";
@@ -13,24 +13,6 @@ import { UserDrafts } from "./user-draft.ts";
 
 /** Skipped things kept for inspection in one commit; more are only counted. */
 const QUARANTINE_LIMIT = 100;
-
-const emptyTransaction = (head: StreamPos): IngestTransaction => ({
-  head,
-  rooms: [],
-  events: [],
-  redacted: [],
-  state: [],
-  repairs: [],
-  userRooms: [],
-  receipts: [],
-  accountData: [],
-  toDevice: [],
-  deviceLists: [],
-  deviceKeys: [],
-  txns: [],
-  quarantine: [],
-  sinces: [],
-});
 
 /** Rooms in one commit whose state is to be compared with the homeserver's; further ones show again. */
 const SUSPICION_LIMIT = 1000;

@@ -53,3 +53,22 @@ export interface IngestTransaction {
   quarantine: (Rejected & { userId: UserId; deviceId: DeviceId; nowMs: number })[];
   sinces: { userId: UserId; deviceId: DeviceId; since: string }[];
 }
+
+/** A transaction that changes nothing. */
+export const emptyTransaction = (head: StreamPos): IngestTransaction => ({
+  head,
+  rooms: [],
+  events: [],
+  redacted: [],
+  state: [],
+  repairs: [],
+  userRooms: [],
+  receipts: [],
+  accountData: [],
+  toDevice: [],
+  deviceLists: [],
+  deviceKeys: [],
+  txns: [],
+  quarantine: [],
+  sinces: [],
+});

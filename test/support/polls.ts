@@ -1,12 +1,13 @@
 import type { EventFields, Membership } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, UserId } from "#src/protocol/ids.ts";
-import type {
-  PollBatch,
-  PolledJoin,
-  PolledLeave,
-  PolledReceipt,
-  PolledSnapshot,
-  PolledStripped,
+import {
+  type PollBatch,
+  type PolledJoin,
+  type PolledLeave,
+  type PolledReceipt,
+  type PolledSnapshot,
+  type PolledStripped,
+  newBatch,
 } from "#src/protocol/poll-batch.ts";
 
 const encoder = new TextEncoder();
@@ -151,20 +152,5 @@ export const polledReceipt = (userId: string, eventId: string, part: Partial<Pol
 /** One incremental poll of `userId`'s device. */
 export const pollBatch = (userId: string, part: Partial<PollBatch> & { device?: string } = {}): PollBatch => {
   const { device = "DEV", ...rest } = part;
-  return {
-    userId: userId as UserId,
-    deviceId: device as DeviceId,
-    since: "s1",
-    isFirstSync: false,
-    toDevice: [],
-    deviceListsChanged: [],
-    deviceListsLeft: [],
-    otkCounts: null,
-    fallbackKeyTypes: null,
-    accountData: [],
-    rooms: [],
-    rejected: [],
-    traceparent: null,
-    ...rest,
-  };
+  return newBatch(userId as UserId, device as DeviceId, { since: "s1", ...rest });
 };

@@ -2,24 +2,11 @@ import type { StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestTransaction, StateRow } from "#src/ports/stores.ts";
+import { emptyTransaction } from "#src/state/ingest-transaction.ts";
 
 /** A transaction that changes nothing but what is given. */
 export const transaction = (head: number, parts: Partial<IngestTransaction> = {}): IngestTransaction => ({
-  head,
-  rooms: [],
-  events: [],
-  redacted: [],
-  state: [],
-  repairs: [],
-  userRooms: [],
-  receipts: [],
-  accountData: [],
-  toDevice: [],
-  deviceLists: [],
-  deviceKeys: [],
-  txns: [],
-  quarantine: [],
-  sinces: [],
+  ...emptyTransaction(head),
   ...parts,
 });
 

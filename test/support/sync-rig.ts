@@ -1,9 +1,9 @@
 import { SyncError } from "#src/errors.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import type { EventFields, Membership } from "#src/protocol/events.ts";
-import type { ConnId, DeviceId, EventId, RoomId, UserId } from "#src/protocol/ids.ts";
+import type { ConnId, DeviceId, EventId, UserId } from "#src/protocol/ids.ts";
 import { packPollBatch } from "#src/protocol/packed.ts";
-import type { PollBatch, PolledJoin, PolledRoom } from "#src/protocol/poll-batch.ts";
+import { type PollBatch, type PolledJoin, type PolledRoom, newBatch } from "#src/protocol/poll-batch.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { composeSyncHost } from "#src/hosts/sync-actors.ts";
 import { connectionAddress, INGEST } from "#actors/addresses.ts";
@@ -14,6 +14,7 @@ import type { ActorKind } from "#actors/runtime/actor.ts";
 import { type FakeStores, makeFakeStores } from "./fake-stores.ts";
 import { type InProcess, noMetrics, startInProcess } from "./in-process.ts";
 import type { WireResponse } from "./naive-client.ts";
+import { joinSection } from "./polls.ts";
 
 const encoder = new TextEncoder();
 const CACHE_BYTES = 1024 * 1024;
@@ -139,41 +140,13 @@ export class SyncRig {
   }
 
   join(roomId: string, parts: Partial<PolledJoin> = {}): PolledJoin {
-    return {
-      kind: "join",
-      roomId: roomId as RoomId,
-      state: [],
-      isStateAfter: false,
-      timeline: [],
-      limited: false,
-      prevBatch: null,
-      accountData: [],
-      typing: null,
-      receipts: [],
-      notificationCount: null,
-      highlightCount: null,
-      ...parts,
-    };
+    return joinSection(roomId, parts);
   }
 
   /** Plays one poll of a user; resolves when it is stored and applied. */
   async poll(userId: UserId, rooms: PolledRoom[], parts: Partial<PollBatch> = {}): Promise<void> {
-    const packed = packPollBatch({
-      userId,
-      deviceId: DEVICE,
-      since: `s${this.stores.db.head}`,
-      isFirstSync: false,
-      toDevice: [],
-      deviceListsChanged: [],
-      deviceListsLeft: [],
-      otkCounts: null,
-      fallbackKeyTypes: null,
-      accountData: [],
-      rooms,
-      rejected: [],
-      traceparent: null,
-      ...parts,
-    });
+    const since = `s${this.stores.db.head}`;
+    const packed = packPollBatch(newBatch(userId, DEVICE, { since, rooms, ...parts }));
     await this.nodes.ask(INGEST, { type: "store-batch", packed }, { transfer: [packed.bytes.buffer] });
   }
 
