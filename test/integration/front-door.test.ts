@@ -90,6 +90,27 @@ describe("one origin for both", () => {
     expect((await rig.sync(alice, {}, { pos: asked.pos })).lists["all"]?.count).toBe(2);
   });
 
+  test("[FWD-65] a room that was left and forgotten, and of which no sync ever says so, leaves the list", async () => {
+    const ALICE = "@alice:test";
+    const alice = rig.account("alice", rig.joined(ALICE, ["a", "b"]));
+    rig.revealRooms();
+    rig.node.homeserver.onRequest(({ pathname }) => {
+      if (pathname.endsWith("/forget")) return Response.json({});
+      if (pathname.endsWith("/joined_rooms")) return Response.json({ joined_rooms: ["!b:test"] });
+      if (pathname.endsWith("/state")) return Response.json({ errcode: "M_FORBIDDEN" }, { status: 403 });
+      return undefined;
+    });
+    const first = await rig.sync(alice, { lists: { all: { ranges: [[0, 9]], timeline_limit: 1 } } });
+    expect(first.lists["all"]?.count).toBe(2);
+    await call(alice, "POST", "/rooms/!a%3Atest/forget", {});
+    let last = first;
+    for (let polls = 0; polls < 100 && last.lists["all"]?.count !== 1; polls++) {
+      await rig.poll(alice, {});
+      last = await rig.sync(alice, {}, { pos: last.pos });
+    }
+    expect(last.lists["all"]?.count).toBe(1);
+  });
+
   test("[FWD-63] classic sync and sliding sync live at one address; versions tell of both", async () => {
     const alice = rig.node.homeserver.user("alice", { accessToken: "token" });
     const classic = await call(alice, "GET", "/sync?timeout=0");
