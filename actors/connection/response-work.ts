@@ -86,6 +86,7 @@ export class ResponseWork {
       () => ahead,
       ...this.#pages.pages.flatMap((page, index) => this.#pageSteps(page, this.#pages.pages[index + 1] === undefined)),
       () => this.#deps.directory.ensureReceipts(this.#engine.extensionNeeds(this.#user, this.#draft).receipts),
+      () => this.#deps.directory.ensureTimelines(this.#engine.extensionNeeds(this.#user, this.#draft).timelines ?? []),
       () => this.#user.ensureAccountData(this.#engine.extensionNeeds(this.#user, this.#draft).accountData),
       () => (this.#needsDevice() ? this.#device.ensure() : null),
       () => this.#readToDevice(),

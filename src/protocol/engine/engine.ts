@@ -210,7 +210,7 @@ export class ConnectionEngine implements SyncedEngine {
         if (head !== null) known.head = head;
         if (room.kind === "initial") known.sinceSeq = seq;
       } else if (room.kind === "initial" && this.isVisible(nid)) {
-        this.synced.set(nid, { sinceSeq: seq, head, lazyMembers: new Set() });
+        this.synced.set(nid, { sinceSeq: seq, head, timelineFrom: null, lazyMembers: new Set() });
       }
     }
   }
@@ -291,7 +291,7 @@ export class ConnectionEngine implements SyncedEngine {
       joinPos <= this.streamPos &&
       ((isVisible && membership === "join") || hasLeft)
     ) {
-      this.synced.set(nid, { sinceSeq, head: null, lazyMembers: new Set() });
+      this.synced.set(nid, { sinceSeq, head: null, timelineFrom: null, lazyMembers: new Set() });
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
     } else if (isVisible) {

@@ -1,4 +1,5 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import type { TimelineNeed } from "./room-timelines.ts";
 
 /** A device's own data as stored. */
 export interface DeviceData {
@@ -42,6 +43,8 @@ export interface SentRooms {
 
 /** What has to be in memory before extensions can speak: of rooms, 0 = global. */
 export interface ExtensionNeeds {
+  /** Timelines that were sent before, for what receipts say of them. */
+  timelines?: TimelineNeed[];
   receipts: RoomNid[];
   accountData: (RoomNid | 0)[];
 }

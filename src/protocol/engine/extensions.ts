@@ -2,30 +2,32 @@ import type { RoomNid } from "../ids.ts";
 import { packReceipts } from "../receipts.ts";
 import type { StoredReceipt } from "../update.ts";
 import type { Draft } from "./draft.ts";
-import type { Engine } from "./engine-api.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
 import type { RoomData } from "./room-data.ts";
-import { initialTimeline } from "./timeline.ts";
+import type { TimelineNeed } from "./room-timelines.ts";
+import type { SyncedEngine } from "./synced-room.ts";
+import { heldTimeline, initialTimeline, MAX_DELTA_EVENTS } from "./timeline.ts";
 import { DIRTY, DIRTY_USER, type World } from "./world.ts";
 
 /** Which rooms' receipts and account data have to be in memory before `buildExtensions`. */
-export function extensionNeeds(world: World, engine: Engine, draft: Draft): ExtensionNeeds {
+export function extensionNeeds(world: World, engine: SyncedEngine, draft: Draft): ExtensionNeeds {
   const { extensions } = engine.params;
   const receipts = extensions.receipts.enabled
     ? [...roomsOf("receipts", DIRTY.receipt, world, engine, draft)].map(([nid]) => nid)
     : [];
-  if (!extensions.account_data.enabled) return { receipts, accountData: [] };
+  const timelines = extensions.receipts.enabled ? heldNeeds(world, engine, draft) : [];
+  if (!extensions.account_data.enabled) return { receipts, timelines, accountData: [] };
   const rooms: (RoomNid | 0)[] = [...roomsOf("account_data", DIRTY.accountData, world, engine, draft)].map(
     ([nid]) => nid,
   );
   const needsGlobal = draft.startedExtensions.has("account_data") || (draft.dirtyUser & DIRTY_USER.accountData) !== 0;
-  return { receipts, accountData: needsGlobal ? [0, ...rooms] : rooms };
+  return { receipts, timelines, accountData: needsGlobal ? [0, ...rooms] : rooms };
 }
 
 /** Puts the enabled extensions together (spec 9). */
 export function buildExtensions(
   world: World,
-  engine: Engine,
+  engine: SyncedEngine,
   draft: Draft,
   data: RoomData,
   device: DeviceData | null,
@@ -41,8 +43,8 @@ export function buildExtensions(
   if (extensions.receipts.enabled) {
     const rooms = new Map<string, string>();
     for (const [nid, scope] of roomsOf("receipts", DIRTY.receipt, world, engine, draft)) {
-      const receipts: StoredReceipt[] = scope.isInitial
-        ? data.receipts(nid, heldEvents(nid, world, engine, draft, data, sent), world.userId)
+      const receipts = scope.isInitial
+        ? firstReceipts(nid, world, engine, draft, data, sent)
         : data.receiptsAfter(nid, draft.since, world.userId);
       if (receipts.length > 0) rooms.set(scope.roomId, packReceipts(receipts));
     }
@@ -73,20 +75,54 @@ export function hasExtensionData(body: ExtensionsBody): boolean {
   );
 }
 
-/** Events of a room that the client has with this response: as sent, or else, when receipts begin late, as it was sent before. */
-function heldEvents(
+/** True for a room of which this response sends the timeline whole: the client has nothing else of it. */
+function isTimelineWhole(nid: RoomNid, draft: Draft): boolean {
+  const room = draft.rooms.get(nid);
+  return room?.kind === "initial" && room.withTimeline;
+}
+
+/** What receipts begin with: those on the events that the client has, and beside a whole timeline also what is news. */
+function firstReceipts(
   nid: RoomNid,
   world: World,
-  engine: Engine,
+  engine: SyncedEngine,
   draft: Draft,
   data: RoomData,
   sent: SentRooms,
+): StoredReceipt[] {
+  const { userId } = world;
+  if (isTimelineWhole(nid, draft)) return data.receipts(nid, sent.timelineIds(nid), userId);
+  const isStart = draft.startedExtensions.has("receipts");
+  const held = isStart ? heldEvents(nid, world, engine, draft, data) : sent.timelineIds(nid);
+  return [...data.receipts(nid, held, userId), ...data.receiptsAfter(nid, draft.since, userId)];
+}
+
+/** Events of a room that the client has with this response, when it was sent the room before. */
+function heldEvents(
+  nid: RoomNid,
+  world: World,
+  engine: SyncedEngine,
+  { upTo }: Draft,
+  data: RoomData,
 ): ReadonlySet<string> {
-  const room = draft.rooms.get(nid);
-  if (room !== undefined && (room.kind === "initial" || room.since < draft.since)) return sent.timelineIds(nid);
+  const from = engine.synced.get(nid)?.timelineFrom ?? null;
+  const tail = data.tail(nid);
+  if (from !== null) return new Set(heldTimeline(world, nid, tail, from, upTo).map(({ id }) => id));
+  const span = { since: null, upTo, isAsked: false };
   const { timelineLimit } = engine.configOf(nid);
-  const span = { since: null, upTo: draft.upTo, isAsked: false };
-  return new Set(initialTimeline(world, nid, data.tail(nid), timelineLimit, span).events.map(({ id }) => id));
+  return new Set(initialTimeline(world, nid, tail, timelineLimit, span).events.map(({ id }) => id));
+}
+
+/** Timelines that `heldEvents` looks at. */
+function heldNeeds(world: World, engine: SyncedEngine, draft: Draft): TimelineNeed[] {
+  if (!draft.startedExtensions.has("receipts")) return [];
+  const { upTo } = draft;
+  return [...roomsOf("receipts", DIRTY.receipt, world, engine, draft).keys()].flatMap((nid): TimelineNeed[] => {
+    if (isTimelineWhole(nid, draft)) return [];
+    const from = engine.synced.get(nid)?.timelineFrom ?? null;
+    if (from !== null) return [{ nid, limit: MAX_DELTA_EVENTS, since: from - 1, upTo }];
+    return [{ nid, limit: engine.configOf(nid).timelineLimit, since: null, upTo }];
+  });
 }
 
 function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
@@ -110,7 +146,7 @@ function addE2ee(body: ExtensionsBody, draft: Draft, device: DeviceData): void {
   };
 }
 
-function addAccountData(body: ExtensionsBody, world: World, engine: Engine, draft: Draft, data: RoomData): void {
+function addAccountData(body: ExtensionsBody, world: World, engine: SyncedEngine, draft: Draft, data: RoomData): void {
   const isStart = draft.startedExtensions.has("account_data");
   let global: Uint8Array[] = [];
   if (isStart) global = data.accountData(0, 0);
@@ -137,7 +173,7 @@ function addRoom(
   nid: RoomNid,
   isInitial: boolean,
   world: World,
-  engine: Engine,
+  engine: SyncedEngine,
 ): void {
   const roomId = world.meta(nid)?.roomId;
   if (roomId === undefined || rooms.get(nid)?.isInitial === true || world.standing(nid)?.membership !== "join") return;
@@ -148,7 +184,13 @@ function addRoom(
  * Rooms an extension speaks about in this response: those sent whole, those in view when the extension starts,
  * and those in view with a change of its kind. Ordered, each once.
  */
-function roomsOf(name: PerRoom, bit: number, world: World, engine: Engine, draft: Draft): Map<RoomNid, ScopedRoom> {
+function roomsOf(
+  name: PerRoom,
+  bit: number,
+  world: World,
+  engine: SyncedEngine,
+  draft: Draft,
+): Map<RoomNid, ScopedRoom> {
   const rooms = new Map<RoomNid, ScopedRoom>();
   const add = (nid: RoomNid, isInitial: boolean): void => addRoom(rooms, name, nid, isInitial, world, engine);
   for (const { nid, kind, since } of draft.rooms.values()) {

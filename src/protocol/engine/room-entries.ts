@@ -125,8 +125,13 @@ export class RoomEntries implements Entries {
     return entries;
   }
 
-  /** Remembers whom the client has heard of; call when the response is made. */
+  /** Remembers what the client has of timelines, and whom it has heard of; call when the response is made. */
   noteMembers(): void {
+    for (const { nid, kind, withTimeline, upTo } of this.#draft.rooms.values()) {
+      const synced = this.#engine.synced.get(nid);
+      if (synced === undefined || kind !== "initial" || !withTimeline) continue;
+      synced.timelineFrom = this.#timelines.cutOf(nid)?.events[0]?.pos ?? upTo + 1;
+    }
     for (const [nid, members] of this.#members) {
       const lazyMembers = this.#engine.synced.get(nid)?.lazyMembers;
       if (lazyMembers === undefined) continue;

@@ -1,4 +1,4 @@
-import type { RoomNid } from "../ids.ts";
+import type { RoomNid, StreamPos } from "../ids.ts";
 import type { Engine } from "./engine-api.ts";
 import type { RoomHead } from "./room-facts.ts";
 
@@ -8,6 +8,8 @@ export interface SyncedRoom {
   sinceSeq: number;
   /** The head as last sent; null when that is not known any more (after a restart). */
   head: RoomHead | null;
+  /** Where the timeline that the client has begins; null when that is not known any more (after a restart). */
+  timelineFrom: StreamPos | null;
   /** Members sent because they spoke. */
   lazyMembers: Set<string>;
 }

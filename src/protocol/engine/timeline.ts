@@ -102,6 +102,20 @@ export function deltaTimeline(
     .filter((event) => !isIgnoredEvent(event, world.ignored));
 }
 
+/** What a viewer who was sent a room's timeline from `from` on has of it: the newest events, where it has become long. */
+export function heldTimeline(
+  world: World,
+  nid: RoomNid,
+  { events }: TimelineTail,
+  from: StreamPos,
+  upTo: StreamPos,
+): StoredEvent[] {
+  const range = rangeOf(world, nid);
+  if (range === null) return [];
+  const end = firstAfter(events, Math.min(range.to, upTo));
+  return events.slice(Math.max(firstAfter(events, Math.max(range.from, from) - 1), end - MAX_DELTA_EVENTS), end);
+}
+
 /** True when there is more before the events [first, end) of the tail; the viewer sees those at `from` and behind it. */
 function isLimited({ events, isComplete }: TimelineTail, from: number, first: number, end: number): boolean {
   const oldest = first < end ? events[first] : undefined;
