@@ -52,7 +52,19 @@ function tuples(keysByType: ReadonlyMap<string, Set<string>>, keysOfAnyType: Set
   return found;
 }
 
-/** Everything either asks for: in order, without duplicates. */
+/** One `required_state` that selects what either of two selects, and no more: in order, without duplicates. */
+export function uniteSelections(a: readonly StateTuple[], b: readonly StateTuple[]): [string, string][] {
+  return unionRequiredState(withoutCovered(a, b), withoutCovered(b, a));
+}
+
+/** A type that one side names narrows what that side says of everything, and not what the other one says. */
+function withoutCovered(entries: readonly StateTuple[], other: readonly StateTuple[]): readonly StateTuple[] {
+  if (!other.some(([type, key]) => type === ANY && key === ANY)) return entries;
+  const named = new Set(other.map(([type]) => type));
+  return entries.filter(([type]) => type === ANY || named.has(type));
+}
+
+/** All entries of both: in order, without duplicates. */
 export function unionRequiredState(a: readonly StateTuple[], b: readonly StateTuple[]): [string, string][] {
   const keysByType = new Map<string, Set<string>>();
   const union: [string, string][] = [];

@@ -8,7 +8,7 @@ import type {
   RoomConfigRequest,
   SyncRequest,
 } from "./request.ts";
-import { sameRequiredState, unionRequiredState } from "./required-state.ts";
+import { sameRequiredState, type StateTuple, uniteSelections } from "./required-state.ts";
 
 /** How much of a room a client wants. */
 export interface RoomConfig {
@@ -137,31 +137,34 @@ function checkSize(params: StickyParams): void {
   throw new SyncError("invalid_param", `parameters of the connection are too large: ${size} > ${MAX_PARAMS_CHARS}`);
 }
 
-/** One config that gives everybody what they asked for. */
-export function combineConfigs(configs: readonly RoomConfig[]): RoomConfig {
+/** Makes one `required_state` of two. */
+type UniteState = (a: readonly StateTuple[], b: readonly StateTuple[]) => [string, string][];
+
+/** One config that gives everybody what they asked for; `unite`: as the dialect reads its `required_state`. */
+export function combineConfigs(configs: readonly RoomConfig[], unite: UniteState = uniteSelections): RoomConfig {
   let requiredState: [string, string][] = [];
   let timelineLimit = 0;
   let includeHeroes = false;
   let includeOldRooms: OldRoomsConfig | null = null;
   for (const config of configs) {
-    requiredState = joinState(requiredState, config.requiredState);
+    requiredState = joinState(requiredState, config.requiredState, unite);
     timelineLimit = Math.max(timelineLimit, config.timelineLimit);
     includeHeroes ||= config.includeHeroes;
-    includeOldRooms = joinOldRooms(includeOldRooms, config.includeOldRooms);
+    includeOldRooms = joinOldRooms(includeOldRooms, config.includeOldRooms, unite);
   }
   return { requiredState, timelineLimit, includeHeroes, includeOldRooms };
 }
 
 /** Keeps the array itself where the other side adds nothing: most rooms come from one list. */
-function joinState(a: [string, string][], b: [string, string][]): [string, string][] {
+function joinState(a: [string, string][], b: [string, string][], unite: UniteState): [string, string][] {
   if (a.length === 0 || sameRequiredState(a, b)) return b;
-  return b.length === 0 ? a : unionRequiredState(a, b);
+  return b.length === 0 ? a : unite(a, b);
 }
 
-function joinOldRooms(a: OldRoomsConfig | null, b: OldRoomsConfig | null): OldRoomsConfig | null {
+function joinOldRooms(a: OldRoomsConfig | null, b: OldRoomsConfig | null, unite: UniteState): OldRoomsConfig | null {
   if (a === null || b === null) return a ?? b;
   return {
-    requiredState: joinState(a.requiredState, b.requiredState),
+    requiredState: joinState(a.requiredState, b.requiredState, unite),
     timelineLimit: Math.max(a.timelineLimit, b.timelineLimit),
     includeHeroes: a.includeHeroes || b.includeHeroes,
   };

@@ -1,7 +1,7 @@
 import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import { replaceRequest } from "../replaced-params.ts";
 import type { SyncRequest } from "../request.ts";
-import { sameRequiredState, type StateSelection } from "../required-state.ts";
+import { sameRequiredState, type StateSelection, unionRequiredState } from "../required-state.ts";
 import { compileSimplifiedState } from "../simplified-state.ts";
 import { combineConfigs, EMPTY_PARAMS, type ExtensionParams, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
@@ -320,7 +320,7 @@ export class RememberingEngine implements Remembering {
     const configs = this.#lists.shownConfigs(nid);
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
     if (subscription !== undefined) configs.push(subscription);
-    return combineConfigs(configs);
+    return combineConfigs(configs, unionRequiredState);
   }
 
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {

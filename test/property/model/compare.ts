@@ -179,14 +179,11 @@ class Comparison {
     const { id } = seen.room;
     const wanted = new Set<string>();
     const { userId } = this.#viewed;
-    // What several ask for at one time is asked for in one breath, where a type that is named narrows `*` (spec 7.6, 8.4).
     const { isUniform, ever } = this.#viewed.wishes;
     const all = [...ever];
-    const named = new Set(all.flatMap((shape) => shape.required_state.map(([type]) => type)));
     for (const { required_state: entries } of shapes) {
       for (const { type, stateKey } of seen.room.state.values()) {
-        const isCertain = !named.has(type) || entries.some(([of]) => of === type);
-        if (isCertain && wants(entries, type, stateKey ?? "", userId)) wanted.add(stateKeyOf(type, stateKey ?? ""));
+        if (wants(entries, type, stateKey ?? "", userId)) wanted.add(stateKeyOf(type, stateKey ?? ""));
       }
       // What enters a second list comes alone with what that one wants: its timeline may have other senders.
       if (!entries.some(([, key]) => key === "$LAZY") || (!this.#viewed.isFresh && !isUniform)) continue;

@@ -65,6 +65,21 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     [act("upgrade", 8, 1, 5), poll(1), act("join", 7), poll(0), ask(1, { kind: "slow", list: 2, n: 0 })],
   ],
   [
+    "receipts that begin late speak of all that was sent since the room was, also of news beside the latest",
+    [
+      act("join", 7, 2, 11),
+      act("receipt", 7, 3, 1),
+      ask(2, { kind: "anew" }),
+      act("topic", 7, 0, 1),
+      poll(1, 2),
+      ask(2, { kind: "extension", name: "receipts", isOn: true, scope: 1 }),
+    ],
+  ],
+  [
+    "a list that wants everything has it beside one that wants some of it",
+    [ask(0, { kind: "shape", list: 0, n: 2 }, { kind: "shape", list: 1, n: 3 })],
+  ],
+  [
     "the end of a stay behind a gap says so",
     [
       ask(1),

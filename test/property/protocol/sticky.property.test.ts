@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import fc from "fast-check";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import type { ListRequest, RoomConfigRequest, SyncRequest } from "#src/protocol/request.ts";
-import { compileRequiredState, unionRequiredState } from "#src/protocol/required-state.ts";
+import { compileRequiredState, unionRequiredState, uniteSelections } from "#src/protocol/required-state.ts";
 import { combineConfigs, EMPTY_PARAMS, mergeRequest, type StickyParams } from "#src/protocol/sticky.ts";
 
 const flag = fc.boolean();
@@ -151,6 +151,22 @@ test("[STK-20] combining configs does not depend on their order, nor on repeats"
       expect(asSets(combineConfigs([...configs, ...configs]))).toEqual(combined);
       expect(combined.timelineLimit).toBe(Math.max(0, ...configs.map((item) => item.timelineLimit)));
       expect(combined.includeHeroes).toBe(configs.some((item) => item.includeHeroes));
+    }),
+  );
+});
+
+test("[STATE-9] combined, two selections select what either does; of members, lazily those that neither has all of", () => {
+  fc.assert(
+    fc.property(state, state, (a, b) => {
+      const both = compileRequiredState(uniteSelections(a, b), "@me:hs");
+      const each = [a, b].map((tuples) => compileRequiredState(tuples, "@me:hs"));
+      for (const type of ["a", "b", "c", "m.room.member"]) {
+        for (const key of ["", "@me:hs", "$LAZY", "k"]) {
+          expect(both.matches(type, key)).toBe(each.some((one) => one.matches(type, key)));
+        }
+      }
+      const hasAllMembers = both.matches("m.room.member", "@anybody:hs");
+      if (!hasAllMembers) expect(both.lazyMembers).toBe(each.some(({ lazyMembers }) => lazyMembers));
     }),
   );
 });
