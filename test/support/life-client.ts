@@ -31,6 +31,7 @@ interface Sdk {
   getUserId(): string | null;
   getRoom(roomId: string): SdkRoom | null;
   getAccountData(type: never): { getContent(): Record<string, unknown> } | undefined;
+  decryptEventIfNeeded(event: never): Promise<void>;
   stopClient(): void;
 }
 
@@ -117,6 +118,9 @@ export abstract class LifeClient {
   /** Bodies of the messages of one sender in a room, in timeline order; undecrypted ones as `?`. */
   messages(roomId: string, sender: string): string[] {
     const events = this.client.getRoom(roomId)?.getLiveTimeline().getEvents() ?? [];
+    // What comes with a room that is sent anew is decrypted when it is looked at.
+    for (const event of events)
+      if (event.getType() === "m.room.encrypted") void this.client.decryptEventIfNeeded(event as never);
     return events
       .filter(
         (event) => event.getSender() === sender && ["m.room.message", "m.room.encrypted"].includes(event.getType()),

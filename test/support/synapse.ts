@@ -132,8 +132,9 @@ export class SynapseUser {
     return new SynapseUser(this.url, this.userId, body.device_id, body.access_token);
   }
 
-  async call<T = Record<string, unknown>>(method: string, path: string, body?: unknown): Promise<T> {
-    const answer = await fetch(`${this.url}/_matrix/client/v3${path}`, {
+  /** A call below the stable prefix, or below that of something newer. */
+  async call<T = Record<string, unknown>>(method: string, path: string, body?: unknown, prefix = "v3"): Promise<T> {
+    const answer = await fetch(`${this.url}/_matrix/client/${prefix}${path}`, {
       method,
       headers: { authorization: `Bearer ${this.accessToken}` },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
