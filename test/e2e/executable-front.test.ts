@@ -121,7 +121,7 @@ describe("requests that are refused", () => {
     for (const method of ["GET", "PUT", "DELETE", "PATCH"]) {
       expect(await errorOf(await send({ method, headers: ok }))).toEqual([405, "M_UNRECOGNIZED"]);
     }
-    for (const path of ["/", "/_matrix/client/v3/login", `${SYNC}/`, "/_matrix/client/v4/sync/../sync"]) {
+    for (const path of ["/", "/_matrix/client/v3/login", `${SYNC}/`, "/_matrix/client/v5/sync/../sync"]) {
       expect(await errorOf(await send({ method: "POST", headers: ok, body: "{}" }, path))).toEqual([
         404,
         "M_UNRECOGNIZED",
