@@ -12,7 +12,7 @@ import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import { LONG_POLL_MS, adviseOnFailure } from "./decide.ts";
 import { DeviceLoading } from "./device-loading.ts";
-import { DeviceSession } from "./device-session.ts";
+import { PolledDevice } from "./polled-device.ts";
 import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
@@ -42,7 +42,7 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #setbacks: Setbacks;
   readonly #waiters: Waiters;
   readonly #loading: DeviceLoading;
-  readonly #device = new DeviceSession();
+  readonly #device = new PolledDevice();
   #phase: Phase = "loading";
   #resume: Resume = "load";
   /** No poll of this incarnation has been stored yet. */

@@ -271,13 +271,3 @@ export function identifierFault(text: string): EventFault | null {
   if (!text.isWellFormed()) return "identifier is not unicode";
   return text.includes("\0") ? "identifier contains nul" : null;
 }
-
-/** The fields of one event that is alone in `json`, or why it is refused. */
-export function readEvent(json: Uint8Array, maxBytes: number = MAX_EVENT_BYTES): EventFields | EventFault {
-  const bytes = Buffer.from(json.buffer, json.byteOffset, json.byteLength);
-  const reader = new EventReader(bytes, isUtf8(bytes), maxBytes);
-  const at = skipSpace(bytes, 0, bytes.length);
-  const event = reader.read(at);
-  if (typeof event === "string") return event;
-  return skipSpace(bytes, reader.end, bytes.length) === bytes.length ? event : "malformed json";
-}

@@ -15,8 +15,6 @@ export const literal = (text: string): string => (text === ANY || text.startsWit
 export const excluded = ([type, key]: StateTuple): [string, string] => [EXCLUDED + type, key];
 /** Members of whoever appears, beside whatever else is asked for. */
 export const LAZY_MEMBERS: [string, string] = [MEMBER, LAZY_ALWAYS];
-/** True for an entry that takes away. */
-export const isExclusion = ([type]: StateTuple): boolean => type.startsWith(EXCLUDED);
 
 /** Entries of state: types with their keys, `*` = any. */
 class StatePattern {

@@ -4,7 +4,7 @@ import type { EventFields } from "#src/protocol/events.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin } from "#src/protocol/poll-batch.ts";
 import { packPollBatch, unpackPollBatch } from "#src/protocol/packed.ts";
-import { readEvent } from "#src/homeserver/event-fields.ts";
+import { readEvent } from "#test/support/read-event.ts";
 import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { outlineSync, splitBatch } from "#src/homeserver/sync-v2.ts";
 import { jsonText } from "./json-text.ts";

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { EventFields } from "#src/protocol/events.ts";
-import { readEvent } from "#src/homeserver/event-fields.ts";
+import { readEvent } from "#test/support/read-event.ts";
 
 const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
 const decode = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);

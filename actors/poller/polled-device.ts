@@ -1,7 +1,7 @@
 import type { DeviceRecord } from "#src/ports/stores.ts";
 
 /** What a poller knows of its device: with which token it polls, and from where. */
-export class DeviceSession {
+export class PolledDevice {
   accessToken: string | null = null;
   #tokenHash = "";
   /** Of the token that the poll under way was sent with; a newer one may have come since. */
