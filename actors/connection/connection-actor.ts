@@ -227,8 +227,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       case "advance":
       case "fork":
       case "process":
-        if (resolution.kind === "advance") awake.engine.acknowledged();
-        else if (resolution.kind === "fork") awake.engine.takeBack(link.user);
+        if (resolution.kind === "advance") {
+          awake.engine.acknowledged();
+          this.#storage.noteSent(awake, false);
+        } else if (resolution.kind === "fork") awake.engine.takeBack(link.user);
         else {
           current.replay = resolution.replay;
           current.isUrgent = resolution.replay !== null;
@@ -357,6 +359,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (awake === null) return;
     const leftMs = current?.leftMs(this.#nowMs) ?? 0;
     if (!built.hasData && current !== null && leftMs > 0 && !this.#requests.hasNext) {
+      awake.engine.noteUnsaid(built.draft, awake.log.nextSeq, built.pages.heads);
+      if (!this.#dialect.policy.areParamsSticky) built.pages.noteMembers();
       this.#park(current, leftMs);
       return;
     }

@@ -8,7 +8,7 @@ import type { ParamsHistory } from "./stored-params.ts";
 /** A connection's memory while it is awake, as far as it is written down. */
 export interface Written {
   incarnation: string;
-  engine: Pick<Engine, "generation" | "extensionSince" | "snapshot">;
+  engine: Pick<Engine, "version" | "extensionSince" | "snapshot">;
   params: ParamsHistory;
   reader: { readonly device: Pick<LiveDevice, "reading">; readonly connId: ConnId };
 }
@@ -24,7 +24,7 @@ export class ConnectionRecord {
   #text = "";
   #incarnation = "";
   #extensions = "";
-  #generation = 0;
+  #version = 0;
   #writtenMs = 0;
 
   constructor(userId: UserId, deviceId: DeviceId, connId: ConnId) {
@@ -43,7 +43,7 @@ export class ConnectionRecord {
     this.#text = text;
     this.#incarnation = incarnation;
     this.#extensions = extensionsOf(engine);
-    this.#generation = engine.generation;
+    this.#version = engine.version;
     this.#writtenMs = nowMs;
     return this.#row(written, paramsText, cursors, nowMs);
   }
@@ -74,8 +74,8 @@ export class ConnectionRecord {
   }
 
   /** True when what is stored proves nothing of the rooms the client holds now. */
-  isOutdated(engine: Pick<Engine, "generation">): boolean {
-    return engine.generation !== this.#generation;
+  isOutdated(engine: Pick<Engine, "version">): boolean {
+    return engine.version !== this.#version;
   }
 
   /** It is not known what is stored: the next row is written whatever it says. */

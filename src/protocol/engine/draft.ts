@@ -28,6 +28,8 @@ export interface RoomDraft {
   selfLeft?: boolean;
   /** State changed that had been asked for and is not any more: the client no longer has it. */
   forgetsState?: boolean;
+  /** Less of the timeline is asked for than was, and some of it was left out: the client no longer has what it had. */
+  forgetsTimeline?: boolean;
 }
 
 export const EXTENSION_NAMES = ["to_device", "e2ee", "account_data", "receipts", "typing"] as const;

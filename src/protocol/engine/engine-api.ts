@@ -24,6 +24,8 @@ export interface Engine {
   /** Everything in view up to here is in responses already made. */
   readonly streamPos: StreamPos;
   readonly generation: number;
+  /** Another one whenever what is written down of the rooms proves less than could be proven. */
+  readonly version: number;
   readonly isFirst: boolean;
   readonly isDirty: boolean;
   readonly hasUnheardExtensions: boolean;
@@ -42,6 +44,8 @@ export interface Engine {
   collect(world: World, upTo: StreamPos): Draft;
   /** The draft became response `seq`. */
   noteSent(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void;
+  /** The draft had nothing to say and is in no response: that was looked at is remembered, as of response `seq` to come. */
+  noteUnsaid(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void;
   /** The client has all that was sent: nothing of it will be taken back. */
   acknowledged(): void;
   /** What was sent since the last acknowledgement never arrived: all is as it was then. */

@@ -124,6 +124,10 @@ export class ConnectionEngine implements SyncedEngine {
   }
 
   /** True when an extension that is switched on has yet to say what it begins with. */
+  get version(): number {
+    return this.generation;
+  }
+
   get hasUnheardExtensions(): boolean {
     return EXTENSION_NAMES.some((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name));
   }
@@ -232,6 +236,9 @@ export class ConnectionEngine implements SyncedEngine {
   ): ExtensionsBody {
     return buildExtensions(world, this, draft, data, device, sent);
   }
+
+  /** What is in view is kept up to date by what is said alone. */
+  noteUnsaid(): void {}
 
   acknowledged(): void {}
 

@@ -9,8 +9,6 @@ export const NEVER: StreamPos = -1;
 
 /** What a client holds of a room. Never changed: what takes its place may have to be taken back. */
 export interface HeldRoom {
-  /** The response with which the client has been, or was last brought, up to date. */
-  readonly sinceSeq: number;
   /** Complete up to here, or `LIVE`. */
   readonly upTo: StreamPos;
   readonly receiptsUpTo: StreamPos;
@@ -28,7 +26,6 @@ const NOBODY: ReadonlySet<string> = new Set();
 
 /** A room of which nothing was sent yet. */
 export const UNSENT: HeldRoom = {
-  sinceSeq: 0,
   upTo: NEVER,
   receiptsUpTo: NEVER,
   accountDataUpTo: NEVER,
@@ -43,6 +40,8 @@ export class HeldRooms {
   readonly #rooms = new Map<RoomNid, HeldRoom>();
   /** As they were when the client last acknowledged something; null = not held. */
   #before = new Map<RoomNid, HeldRoom | null>();
+  /** What is written down of some room is out of date. */
+  #isOutdated = false;
 
   get size(): number {
     return this.#rooms.size;
@@ -58,17 +57,22 @@ export class HeldRooms {
 
   set(nid: RoomNid, room: HeldRoom): void {
     this.#remember(nid);
+    this.#isOutdated ||= !isWrittenAlike(this.#rooms.get(nid), room);
     this.#rooms.set(nid, room);
   }
 
   delete(nid: RoomNid): void {
     this.#remember(nid);
+    this.#isOutdated = true;
     this.#rooms.delete(nid);
   }
 
-  /** Nothing before this is taken back. */
-  settle(): void {
+  /** Nothing before this is taken back; true when what is to be written down is not what it was. */
+  settle(): boolean {
+    const isOutdated = this.#isOutdated;
     this.#before = new Map();
+    this.#isOutdated = false;
+    return isOutdated;
   }
 
   /** All is as it was when it was last settled; which rooms changed. */
@@ -79,6 +83,7 @@ export class HeldRooms {
       else this.#rooms.set(nid, room);
     }
     this.#before = new Map();
+    this.#isOutdated = false;
     return before.keys();
   }
 
@@ -96,3 +101,12 @@ export class HeldRooms {
     if (!this.#before.has(nid)) this.#before.set(nid, this.#rooms.get(nid) ?? null);
   }
 }
+
+/** A room that is merely told its news is written down as it was. */
+const isWrittenAlike = (before: HeldRoom | undefined, after: HeldRoom): boolean =>
+  before !== undefined &&
+  before.upTo === after.upTo &&
+  before.receiptsUpTo === after.receiptsUpTo &&
+  before.accountDataUpTo === after.accountDataUpTo &&
+  before.timelineLimit === after.timelineLimit &&
+  before.requiredState === after.requiredState;

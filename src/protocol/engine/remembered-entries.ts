@@ -206,7 +206,16 @@ export class RememberedEntries implements Entries {
     work.known = new Set([...before, ...news].filter((userId) => !missed.includes(userId)));
   }
 
+  /** Less is asked for than was, and not all of it can be told: the client has less from now on. */
+  #noteLowered({ room, cut }: Work): void {
+    if (limitOf(room) >= (room.held?.timelineLimit ?? 0) || room.kind === "initial") return;
+    const isLess = cut === null ? limitOf(room) === 0 && this.#hasNews(room) : cut.isLimited;
+    const current = this.#draft.rooms.get(room.nid) ?? room;
+    if (isLess) this.#draft.rooms.set(room.nid, { ...current, forgetsTimeline: true });
+  }
+
   #entry(work: Work): RoomEntry | null {
+    this.#noteLowered(work);
     const { room, standing, head } = work;
     const roomId = this.#world.meta(room.nid)?.roomId;
     if (roomId === undefined) return null;
@@ -362,7 +371,8 @@ export class RememberedEntries implements Entries {
     const recorded = room.held?.requiredState;
     if (recorded === undefined || room.forgetsState === true) return;
     if (!this.#engine.compile(recorded, this.#world.userId).matches(type, stateKey ?? "")) return;
-    this.#draft.rooms.set(room.nid, { ...room, forgetsState: true });
+    const current = this.#draft.rooms.get(room.nid) ?? room;
+    this.#draft.rooms.set(room.nid, { ...current, forgetsState: true });
   }
 
   #bytes(events: readonly StoredEvent[]): Uint8Array[] {

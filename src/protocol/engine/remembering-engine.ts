@@ -27,7 +27,9 @@ const PLACING = DIRTY.event | DIRTY.standing | DIRTY.reset | DIRTY.place;
 
 /** What a response that was lost took with it. */
 interface Acknowledged {
+  seq: number;
   streamPos: StreamPos;
+  generation: number;
   isFirst: boolean;
   extensionsSince: ReadonlyMap<ExtensionName, number>;
   behind: ReadonlyMap<RoomNid, StreamPos>;
@@ -44,6 +46,7 @@ export class RememberingEngine implements Remembering {
   params: StickyParams = EMPTY_PARAMS;
   streamPos: StreamPos;
   generation: number;
+  version = 0;
   isFirst = true;
   /** Extensions that were asked for under another name than their own. */
   extensionNames: Readonly<Record<string, string>> = {};
@@ -61,6 +64,8 @@ export class RememberingEngine implements Remembering {
   readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
+  /** The response that was made last. */
+  #seq = 0;
   /** Rooms in view to look at, whatever happened to them. */
   #shown = new Set<RoomNid>();
   /** Everything in view has to be looked at. */
@@ -83,6 +88,7 @@ export class RememberingEngine implements Remembering {
     this.params = params;
     this.isFirst = false;
     this.streamPos = claim.streamPos;
+    this.#seq = claim.seq;
     for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
       if (isExtensionName(name)) this.#extensionsSince.set(name, sinceSeq);
     }
@@ -110,10 +116,10 @@ export class RememberingEngine implements Remembering {
 
   snapshot(): CursorSnapshot {
     return {
-      generation: this.generation,
+      generation: this.#acked.generation,
       rooms: [],
       extensions: [...this.#acked.extensionsSince],
-      remembered: rememberedSnapshot(this.held.settled(), this.#acked.streamPos),
+      remembered: rememberedSnapshot(this.held.settled(), this.#acked),
     };
   }
 
@@ -209,8 +215,9 @@ export class RememberingEngine implements Remembering {
 
   noteSent(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
     this.isFirst = false;
+    this.#seq = seq;
     for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
-    for (const [nid, { kind, held, config, selfLeft, forgetsState }] of draft.rooms) {
+    for (const [nid, { kind, held, config, selfLeft, forgetsState, forgetsTimeline }] of draft.rooms) {
       if (selfLeft === true && !this.options.keepsSelfLeft && !this.#subscribed.has(nid)) {
         this.held.delete(nid);
         // Its leave is told: from the next response on no list holds it.
@@ -218,13 +225,17 @@ export class RememberingEngine implements Remembering {
         continue;
       }
       const before = this.held.get(nid) ?? held ?? UNSENT;
+      // What is written down claims more than the client has.
+      if (forgetsState === true || forgetsTimeline === true) this.generation += 1;
       const isInitial = kind === "initial";
       this.held.set(nid, {
         ...before,
-        sinceSeq: isInitial || before.upTo !== LIVE ? seq : before.sinceSeq,
         upTo: LIVE,
         head: heads.get(nid) ?? before.head,
-        timelineLimit: Math.max(isInitial ? 0 : before.timelineLimit, config.timelineLimit),
+        timelineLimit:
+          isInitial || forgetsTimeline === true
+            ? config.timelineLimit
+            : Math.max(before.timelineLimit, config.timelineLimit),
         requiredState:
           isInitial || forgetsState === true
             ? config.requiredState
@@ -252,8 +263,12 @@ export class RememberingEngine implements Remembering {
     this.#told.set(name, nids);
   }
 
+  noteUnsaid(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
+    this.noteSent(draft, seq, heads);
+  }
+
   acknowledged(): void {
-    this.held.settle();
+    if (this.held.settle()) this.version += 1;
     this.#acked = this.#now();
   }
 
@@ -425,7 +440,9 @@ export class RememberingEngine implements Remembering {
 
   #now(): Acknowledged {
     return {
+      seq: this.#seq,
       streamPos: this.streamPos,
+      generation: this.generation,
       isFirst: this.isFirst,
       extensionsSince: new Map(this.#extensionsSince),
       behind: new Map(this.#behind),

@@ -38,7 +38,7 @@ describe("ConnectionRecord", () => {
     let snapshots = 0;
     const since = new Map<string, number>();
     const engine = {
-      generation: 5,
+      version: 5,
       extensionSince: (name: string) => since.get(name) ?? null,
       snapshot: () => {
         snapshots += 1;
