@@ -103,6 +103,8 @@ function readFull(scope: RoomScope): PolledRoom {
 
 function tokenAt(bytes: Buffer, at: number, end: number): string | null {
   const token = stringAt(bytes, at, end);
+  // Written by programs that have none to give: it leads nowhere, and would hide the next one.
+  if (token === "") return null;
   return token === null || token.includes("\0") || !token.isWellFormed() ? null : token;
 }
 

@@ -43,6 +43,20 @@ describe("a black box's timelines", () => {
     expect(many.rooms[room]!.timeline!.length).toBeLessThanOrEqual(50);
   });
 
+  test("[BBX-58] an empty prev_batch is none, the next real one counts", async () => {
+    const alice = box.user("alice");
+    const room = box.roomId("empty");
+    const said = ["a", "b", "c"].map((body) => box.say(alice.id, body));
+    queue(alice.token, [joined(room, { timeline: box.beginning(alice.id), prevBatch: "" })]);
+    const first = await box.sync(alice.token, { lists: { a: { ...LIST, timeline_limit: 3 } } });
+    expect(first.rooms[room]!["prev_batch"]).toBeUndefined();
+    await push(alice.token, [joined(room, { timeline: [said[0]!], prevBatch: "" })]);
+    await push(alice.token, [joined(room, { timeline: [said[1]!], prevBatch: "real" })]);
+    await push(alice.token, [joined(room, { timeline: [said[2]!], prevBatch: "" })]);
+    const anew = await box.sync(alice.token, { lists: { a: { ...LIST, timeline_limit: 3 } } });
+    expect(anew.rooms[room]).toMatchObject({ timeline: said, prev_batch: "real" });
+  });
+
   test("[BBX-42] a gap is never bridged, and nobody is disconnected by it", async () => {
     const alice = box.user("alice");
     const room = box.roomId("gap");

@@ -82,7 +82,10 @@ export class CannedHomeserver implements AsyncDisposable {
   /** The next poll with this token is answered with it. */
   queue(token: string, body: unknown, status = 200): void {
     const account = this.#account(token);
-    account.queue.push({ status, body: typeof body === "string" ? body : JSON.stringify(body) });
+    account.queue.push({
+      status,
+      body: typeof body === "string" ? body : JSON.stringify(status === 200 ? goSync(body) : body),
+    });
     account.wake();
   }
 
@@ -175,3 +178,47 @@ const json = (body: string, status = 200): Response =>
 
 const unknownToken = (): Response =>
   Response.json({ errcode: "M_UNKNOWN_TOKEN", error: "unknown token" }, { status: 401 });
+
+type Json = Record<string, unknown>;
+
+/** A sync answer as a marshalled Go struct: everything is there, and what was not set is null, "" or false. */
+function goSync(given: unknown): Json {
+  const { rooms, account_data: accountData, to_device: toDevice, device_lists: deviceLists, ...rest } = given as Json;
+  const { join = null, leave = null, invite = null } = (rooms ?? {}) as Json;
+  return {
+    next_batch: "",
+    device_one_time_keys_count: null,
+    ...rest,
+    account_data: accountData ?? { events: null },
+    rooms: { join: eachRoom(join, goJoin), leave: eachRoom(leave, goLeave), invite },
+    to_device: toDevice ?? { events: null },
+    device_lists: { changed: null, left: null, ...(deviceLists as Json | undefined) },
+  };
+}
+
+function eachRoom(rooms: unknown, fill: (room: Json) => Json): Json | null {
+  if (rooms === null) return null;
+  return Object.fromEntries(Object.entries(rooms as Json).map(([roomId, room]) => [roomId, fill(room as Json)]));
+}
+
+const goTimeline = (given: unknown): Json => ({
+  events: null,
+  limited: false,
+  prev_batch: "",
+  ...(given as Json | undefined),
+});
+
+const goJoin = ({ timeline, unread_notifications: unread, ...rest }: Json): Json => ({
+  state: { events: null },
+  ephemeral: { events: null },
+  account_data: { events: null },
+  ...rest,
+  timeline: goTimeline(timeline),
+  unread_notifications: { highlight_count: null, notification_count: null, ...(unread as Json | undefined) },
+});
+
+const goLeave = ({ timeline, ...rest }: Json): Json => ({
+  state: { events: null },
+  ...rest,
+  timeline: goTimeline(timeline),
+});

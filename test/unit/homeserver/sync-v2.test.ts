@@ -158,6 +158,13 @@ describe("rooms", () => {
     expect(room([])).toMatchObject({ prevBatch: null, limited: true });
   });
 
+  test("[SYN-44] an empty prev_batch is none", () => {
+    const timeline = { events: [event("$1")], limited: false, prev_batch: "" };
+    expect(batchOf({ next_batch: "s", rooms: { join: { "!a:hs": { timeline } } } }).rooms[0]).toMatchObject({
+      prevBatch: null,
+    });
+  });
+
   test("[SYN-14] a room or section listed twice counts as it is listed last", () => {
     const text =
       '{"next_batch":"s0","rooms":{"join":{"!x:hs":{}}},"rooms":{"join":{"!a:hs":{"timeline":{"events":[]}},"!a:hs":{"timeline":{"limited":true}}}},"next_batch":"s1"}';
