@@ -64,6 +64,11 @@ function withoutCovered(entries: readonly StateTuple[], other: readonly StateTup
   return entries.filter(([type]) => type === ANY || named.has(type));
 }
 
+/** True when the first selects everything that the second does. */
+export function selectsAll(a: readonly StateTuple[], b: readonly StateTuple[]): boolean {
+  return sameRequiredState(a, b) || sameRequiredState(unionRequiredState(a, []), uniteSelections(a, b));
+}
+
 /** All entries of both: in order, without duplicates. */
 export function unionRequiredState(a: readonly StateTuple[], b: readonly StateTuple[]): [string, string][] {
   const keysByType = new Map<string, Set<string>>();

@@ -4,24 +4,24 @@ import { compileRequiredState, type StateSelection } from "../required-state.ts"
 import { isListed } from "../visibility.ts";
 import type { SyncRequest } from "../request.ts";
 import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type StickyParams } from "../sticky.ts";
-import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
+import { askedAfter, covers, NOTHING_ASKED } from "./asked.ts";
+import type { Draft, ExtensionName, RoomDraft } from "./draft.ts";
 import type { Entries } from "./entries-api.ts";
+import { ExtensionStarts } from "./extension-starts.ts";
 import { buildExtensions, extensionNeeds } from "./extensions.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
 import { ListSet, type Parts } from "./list-set.ts";
 import { oldRooms } from "./old-rooms.ts";
 import type { CursorSnapshot } from "./proof.ts";
-import { provenExtensions, provenRooms } from "./proof.ts";
+import { provenExtensions, type ProvenRoom, provenRooms, roomsSnapshot } from "./proof.ts";
 import type { RoomData } from "./room-data.ts";
 import { RoomEntries } from "./room-entries.ts";
-import type { RoomHead } from "./room-facts.ts";
+import { isListedNow, isToBePlaced, type RoomHead } from "./room-facts.ts";
 import type { SyncedEngine, SyncedRoom } from "./synced-room.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** Bits that a client must be told of while it holds the room; a room out of view with one of them is given up. */
 const CONTENT = DIRTY.event | DIRTY.receipt | DIRTY.typing | DIRTY.accountData | DIRTY.standing | DIRTY.reset;
-/** Bits that can change whether and where a room is listed. */
-const PLACING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
 const NO_CONFIG = combineConfigs([]);
 
 const WHOLE: Parts = { withTimeline: true, withState: true };
@@ -53,7 +53,7 @@ export class ConnectionEngine implements SyncedEngine {
   readonly #subscribed = new Map<RoomNid, string>();
   /** Rooms complete up to less than `streamPos`, because an own event waits for its transaction id. */
   readonly #behind = new Map<RoomNid, StreamPos>();
-  readonly #extensionsSince = new Map<ExtensionName, number>();
+  readonly #extensions = new ExtensionStarts();
   readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
@@ -78,9 +78,7 @@ export class ConnectionEngine implements SyncedEngine {
     this.params = params;
     this.isFirst = false;
     this.streamPos = claim.streamPos;
-    for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
-      if (isExtensionName(name) && params.extensions[name].enabled) this.#extensionsSince.set(name, sinceSeq);
-    }
+    this.#extensions.restore(provenExtensions(snapshot, claim), params);
     this.#lists.restore(world, params.lists);
     for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
     const proven = provenRooms(snapshot, claim);
@@ -91,14 +89,14 @@ export class ConnectionEngine implements SyncedEngine {
   begin(streamPos: StreamPos, extensions: readonly ExtensionName[]): void {
     this.isFirst = false;
     this.streamPos = streamPos;
-    for (const name of extensions) this.#extensionsSince.set(name, 0);
+    this.#extensions.started(extensions, 0);
   }
 
   snapshot(): CursorSnapshot {
     return {
       generation: this.generation,
-      rooms: [...this.synced].map(([nid, room]) => [nid, room.sinceSeq]),
-      extensions: [...this.#extensionsSince],
+      ...roomsSnapshot(this.synced),
+      extensions: this.#extensions.entries(),
     };
   }
 
@@ -129,7 +127,7 @@ export class ConnectionEngine implements SyncedEngine {
   }
 
   get hasUnheardExtensions(): boolean {
-    return EXTENSION_NAMES.some((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name));
+    return this.#extensions.toStart(this.params).length > 0;
   }
 
   /** A `required_state` as read for this user: rooms of one list share the very array. */
@@ -145,7 +143,7 @@ export class ConnectionEngine implements SyncedEngine {
   /** Applies a request's parameters; what follows from them is in the next draft. Returns true when sticky parameters changed. */
   applyRequest(world: World, request: SyncRequest): boolean {
     const merged = mergeRequest(this.params, request);
-    this.#restartExtensions(merged.params);
+    this.#extensions.follow(this.params, merged.params);
     this.params = merged.params;
     this.#isAsking = true;
     this.#lists.applyRequest(world, merged);
@@ -191,9 +189,7 @@ export class ConnectionEngine implements SyncedEngine {
       bumpTypes: [...new Set(Object.values(this.params.lists).flatMap((list) => list.bumpEventTypes))],
       dirty: this.#dirty,
       dirtyUser: this.#dirtyUser,
-      startedExtensions: new Set(
-        EXTENSION_NAMES.filter((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name)),
-      ),
+      startedExtensions: new Set(this.#extensions.toStart(this.params)),
     };
     this.#noteBehind(rooms.values(), upTo);
     this.streamPos = upTo;
@@ -206,17 +202,24 @@ export class ConnectionEngine implements SyncedEngine {
   /** The draft became response `seq`: its rooms are held by the client from there on. */
   noteSent(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
     this.isFirst = false;
-    for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
+    let isLess = false;
+    this.#extensions.started(draft.startedExtensions, seq);
     for (const [nid, room] of draft.rooms) {
       const head = heads.get(nid) ?? null;
-      const known = this.synced.get(nid);
-      if (known !== undefined) {
-        if (head !== null) known.head = head;
-        if (room.kind === "initial") known.sinceSeq = seq;
-      } else if (room.kind === "initial" && this.isVisible(nid)) {
-        this.synced.set(nid, { sinceSeq: seq, head, timelineFrom: null, lazyMembers: new Set() });
+      let known = this.synced.get(nid);
+      if (known === undefined) {
+        if (room.kind !== "initial" || !this.isVisible(nid)) continue;
+        known = { sinceSeq: seq, head, timelineFrom: null, asked: NOTHING_ASKED, lazyMembers: new Set() };
+        this.synced.set(nid, known);
       }
+      if (head !== null) known.head = head;
+      if (room.kind === "initial") known.sinceSeq = seq;
+      if (room.kind === "counts") continue;
+      const before = known.asked;
+      known.asked = askedAfter(before, room, room.kind === "initial" ? this.configOf(nid) : room.config);
+      isLess ||= !covers(known.asked, before);
     }
+    if (isLess) this.generation += 1;
   }
 
   makeEntries(world: World, draft: Draft, data: RoomData): Entries {
@@ -257,7 +260,7 @@ export class ConnectionEngine implements SyncedEngine {
 
   /** The response in which an extension began to speak; null when the client has nothing of it. */
   extensionSince(name: ExtensionName): number | null {
-    return this.#extensionsSince.get(name) ?? null;
+    return this.#extensions.since(name);
   }
 
   /** The client sees the room in a window or has subscribed to it. */
@@ -271,10 +274,15 @@ export class ConnectionEngine implements SyncedEngine {
 
   /** The union of everything the client asked for where this room appears. */
   configOf(nid: RoomNid): RoomConfig {
+    const configs = this.#configsOf(nid);
+    return combineConfigs(configs.length > 0 ? configs : this.#lists.listedConfigs(nid));
+  }
+
+  #configsOf(nid: RoomNid): RoomConfig[] {
     const configs = this.#lists.shownConfigs(nid);
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
     if (subscription !== undefined) configs.push(subscription);
-    return combineConfigs(configs.length > 0 ? configs : this.#lists.listedConfigs(nid));
+    return configs;
   }
 
   /** Whether a per-room extension speaks about this room (spec 9.0). */
@@ -286,21 +294,19 @@ export class ConnectionEngine implements SyncedEngine {
   }
 
   /** A change while nobody watched is found by position; the bits only say where to look. */
-  #restoreRoom(world: World, { nid, membership, joinPos, memberPos, pos }: UserRoom, sinceSeq: number | null): void {
+  #restoreRoom(world: World, { nid, membership, joinPos, memberPos, pos }: UserRoom, proven: ProvenRoom | null): void {
     const meta = world.meta(nid);
     const isReset = meta === undefined || meta.resetPos > this.streamPos;
     // Rooms out of view are not kept: nobody looks for what they missed.
     const isVisible = this.isVisible(nid);
     const hasLeft = memberPos > this.streamPos && !isListed({ membership });
-    if (
-      sinceSeq !== null &&
-      !isReset &&
-      joinPos <= this.streamPos &&
-      ((isVisible && membership === "join") || hasLeft)
-    ) {
-      this.synced.set(nid, { sinceSeq, head: null, timelineFrom: null, lazyMembers: new Set() });
+    if (proven !== null && !isReset && joinPos <= this.streamPos && ((isVisible && membership === "join") || hasLeft)) {
+      this.synced.set(nid, { ...proven, head: null, timelineFrom: null, lazyMembers: new Set() });
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
+      // It may have come into a second window meanwhile.
+      const more = isVisible ? this.#configsOf(nid).filter((config) => !covers(proven.asked, config)) : [];
+      if (more.length > 0 && membership === "join") this.#addInitial(nid, more, WHOLE);
     } else if (isVisible) {
       this.#addInitial(nid, [this.configOf(nid)], WHOLE);
     } else if (pos > this.streamPos && membership === "join") {
@@ -392,17 +398,6 @@ export class ConnectionEngine implements SyncedEngine {
     }
   }
 
-  /** One that is switched off, or made to speak of other rooms, begins anew: what it left out is not known. */
-  #restartExtensions(params: StickyParams): void {
-    for (const name of EXTENSION_NAMES) {
-      const before = this.params.extensions[name];
-      const after = params.extensions[name];
-      if (before === after) continue;
-      const isSameScope = isSameNames(before.lists, after.lists) && isSameNames(before.rooms, after.rooms);
-      if (!after.enabled || !(isSameScope || isOfDevice(name))) this.#extensionsSince.delete(name);
-    }
-  }
-
   #addInitial(nid: RoomNid, configs: readonly RoomConfig[], parts: Parts): void {
     const before = this.#initial.get(nid);
     this.#initial.set(nid, {
@@ -452,24 +447,4 @@ export class ConnectionEngine implements SyncedEngine {
       });
     }
   }
-}
-
-const isSameNames = (a: readonly string[], b: readonly string[]): boolean =>
-  a === b || (a.length === b.length && a.every((name, index) => name === b[index]));
-
-/** Extensions that speak of no rooms. */
-const isOfDevice = (name: ExtensionName): boolean => name === "to_device" || name === "e2ee";
-
-/** A room moves when its events are shown: while one waits, together with it. */
-function isToBePlaced(world: World, nid: RoomNid, bits: number): boolean {
-  return (bits & (world.heldFrom(nid) === null ? PLACING : PLACING & ~DIRTY.event)) !== 0;
-}
-
-function isListedNow(world: World, nid: RoomNid): boolean {
-  const standing = world.standing(nid);
-  return standing !== undefined && isListed(standing);
-}
-
-function isExtensionName(name: string): name is ExtensionName {
-  return (EXTENSION_NAMES as readonly string[]).includes(name);
 }

@@ -1,4 +1,7 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import { sameRequiredState } from "../required-state.ts";
+import type { RoomConfig } from "../sticky.ts";
+import { type Asked, NOTHING_ASKED } from "./asked.ts";
 import type { RememberedSnapshot } from "./remembered-proof.ts";
 
 /**
@@ -8,8 +11,9 @@ import type { RememberedSnapshot } from "./remembered-proof.ts";
 export interface CursorSnapshot {
   /** Raised whenever a room stops being kept up to date: see `provenRooms`. */
   generation: number;
-  /** Room and the response in which it was last sent whole. */
-  rooms: [nid: RoomNid, sinceSeq: number][];
+  /** Room, the response in which it was last sent whole, and what was asked for of it as an index into `asked`. */
+  rooms: [nid: RoomNid, sinceSeq: number, asked?: number][];
+  asked?: [timelineLimit: number, requiredState: RoomConfig["requiredState"]][];
   /** Extensions that have sent their initial data, with that response. */
   extensions: [name: string, sinceSeq: number][];
   /** Of a connection that remembers of every room how far it is. */
@@ -25,16 +29,44 @@ interface Claim {
   generation: number;
 }
 
+/** A room as a snapshot proves it. */
+export interface ProvenRoom {
+  sinceSeq: number;
+  asked: Asked;
+}
+
+/** The rooms of a snapshot: most of them were asked for alike. */
+export function roomsSnapshot(
+  synced: Iterable<readonly [RoomNid, ProvenRoom]>,
+): Required<Pick<CursorSnapshot, "rooms" | "asked">> {
+  const all: Asked[] = [];
+  const rooms: CursorSnapshot["rooms"] = [];
+  for (const [nid, { sinceSeq, asked }] of synced) {
+    let index = all.findIndex((other) => isSameAsked(other, asked));
+    if (index === -1) index = all.push(asked) - 1;
+    rooms.push([nid, sinceSeq, index]);
+  }
+  return { rooms, asked: all.map(({ timelineLimit, requiredState }) => [timelineLimit, requiredState]) };
+}
+
+const isSameAsked = (a: Asked, b: Asked): boolean =>
+  a === b || (a.timelineLimit === b.timelineLimit && sameRequiredState(a.requiredState, b.requiredState));
+
 /**
  * Rooms of which the client provably holds everything up to the claim's stream position.
  *
  * A room that was sent whole no later than response `seq` has been kept up to date in every response since,
- * unless it was given up in between. Giving up any room raises the generation, so equal generations mean that no
- * room was given up between the snapshot and the claim, whichever is older.
+ * unless it was given up in between. Giving up any room, or some of what was asked for of it, raises the generation, so equal
+ * generations mean that nothing was given up between the snapshot and the claim, whichever is older.
  */
-export function provenRooms(snapshot: CursorSnapshot, claim: Claim): Map<RoomNid, number> {
-  if (snapshot.generation !== claim.generation) return new Map();
-  return new Map(snapshot.rooms.filter(([, sinceSeq]) => sinceSeq <= claim.seq));
+export function provenRooms(snapshot: CursorSnapshot, claim: Claim): Map<RoomNid, ProvenRoom> {
+  const proven = new Map<RoomNid, ProvenRoom>();
+  if (snapshot.generation !== claim.generation) return proven;
+  const all = (snapshot.asked ?? []).map(([timelineLimit, requiredState]): Asked => ({ timelineLimit, requiredState }));
+  for (const [nid, sinceSeq, index = -1] of snapshot.rooms) {
+    if (sinceSeq <= claim.seq) proven.set(nid, { sinceSeq, asked: all[index] ?? NOTHING_ASKED });
+  }
+  return proven;
 }
 
 /** Extensions whose initial data the client provably has. */

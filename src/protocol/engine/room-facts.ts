@@ -5,7 +5,7 @@ import type { Hero, UserRoom } from "../room-meta.ts";
 import { roomAvatar, roomName } from "../room-name.ts";
 import type { SortView } from "../sorting.ts";
 import { isListed } from "../visibility.ts";
-import type { World } from "./world.ts";
+import { DIRTY, type World } from "./world.ts";
 
 /** A room as this viewer sees it in the head of a room entry. */
 export interface RoomHead {
@@ -145,4 +145,17 @@ export function recencyTs(world: World, nid: RoomNid, bumpTypes: readonly string
   }
   // Of a stay that began nobody knows when, the room's newest event has to do.
   return newest || standing.joinTs || meta.latestTs;
+}
+
+/** Bits that can change whether and where a room is listed. */
+const PLACING = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
+/** A room moves when its events are shown: while one waits, together with it. */
+export function isToBePlaced(world: World, nid: RoomNid, bits: number): boolean {
+  return (bits & (world.heldFrom(nid) === null ? PLACING : PLACING & ~DIRTY.event)) !== 0;
+}
+
+/** The user is in the room or may come in. */
+export function isListedNow(world: World, nid: RoomNid): boolean {
+  const standing = world.standing(nid);
+  return standing !== undefined && isListed(standing);
 }

@@ -1,4 +1,5 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import type { Asked } from "./asked.ts";
 import type { Engine } from "./engine-api.ts";
 import type { RoomHead } from "./room-facts.ts";
 
@@ -10,6 +11,8 @@ export interface SyncedRoom {
   head: RoomHead | null;
   /** Where the timeline that the client has begins; null when that is not known any more (after a restart). */
   timelineFrom: StreamPos | null;
+  /** What was asked for of it, as far as the client has been kept up to date with that. */
+  asked: Asked;
   /** Members sent because they spoke. */
   lazyMembers: Set<string>;
 }

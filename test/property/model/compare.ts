@@ -13,8 +13,6 @@ export interface Viewed {
   readonly view: ClientView;
   /** Nothing happened since the connection began: everything must be as a new client is told. */
   readonly isFresh: boolean;
-  /** The server lost its memory of the connection at some time. */
-  readonly wasForgotten: boolean;
   /** Typing from before this position is not known to the server any more. */
   readonly typingFrom: number;
 }
@@ -124,8 +122,6 @@ class Comparison {
       expect("invite_state", invite, JSON.stringify(this.#hs.strippedOf(id, this.#viewed.userId)));
       return;
     }
-    // After a loss of memory a room that is proven to be held is not sent again for a list that it entered meanwhile.
-    if (this.#viewed.wasForgotten && !this.#viewed.wishes.isUniform) return;
     this.#timeline(
       seen,
       timeline.map(({ event_id: eventId }) => eventId),

@@ -46,8 +46,6 @@ interface Player {
   lost: { pos: string | null; text: string } | null;
   /** The server's memory of the connection has gone: what it answered to this position is made anew when asked again. */
   isForgotten: boolean;
-  /** That has happened at any time. */
-  wasForgotten: boolean;
   /** Responses that may be ahead of the newest: one for each that was lost, given up or overtaken. */
   owed: number;
 }
@@ -169,7 +167,6 @@ class Game {
     for (const player of this.#players.values()) {
       player.lost = null;
       player.isForgotten = true;
-      player.wasForgotten = true;
     }
   }
 
@@ -191,7 +188,7 @@ class Game {
     const tell = (what: string): void => this.#tell(`${who} ${what}`);
     const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell);
     const client = new ModelClient(wishes, (roomId, entry, known) => witness.look(roomId, entry, known), tell);
-    return { caller, client, parked: null, lost: null, isForgotten: false, wasForgotten: false, owed: 0 };
+    return { caller, client, parked: null, lost: null, isForgotten: false, owed: 0 };
   }
 
   #change(player: Player, index: number, change: Change): void {
@@ -290,7 +287,6 @@ class Game {
         wishes: client.wishes,
         view: client.view,
         isFresh: false,
-        wasForgotten: player.wasForgotten,
         typingFrom: this.#typingFrom,
       };
       for (const found of differences(this.#hs, oracle, viewed))
@@ -304,7 +300,6 @@ class Game {
         wishes: fresh.client.wishes,
         view: fresh.client.view,
         isFresh: true,
-        wasForgotten: false,
         typingFrom: this.#typingFrom,
       };
       for (const found of differences(this.#hs, oracle, anew))

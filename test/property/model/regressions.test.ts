@@ -80,6 +80,16 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     [ask(0, { kind: "shape", list: 0, n: 2 }, { kind: "shape", list: 1, n: 3 })],
   ],
   [
+    "a room that came into a second window while the connection's memory was lost is sent for that one",
+    [
+      ask(2),
+      ask(2, { kind: "shape", list: 1, n: 2 }, { kind: "ranges", list: 1, n: 1 }),
+      ask(2),
+      crash("sync"),
+      act("message", 0),
+    ],
+  ],
+  [
     "the end of a stay behind a gap says so",
     [
       ask(1),
