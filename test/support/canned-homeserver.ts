@@ -188,6 +188,8 @@ function goSync(given: unknown): Json {
   return {
     next_batch: "",
     device_one_time_keys_count: null,
+    device_unused_fallback_key_types: null,
+    presence: { events: null },
     ...rest,
     account_data: accountData ?? { events: null },
     rooms: { join: eachRoom(join, goJoin), leave: eachRoom(leave, goLeave), invite },
