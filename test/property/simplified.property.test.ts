@@ -133,7 +133,7 @@ class Life {
       case "set":
         return this.#play(act.room, (truth) => [this.#state(truth, act.type)]);
       case "gap":
-        return this.#play(act.room, (truth) => [this.#rig.say(this.#id, "after")], act.type);
+        return this.#play(act.room, () => [this.#rig.say(this.#id, "after")], act.type);
       case "part":
         return this.#part(act.room);
       case "ask":
