@@ -32,6 +32,8 @@ export interface Config {
   readonly bind: BindAddress;
   /** Everything else of the homeserver's is served too, by handing it on. */
   readonly isForwarding: boolean;
+  /** MSC4186 is spoken beside the other dialects. */
+  readonly speaksV4: boolean;
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   /** Where `/metrics` is served; null = nowhere, and nothing is counted. */
   readonly metricsBind: BindAddress | null;
@@ -82,6 +84,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     storage: readStorage(environment),
     bind,
     isForwarding: environment.parsed("SYNCV3_FORWARD", false, parseSwitch),
+    speaksV4: environment.parsed("SYNCV3_V4", true, parseSwitch),
     tls: readTls(environment, bind),
     metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),
     telemetry: readTelemetry(environment),

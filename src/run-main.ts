@@ -139,7 +139,7 @@ class Node {
     });
     const app = createApp({
       gateway,
-      dialects: Object.values(DIALECTS),
+      dialects: Object.values(DIALECTS).filter(({ name }) => name !== "v4" || this.#config.speaksV4),
       clock: systemClock,
       timers: systemTimers,
       log,

@@ -2,15 +2,20 @@ import type { StateSelection, StateTuple } from "./required-state.ts";
 
 const ANY = "*";
 const MEMBER = "m.room.member";
-/** Before a type or key that is meant as it is written, whatever it looks like. */
+/** Before a key that is meant as it is written, whatever it looks like. */
 const LITERAL = "\0=";
+/** A type or key that no event has: one that is really called `*` cannot be told from any. */
+const NONE = "\0none";
 /** Before the type of an entry that takes away. */
 const EXCLUDED = "\0-";
 /** As key of members: only of those who appear, even where everything is asked for. */
 const LAZY_ALWAYS = "\0lazy";
 
 /** A type or key that means itself. */
-export const literal = (text: string): string => (text === ANY || text.startsWith("$") ? LITERAL + text : text);
+export function literal(text: string): string {
+  if (text === ANY) return NONE;
+  return text.startsWith("$") ? LITERAL + text : text;
+}
 /** An entry that takes away what others ask for. */
 export const excluded = ([type, key]: StateTuple): [string, string] => [EXCLUDED + type, key];
 /** Members of whoever appears, beside whatever else is asked for. */
@@ -54,6 +59,7 @@ export function compileSimplifiedState(entries: readonly StateTuple[], me: strin
   let isLazy = false;
   let isLazyAlways = false;
   for (const [type, key] of entries) {
+    if (type.endsWith(NONE) || key === NONE) continue;
     if (type === MEMBER && key === LAZY_ALWAYS) isLazyAlways = true;
     else if (type === MEMBER && key === "$LAZY") isLazy = true;
     else if (type.startsWith(EXCLUDED)) unwanted.add(plain(type.slice(EXCLUDED.length)), plain(key));

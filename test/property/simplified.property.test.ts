@@ -120,7 +120,7 @@ class Life {
       const known = this.#belief.rooms.get(roomId);
       if (!truth.isIn) continue;
       expect([roomId, known?.events.at(-1)]).toEqual([roomId, truth.events.at(-1)]);
-      expect([roomId, ...(known?.state ?? [])].toSorted()).toEqual([roomId, ...truth.state].toSorted() as never);
+      expect([roomId, known?.state]).toEqual([roomId, truth.state]);
     }
   }
 
@@ -156,7 +156,7 @@ class Life {
 
   #state(truth: Truth, index: number): WireEvent {
     const type = TYPES[index] ?? "";
-    const event = this.#rig.event(type, this.#id, { name: `${lastOf(truth)}`, url: "mxc://x", topic: "t" }, "");
+    const event = this.#rig.event(type, this.#id, { name: lastOf(truth), url: "mxc://x", topic: "t" }, "");
     truth.state.set(type, event.event_id ?? "");
     return event;
   }

@@ -32,6 +32,7 @@ describe("readConfig", () => {
       storage: { database: null, secret: null, dataDir: "./data", maxConnections: null, idleTimeoutMs: 3_600_000 },
       bind: { kind: "tcp", host: "0.0.0.0", port: 8008 },
       isForwarding: false,
+      speaksV4: true,
       tls: null,
       metricsBind: null,
       telemetry: { logLevel: "info", tracing: null, hasMetrics: false },
@@ -60,6 +61,7 @@ describe("readConfig", () => {
         SYNCV3_DATA: "/var/lib/glissade",
         SYNCV3_BINDADDR: "/run/glissade.sock",
         SYNCV3_FORWARD: "1",
+        SYNCV3_V4: "0",
         SYNCV3_PROM: ":2112",
         SYNCV3_LOG_LEVEL: "WARN",
         SYNCV3_OTLP_URL: "http://otel:4318/",
@@ -91,6 +93,7 @@ describe("readConfig", () => {
       },
       bind: { kind: "unix", path: "/run/glissade.sock" },
       isForwarding: true,
+      speaksV4: false,
       tls: null,
       metricsBind: { kind: "tcp", host: "0.0.0.0", port: 2112 },
       telemetry: {
