@@ -110,6 +110,6 @@ const VARIABLE_NAMES: ReadonlySet<string> = new Set(
 
 /** Environment variables in code that nobody reads. */
 export function unknownVariables({ text }: Page): string[] {
-  const named = allCode(text).flatMap((code) => [...code.matchAll(/SYNCV3_[A-Z0-9_]*[A-Z]/g)].map(([name]) => name));
+  const named = allCode(text).flatMap((code) => [...code.matchAll(/SYNCV3_[A-Z0-9_]*[A-Z0-9]/g)].map(([name]) => name));
   return named.filter((name) => !VARIABLE_NAMES.has(name));
 }

@@ -1,0 +1,276 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { FrontRig } from "#test/support/front-rig.ts";
+import type { Session } from "#test/support/homeserver.ts";
+import { type SimplifiedAnswer, SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
+
+const ALL = [[0, 99]];
+const list = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
+  lists: { all: { ranges: ALL, required_state: [["m.room.member", "$ME"]], timeline_limit: 2, ...more } },
+});
+const filtered = (filters: Record<string, unknown>): Record<string, unknown> => list({ filters });
+const listed = ({ lists }: SimplifiedAnswer): string[] => lists?.["all"]?.ops?.[0]?.room_ids ?? [];
+const on = (...names: string[]): Record<string, unknown> =>
+  Object.fromEntries(names.map((name) => [name, { enabled: true }]));
+
+describe("rooms of simplified sliding sync", () => {
+  let rig: FrontRig;
+  let accounts = 0;
+
+  beforeAll(async () => {
+    rig = await FrontRig.start();
+  });
+  afterAll(() => rig.stop());
+
+  interface Account {
+    me: Session;
+    client: SimplifiedClient;
+    id: string;
+    room: (name: string) => string;
+    /** Plays a timeline of a joined room. */
+    play: (name: string, section: Record<string, unknown>) => Promise<void>;
+  }
+
+  const inRooms = async (...names: string[]): Promise<Account> => {
+    accounts += 1;
+    const localpart = `rooms${accounts}`;
+    const id = `@${localpart}:test`;
+    const own = names.map((name) => `${localpart}-${name}`);
+    const me = rig.account(localpart, rig.joined(id, own));
+    const client = new SimplifiedClient(rig, me);
+    await new SimplifiedClient(rig, me).sync({ conn_id: "awake" });
+    const room = (name: string): string => `!${localpart}-${name}:test`;
+    const play = (name: string, section: Record<string, unknown>): Promise<void> =>
+      rig.poll(me, { rooms: { join: { [room(name)]: section } } });
+    return { me, client, id, room, play };
+  };
+
+  test("[SSS-29] a room moves up with whatever happens in it, however old its time is", async () => {
+    const { client, id, room, play } = await inRooms("a", "b");
+    expect(listed(await client.sync(list()))).toEqual([room("b"), room("a")]);
+    await play("a", { timeline: { events: [{ ...rig.say(id, "late"), origin_server_ts: 5 }] } });
+    expect(listed(await client.sync(list()))).toEqual([room("a"), room("b")]);
+  });
+
+  test("[SSS-30] unread counts are real, and an entry comes when they change", async () => {
+    const { client, room, play } = await inRooms("a");
+    expect((await client.sync(list())).rooms[room("a")]).toMatchObject({ notification_count: 0, highlight_count: 0 });
+    await play("a", { unread_notifications: { notification_count: 3, highlight_count: 1 } });
+    const { rooms } = await client.sync(list());
+    expect(rooms[room("a")]).toMatchObject({ notification_count: 3, highlight_count: 1 });
+    expect(rooms[room("a")]).not.toHaveProperty("timeline");
+    expect((await client.sync(list())).rooms).toEqual({});
+  });
+
+  test("[SSS-31] a name is what the room says, and a room without one has heroes", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const bob = rig.event("m.room.member", "@bob:test", { membership: "join", displayname: "Bob" }, "@bob:test");
+    await play("a", { timeline: { events: [bob] } });
+    const first = (await client.sync(list())).rooms[room("a")];
+    expect(first).toHaveProperty("name");
+    expect(first).not.toHaveProperty("heroes");
+    await play("a", { timeline: { events: [rig.event("m.room.name", id, {}, "")] } });
+    const unnamed = (await client.sync(list())).rooms[room("a")];
+    expect(unnamed).not.toHaveProperty("name");
+    expect(unnamed?.heroes).toEqual([{ user_id: "@bob:test", displayname: "Bob" }] as never);
+  });
+
+  test("[SSS-32] counts come together when a membership changed, and zero is said", async () => {
+    const { client, room, play } = await inRooms("a");
+    expect((await client.sync(list())).rooms[room("a")]).toMatchObject({ joined_count: 1, invited_count: 0 });
+    const bob = rig.event("m.room.member", "@bob:test", { membership: "invite" }, "@bob:test");
+    await play("a", { timeline: { events: [bob] } });
+    expect((await client.sync(list())).rooms[room("a")]).toMatchObject({ joined_count: 1, invited_count: 1 });
+    await play("a", { timeline: { events: [rig.say("@bob:test", "x")] } });
+    expect((await client.sync(list())).rooms[room("a")]).not.toHaveProperty("joined_count");
+  });
+
+  test("[SSS-33] bump stamps are positive, and told again only when something bumped", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const before = (await client.sync(list())).rooms[room("a")]?.bump_stamp ?? 0;
+    expect(before).toBeGreaterThan(0);
+    await play("a", { timeline: { events: [rig.event("m.reaction", id, {})] } });
+    expect((await client.sync(list())).rooms[room("a")]).not.toHaveProperty("bump_stamp");
+    await play("a", { timeline: { events: [rig.say(id, "x")] } });
+    expect((await client.sync(list())).rooms[room("a")]?.bump_stamp).toBeGreaterThan(before);
+  });
+
+  test("[SSS-34] without a timeline limit there is no timeline, and a message is no news", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const none = list({ timeline_limit: 0 });
+    const first = (await client.sync(none)).rooms[room("a")];
+    for (const field of ["timeline", "limited", "prev_batch", "num_live"]) expect(first).not.toHaveProperty(field);
+    await play("a", { timeline: { events: [rig.say(id, "x")] } });
+    expect((await client.sync(none)).rooms).toEqual({});
+    await play("a", { timeline: { events: [rig.event("m.room.name", id, { name: "new" }, "")] } });
+    expect((await client.sync(none)).rooms[room("a")]).toMatchObject({ name: "new" });
+  });
+
+  test("[SSS-35] coming back to a room sends it whole, with its news live", async () => {
+    const { me, client, id, room, play } = await inRooms("a");
+    await client.sync(list());
+    const left = rig.event("m.room.member", id, { membership: "leave" }, id);
+    await rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events: [left] } } } } });
+    await client.sync(list());
+    await client.sync(list());
+    await play("a", { timeline: { events: [rig.event("m.room.member", id, { membership: "join" }, id)] } });
+    const back = (await client.sync(list())).rooms[room("a")];
+    expect(back).toMatchObject({ initial: true, num_live: 1 });
+    expect(timelineOf(back)).toContain("join");
+  });
+
+  test("[SSS-36] a ban ends what is shown of a room, which stays listed", async () => {
+    const { me, client, id, room } = await inRooms("a", "b");
+    const other = new SimplifiedClient(rig, me);
+    await client.sync(list());
+    const banned = rig.event("m.room.member", "@admin:test", { membership: "ban" }, id);
+    await rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events: [banned] } } } } });
+    const told = await client.sync(list());
+    expect(told.rooms[room("a")]?.required_state?.at(-1)).toMatchObject({ content: { membership: "ban" } });
+    expect(listed(await client.sync(list()))).toEqual([room("a"), room("b")]);
+    const anew = (await other.sync({ conn_id: "anew", ...list() })).rooms[room("a")];
+    expect(anew).toMatchObject({ initial: true });
+    expect(anew?.required_state?.at(-1)).toMatchObject({ content: { membership: "ban" } });
+    for (const field of ["joined_count", "heroes"]) expect(anew).not.toHaveProperty(field);
+  });
+
+  test("[SSS-37] a knock is stripped state with the own member event, and no invite to filters", async () => {
+    const { me, client, id } = await inRooms("a");
+    await client.sync(list());
+    const stripped = [{ type: "m.room.create", state_key: "", sender: "@bob:test", content: {} }];
+    await rig.poll(me, { rooms: { knock: { "!knock37:test": { knock_state: { events: stripped } } } } });
+    const knocked = (await client.sync(list())).rooms["!knock37:test"];
+    expect(knocked?.invite_state?.at(-1)).toMatchObject({ state_key: id, content: { membership: "knock" } });
+    expect(listed(await client.sync(filtered({ is_invite: true })))).toEqual([]);
+    expect(listed(await client.sync(filtered({ is_invite: false })))).toContain("!knock37:test");
+  });
+
+  test("[SSS-38] an invite that is rejected ends with the own member event", async () => {
+    const { me, client, id } = await inRooms("a");
+    await rig.poll(me, { rooms: { invite: { "!reject38:test": { invite_state: { events: [] } } } } });
+    expect(Object.keys((await client.sync(list())).rooms)).toContain("!reject38:test");
+    const left = rig.event("m.room.member", id, { membership: "leave" }, id);
+    await rig.poll(me, { rooms: { leave: { "!reject38:test": { timeline: { events: [left] } } } } });
+    const rejected = (await client.sync(list())).rooms["!reject38:test"];
+    expect(rejected?.required_state).toMatchObject([{ state_key: id, content: { membership: "leave" } }]);
+    for (const field of ["initial", "invite_state", "timeline"]) expect(rejected).not.toHaveProperty(field);
+    expect(listed(await client.sync(list()))).not.toContain("!reject38:test");
+  });
+
+  test("[SSS-39] invites of ignored users are not shown, and come back with them", async () => {
+    const { me, client, id } = await inRooms("a");
+    const invite = { type: "m.room.member", state_key: id, sender: "@troll:test", content: { membership: "invite" } };
+    await rig.poll(me, { rooms: { invite: { "!troll39:test": { invite_state: { events: [invite] } } } } });
+    const ignore = (users: Record<string, unknown>): Promise<void> =>
+      rig.poll(me, { account_data: { events: [{ type: "m.ignored_user_list", content: { ignored_users: users } }] } });
+    await ignore({ "@troll:test": {} });
+    expect((await client.sync(list())).lists?.["all"]?.count).toBe(1);
+    await ignore({});
+    expect((await client.sync(list())).rooms["!troll39:test"]).toMatchObject({ initial: true });
+  });
+
+  test("[SSS-40] an empty list of types, tags or spaces holds nothing, an empty list of exceptions everything", async () => {
+    const { client } = await inRooms("a", "b");
+    const count = async (filters: Record<string, unknown>): Promise<number | undefined> =>
+      (await client.sync(filtered(filters))).lists?.["all"]?.count;
+    for (const name of ["room_types", "tags", "spaces"]) expect([name, await count({ [name]: [] })]).toEqual([name, 0]);
+    for (const name of ["not_room_types", "not_tags"]) expect([name, await count({ [name]: [] })]).toEqual([name, 2]);
+    expect(await count({ room_types: [null] })).toBe(2);
+    expect(await count({ not_room_types: [null] })).toBe(0);
+    expect(await count({ is_encrypted: false, is_dm: false })).toBe(2);
+    expect(await count({})).toBe(2);
+  });
+
+  test("[SSS-41] a room that was left before is told to who subscribes to it, up to the leave", async () => {
+    const { me, client, id, room } = await inRooms("a");
+    const left = rig.event("m.room.member", id, { membership: "leave" }, id);
+    await rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events: [left] } } } } });
+    const config = { required_state: [["m.room.member", "$ME"]], timeline_limit: 5 };
+    const body = { room_subscriptions: { [room("a")]: config } };
+    const told = (await client.sync(body)).rooms[room("a")];
+    expect(told).toMatchObject({ initial: true });
+    expect(timelineOf(told).at(-1)).toBe("leave");
+    expect(told?.required_state).toMatchObject([{ content: { membership: "leave" } }]);
+    expect((await client.sync(body)).rooms).toEqual({});
+  });
+
+  test("[SSS-42] receipts and account data of a room out of view are told when it comes back", async () => {
+    const { client, id, room, play } = await inRooms("a", "b");
+    const extensions = on("receipts", "account_data");
+    const view = (ranges: number[][]): Record<string, unknown> => ({ ...list({ ranges }), extensions });
+    await client.sync(view(ALL));
+    await client.sync(view([]));
+    const receipt = { $x: { "m.read": { [id]: { ts: 1 } } } };
+    await play("a", {
+      ephemeral: { events: [{ type: "m.receipt", content: receipt }] },
+      account_data: { events: [{ type: "m.tag", content: { tags: { "m.favourite": {} } } }] },
+    });
+    const unseen = await client.sync(view([]));
+    expect(unseen.extensions).toMatchObject({ receipts: { rooms: {} }, account_data: { rooms: {} } });
+    const seen = await client.sync(view(ALL));
+    expect(seen.extensions["receipts"]?.["rooms"]).toMatchObject({ [room("a")]: { content: { $x: {} } } });
+    expect(seen.extensions["account_data"]?.["rooms"]).toMatchObject({ [room("a")]: [{ type: "m.tag" }] });
+    const again = await client.sync(view(ALL));
+    expect(again.extensions).toMatchObject({ receipts: { rooms: {} }, account_data: { rooms: {} } });
+  });
+
+  test("[SSS-43] extensions speak of the rooms they are asked about", async () => {
+    const { client, id, room, play } = await inRooms("a", "b");
+    const receipts = (scope: Record<string, unknown>): Record<string, unknown> => ({
+      ...list(),
+      extensions: { receipts: { enabled: true, ...scope } },
+    });
+    await client.sync(list());
+    for (const name of ["a", "b"])
+      await play(name, {
+        ephemeral: { events: [{ type: "m.receipt", content: { $x: { "m.read": { [id]: { ts: 1 } } } } }] },
+      });
+    const told = async (scope: Record<string, unknown>): Promise<string[]> =>
+      Object.keys((await client.sync(receipts(scope))).extensions["receipts"]?.["rooms"] ?? {}).toSorted();
+    expect(await told({ lists: [], rooms: [] })).toEqual([]);
+    expect(await told({ lists: [], rooms: [room("a"), "!other:test"] })).toEqual([room("a")]);
+    expect(await told({ lists: ["none"], rooms: [] })).toEqual([]);
+    expect(await told({})).toEqual([room("b")]);
+    expect(await told({})).toEqual([]);
+  });
+
+  test("[SSS-44] typing is told when it changes, and to who comes to see it", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const body = (ranges: number[][]): Record<string, unknown> => ({ ...list({ ranges }), extensions: on("typing") });
+    const typing = (...users: string[]): Promise<void> =>
+      play("a", { ephemeral: { events: [{ type: "m.typing", content: { user_ids: users } }] } });
+    await client.sync(body(ALL));
+    await typing(id);
+    const rooms = async (ranges: number[][]): Promise<unknown> =>
+      (await client.sync(body(ranges))).extensions["typing"]?.["rooms"];
+    expect(await rooms(ALL)).toMatchObject({ [room("a")]: { content: { user_ids: [id] } } });
+    expect(await rooms(ALL)).toEqual({});
+    expect(await rooms([])).toEqual({});
+    expect(await rooms(ALL)).toMatchObject({ [room("a")]: { content: { user_ids: [id] } } });
+    await typing();
+    expect(await rooms(ALL)).toMatchObject({ [room("a")]: { content: { user_ids: [] } } });
+  });
+
+  test("[SSS-45] all of the account data comes when it is first asked for, whatever was before", async () => {
+    const { me, client } = await inRooms("a");
+    await rig.poll(me, { account_data: { events: [{ type: "m.push_rules", content: { global: {} } }] } });
+    await client.sync(list());
+    const first = await client.sync({ ...list(), extensions: on("account_data") });
+    expect(first.extensions["account_data"]?.["global"]).toMatchObject([{ type: "m.push_rules" }]);
+    const next = await client.sync({ ...list(), extensions: on("account_data") });
+    expect(next.extensions["account_data"]).toEqual({ global: [], rooms: {} });
+  });
+
+  test("[SSS-46] asking for everything brings every member, lazily or not", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const bob = rig.event("m.room.member", "@bob:test", { membership: "join" }, "@bob:test");
+    await play("a", { timeline: { events: [bob, rig.say(id, "1"), rig.say(id, "2")] } });
+    const every = [
+      ["*", "*"],
+      ["m.room.member", "$LAZY"],
+    ];
+    const { rooms } = await client.sync(list({ required_state: every }));
+    expect(stateOf(rooms[room("a")])).toContain("m.room.member|@bob:test");
+    const other = new SimplifiedClient(rig, (await inRooms("z")).me);
+    expect((await other.sync(list({ required_state: [["*", ""]] }))).rooms).not.toEqual({});
+  });
+});
