@@ -329,6 +329,43 @@ describe("a black box's pollers", () => {
     ]);
   });
 
+  test("[BBX-117] a first sync that fails twice is waited for", async () => {
+    const alice = box.user("alice");
+    box.homeserver.queue(alice.token, { errcode: "M_UNKNOWN", error: "trouble" }, 502);
+    box.homeserver.queue(alice.token, "<html>", 200);
+    queue(alice, join(fresh(alice, box.roomId("a"))));
+    const answer = await box.ask(alice.token, ALL, { signal: AbortSignal.timeout(30_000) });
+    expect([answer.status, answer.body.lists["a"]?.count]).toEqual([200, 1]);
+  });
+
+  test("[BBX-118] what the homeserver says twice, in parts or after a lost since is heard once", async () => {
+    const [alice, bob] = [box.user("alice"), box.user("bob")];
+    const room = box.roomId("twice");
+    const begin = [...box.beginning(alice.id), box.member(bob.id, "join")];
+    const said = ["1", "2", "3", "4", "5", "6"].map((body) => box.say("@x:localhost", body));
+    const part = (from: number, to: number): Json => join(joined(room, { timeline: said.slice(from, to) }));
+    for (const user of [alice, bob]) queue(user, join(joined(room, { timeline: begin })));
+    let [a, b] = [await box.sync(alice.token, ALL), await box.sync(bob.token, ALL)];
+    const heard: [string[], string[]] = [[], []];
+    const step = async (user: User, body: Json): Promise<void> => {
+      await push(user, body);
+      a = await box.sync(alice.token, {}, { pos: a.pos });
+      b = await box.sync(bob.token, {}, { pos: b.pos });
+      heard[0].push(...(a.rooms[room]?.timeline ?? []).map((event) => event.event_id));
+      heard[1].push(...(b.rooms[room]?.timeline ?? []).map((event) => event.event_id));
+    };
+    await step(alice, part(0, 2));
+    await step(alice, part(0, 2));
+    await step(bob, part(0, 1));
+    await step(bob, part(1, 4));
+    await step(alice, part(0, 3));
+    await step(alice, part(3, 5));
+    await step(bob, part(4, 6));
+    await step(alice, part(0, 6));
+    const all = said.map((event) => event.event_id);
+    expect(heard).toEqual([all, all]);
+  });
+
   test("[BBX-116] the process has not crashed a Worker in all that", () => {
     expect(box.server.output.split("\n").filter((line) => /crash|restarting|unhandled|invariant/i.test(line))).toEqual(
       [],
