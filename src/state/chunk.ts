@@ -53,10 +53,19 @@ export function firstKept(
   return timeline.findLastIndex(isKnown) + 1;
 }
 
-/** True for a section that tells nothing but that the user is gone, as after a rejected invite. */
-export function isStrayLeave(room: PolledChunk, userId: UserId): boolean {
-  return (
-    room.timeline.every((event) => isOwnMember(event, userId)) &&
-    room.state.every((event) => isOwnMember(event, userId))
-  );
+/**
+ * What a departure shows of the stay that it ends; null when it ends none, as after a rejected invite or a ban in advance.
+ *
+ * To whoever is outside nothing is told of what lies between the invite and its end, or a leave and a ban. Such an event taken
+ * into the timeline would come before what those inside are still to be told: they bring it in its place.
+ */
+export function stayOf({ timeline }: PolledLeave, userId: UserId, standing: UserRoom | null): EventFields[] | null {
+  const isInside = standing?.membership === "join";
+  const showsOthers = timeline.some((event) => !isOwnMember(event, userId));
+  const end = timeline.findLastIndex((event) => {
+    if (!isOwnMember(event, userId) || (event.membership !== "leave" && event.membership !== "ban")) return false;
+    return event.prevMembership === null ? isInside || showsOthers : event.prevMembership === "join";
+  });
+  if (end !== -1) return timeline.slice(0, end + 1);
+  return isInside ? timeline : null;
 }

@@ -2,7 +2,7 @@ import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin, PolledLeave, PolledRoom, PolledStripped } from "#src/protocol/poll-batch.ts";
 import { hashBytes } from "./bytes.ts";
-import { findOwnMember, firstKept, isContinuingChunk, isStrayLeave, type PolledChunk } from "./chunk.ts";
+import { findOwnMember, firstKept, isContinuingChunk, type PolledChunk, stayOf } from "./chunk.ts";
 import type { GroupDraft, SuspicionReason } from "./group-draft.ts";
 import { hasNul } from "./identifiers.ts";
 import { pollerKey } from "./ingest-context.ts";
@@ -43,10 +43,11 @@ function reduceJoin(group: GroupDraft, batch: PollBatch, section: PolledJoin): v
 }
 
 function reduceLeave(group: GroupDraft, batch: PollBatch, section: PolledLeave): void {
-  const isStray = isStrayLeave(section, batch.userId);
-  const room = isStray ? group.findRoom(section.roomId) : group.room(section.roomId);
+  const known = group.findRoom(section.roomId);
+  const timeline = stayOf(section, batch.userId, known && group.users.standing(batch.userId, known.nid));
+  const room = known ?? (timeline === null ? null : group.room(section.roomId));
   if (room === null) return;
-  const firstPos = isStray && room.isBare ? 0 : new ChunkReduction(group, batch, section, room).run();
+  const firstPos = timeline === null ? 0 : new ChunkReduction(group, batch, { ...section, timeline }, room).run();
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
   settleLeave(group, batch, section, room, firstPos);
 }

@@ -1,4 +1,4 @@
-import { perform, pick } from "./acts.ts";
+import { perform } from "./acts.ts";
 import { deviceDifferences, differences } from "./compare.ts";
 import type { Fate, History, Step } from "./history.ts";
 import { ModelClient, type WireResponse } from "./model-client.ts";
@@ -19,9 +19,6 @@ const CALLERS: readonly Caller[] = [
   { userId: ALICE, deviceId: "A1", connId: "two" },
   { userId: ALICE, deviceId: "A2", connId: "" },
 ];
-const OUTSIDE_ACTS: ReadonlySet<string> = new Set(["ban", "unban", "reject", "retract", "kick", "leave"]);
-/** After few failures a poller is back within this. */
-const POLL_BACKOFF_MS = 20_000;
 const PARKED_MS = 30_000;
 /** A host may come back so often before that is an outage of its own. */
 const MAX_CRASHES = 6;
@@ -112,7 +109,9 @@ class Game {
   async #step(step: Step): Promise<void> {
     switch (step.kind) {
       case "act":
-        return this.#act(step);
+        // Without MSC4222 a homeserver cannot say that state fell back to what was told before (spec 4.3).
+        if (step.act !== "fall-back" || this.#stateAfter) perform(this.#hs, step);
+        return;
       case "poll":
         this.#upstream.answer(DEVICES[step.device] ?? "", step.limit);
         return this.#node.settled();
@@ -136,31 +135,6 @@ class Game {
         await this.#ask(player, step.fate);
       }
     }
-  }
-
-  /** Of somebody who was outside, those inside are told in order: the event alone would come before what they lack. */
-  async #act(step: Extract<Step, { kind: "act" }>): Promise<void> {
-    // Without MSC4222 a homeserver cannot say that state fell back to what was told before (spec 4.3).
-    if (step.act === "fall-back" && !this.#stateAfter) return;
-    if (OUTSIDE_ACTS.has(step.act)) await this.#pollersBack();
-    perform(this.#hs, step);
-    if (!OUTSIDE_ACTS.has(step.act)) return;
-    const room = pick([...this.#hs.rooms.values()], step.room);
-    for (const device of DEVICES) {
-      if (room.membership(device.split("/")[0] ?? "") !== "join") continue;
-      this.#upstream.answer(device, 50);
-      await this.#node.settled();
-    }
-  }
-
-  /** Pollers that failed have come back. */
-  async #pollersBack(): Promise<void> {
-    for (let round = 0; round < 5 && !this.#arePolling; round += 1) await this.#node.pass(POLL_BACKOFF_MS);
-  }
-
-  get #arePolling(): boolean {
-    const { waiting } = this.#upstream;
-    return DEVICES.every((device) => waiting.includes(device) || !this.#upstream.began.has(device));
   }
 
   #forget(): void {

@@ -90,6 +90,14 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     ],
   ],
   [
+    "whoever rejects an invite is told first, and those inside are told in order",
+    [ask(0), act("invite", 2), poll(1), act("message", 2), act("reject", 2), poll(1)],
+  ],
+  [
+    "whoever is banned in advance is told first, and those inside are told in order",
+    [ask(0), act("invite", 2, 0, 1), poll(1), act("message", 2), act("ban", 2, 0, 1), poll(1)],
+  ],
+  [
     "the end of a stay behind a gap says so",
     [
       ask(1),

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test } from "bun:test";
+import type { Membership } from "#src/protocol/events.ts";
 import { IngestWorld, roomUpdate } from "#test/support/ingest-world.ts";
 import { joinSection, leaveSection, memberEvent, pollBatch, polledEvent, stateEvent } from "#test/support/polls.ts";
 
@@ -143,6 +144,45 @@ describe("rooms", () => {
     const section = leaveSection(ROOM, { timeline: [memberEvent("$gone", ALICE, "leave")] });
     const { transaction } = await world.apply(pollBatch(ALICE, { rooms: [section] }));
     expect(transaction).toMatchObject({ rooms: [], events: [], userRooms: [] });
+  });
+
+  describe("an event that somebody outside is told of alone", () => {
+    const member = (id: string, membership: Membership, prevMembership: Membership) => ({
+      ...memberEvent(id, BOB, membership),
+      prevMembership,
+    });
+    const bobLeaves = (...timeline: ReturnType<typeof memberEvent>[]) =>
+      world.apply(pollBatch(BOB, { rooms: [leaveSection(ROOM, { timeline })] }));
+
+    test("[KEPT-26] waits for those inside, who bring it in its place", async () => {
+      await startRoom();
+      await bobLeaves(member("$ban", "ban", "leave"));
+      expect(world.timeline(ROOM)).toEqual(["$1"]);
+      expect(world.standing(BOB, ROOM)).toMatchObject({ membership: "ban" });
+      await poll(ALICE, { timeline: [polledEvent("$2"), member("$ban", "ban", "leave"), polledEvent("$3")] });
+      expect(world.timeline(ROOM)).toEqual(["$1", "$2", "$ban", "$3"]);
+    });
+
+    test("[KEPT-26] behind the end of a stay, which is told", async () => {
+      await startRoom();
+      await poll(ALICE, { timeline: [member("$in", "join", "leave")] });
+      await poll(BOB, { timeline: [member("$in", "join", "leave")] });
+      await bobLeaves(polledEvent("$2"), member("$kick", "leave", "join"), member("$ban", "ban", "leave"));
+      expect(world.timeline(ROOM)).toEqual(["$1", "$in", "$2", "$kick"]);
+      await poll(ALICE, { timeline: [polledEvent("$2"), member("$kick", "leave", "join"), polledEvent("$3")] });
+      await poll(ALICE, { timeline: [member("$ban", "ban", "leave")] });
+      expect(world.timeline(ROOM)).toEqual(["$1", "$in", "$2", "$kick", "$3", "$ban"]);
+      expect(world.standing(BOB, ROOM)).toMatchObject({ membership: "ban" });
+    });
+
+    test("[KEPT-26] is the end all the same of a stay whose end fell into a gap", async () => {
+      await startRoom();
+      await poll(BOB, { timeline: [member("$in", "join", "leave")] });
+      const timeline = [member("$ban", "ban", "leave")];
+      await world.apply(pollBatch(BOB, { rooms: [leaveSection(ROOM, { timeline, limited: true })] }));
+      expect(world.standing(BOB, ROOM)).toMatchObject({ membership: "ban" });
+      expect(world.event("$ban").gapBefore).toBe(true);
+    });
   });
 
   test("[KEPT-13] counts and receipts of an unknown room make no room", async () => {
