@@ -1,3 +1,4 @@
+import { SyncError } from "#src/errors.ts";
 import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { type CursorSnapshot, EMPTY_SNAPSHOT, lifeOf, newLife } from "#src/protocol/engine/proof.ts";
 import type { Engine } from "#src/protocol/engine/engine-api.ts";
@@ -6,6 +7,7 @@ import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import { begunExtensions, encodeLoosePos, LOOSE } from "#src/protocol/loose-pos.ts";
 import { encodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
+import type { SyncRequest } from "#src/protocol/request.ts";
 import type { Rng } from "#src/ports/basics.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
@@ -23,8 +25,19 @@ export interface Awake extends Written {
   reader: DeviceReader;
 }
 
+/** A connection of which nothing is stored: a new one, or one whose `pos` says all there is to know. */
+export function begin(
+  dialect: Dialect,
+  claims: PosClaims | null,
+  link: UserLink,
+  reader: DeviceReader,
+  rng: Rng,
+): Awake {
+  return claims === null ? startOver(dialect, link, reader, rng) : goOn(dialect, claims, link, reader, rng);
+}
+
 /** A connection that has told its client nothing. */
-export function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader, rng: Rng): Awake {
+function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader, rng: Rng): Awake {
   return {
     dialect,
     incarnation: Math.floor(rng.next() * 2 ** 48).toString(36),
@@ -36,7 +49,7 @@ export function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader
 }
 
 /** Goes on from a position that says everything of a connection without rooms. */
-export function goOn(dialect: Dialect, claims: PosClaims, link: UserLink, reader: DeviceReader, rng: Rng): Awake {
+function goOn(dialect: Dialect, claims: PosClaims, link: UserLink, reader: DeviceReader, rng: Rng): Awake {
   const awake = startOver(dialect, link, reader, rng);
   // One that is ahead is of a database that was set back: there is no more to say than what is there.
   awake.engine.begin(Math.min(claims.streamPos, link.position), begunExtensions(claims));
@@ -114,3 +127,20 @@ export function emptyResponse(
   const body = dialect.encode({ pos: posOut, txnId: undefined, lists, rooms: [], extensions: {} }, () => "");
   return { pos: posOut, body, rooms: 0, ops: 0 };
 }
+
+/** Applies a request's parameters; why it is refused, when the connection would have to remember too much: nothing of it is kept then. */
+export function takeParams({ engine, log }: Awake, link: UserLink, request: SyncRequest): SyncError | null {
+  try {
+    engine.applyRequest(link.user, request);
+    return null;
+  } catch (error) {
+    // Anything else is a bug, and the turn's to report.
+    if (!(error instanceof SyncError) || error.code !== "invalid_param") throw error;
+    log.refuse();
+    return error;
+  }
+}
+
+/** A position is of one connection; those of the first dialect say so by their incarnation alone. */
+export const macOf = ({ connScope }: Dialect, key: string, mac: Mac): Mac =>
+  connScope === "" ? mac : (text) => mac(`${key}\n${text}`);

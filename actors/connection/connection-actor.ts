@@ -3,8 +3,7 @@ import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { dialectOfConnection } from "#src/protocol/dialects/dialects.ts";
 import { requestText } from "#src/protocol/engine/response-log.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
-import { decodePos, type Mac } from "#src/protocol/pos.ts";
-import type { SyncRequest } from "#src/protocol/request.ts";
+import type { Mac } from "#src/protocol/pos.ts";
 import { LOOSE } from "#src/protocol/loose-pos.ts";
 import { EMPTY_PARAMS } from "#src/protocol/sticky.ts";
 import type { Metrics } from "#src/ports/basics.ts";
@@ -14,22 +13,32 @@ import type { Actor, ActorContext, StopReason } from "#actors/runtime/actor.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
-import { type Awake, emptyResponse, goOn, isHopeless, isOtherLife, startOver, takeUp, writeResponse } from "./awake.ts";
+import {
+  type Awake,
+  begin,
+  emptyResponse,
+  isHopeless,
+  isOtherLife,
+  macOf,
+  takeParams,
+  takeUp,
+  writeResponse,
+} from "./awake.ts";
 import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
-import type { Arrival, CurrentRequest } from "./current-request.ts";
-import type { ConnectionCommand, ConnectionMessage } from "./messages.ts";
-import { ReadingAhead, type UpcomingRooms } from "./reading-ahead.ts";
+import { type Arrival, arrivalOf, type CurrentRequest } from "./current-request.ts";
+import type { ConnectionMessage } from "./messages.ts";
+import { ReadingAhead } from "./reading-ahead.ts";
 import { RequestQueue } from "./request-queue.ts";
-import { inTraceOf, RequestTrace } from "./request-trace.ts";
+import { inTraceOf } from "./request-trace.ts";
+import { ResponseMaking } from "./response-making.ts";
 import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 
 /** Memory of a connection goes after this without a request; it comes back from storage with its `pos`. */
 const CONNECTION_IDLE_MS = CONNECTION_TOUCH_MS;
 
-/** Labels of a request's metrics: with `pos` or without. */
-const FIRST = { initial: "1" };
-const LATER = { initial: "0" };
+/** Labels of a request's metrics: without `pos` or with. */
+const [FIRST, LATER] = [{ initial: "1" }, { initial: "0" }];
 
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
@@ -54,10 +63,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #isAttaching = false;
   #awake: Awake | null = null;
   readonly #requests: RequestQueue;
-  #work: { id: number; work: ResponseWork; release: () => void } | null = null;
-  #saving: { id: number; built: BuiltResponse; seq: number } | null = null;
+  readonly #making: ResponseMaking;
   readonly #ahead = new ReadingAhead();
-  #workIds = 0;
   #lastRequestMs: number;
 
   constructor(context: ActorContext<ConnectionMessage>, deps: ConnectionDeps) {
@@ -70,6 +77,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#dialect = dialectOfConnection(this.#connId);
     this.#mac = macOf(this.#dialect, JSON.stringify(key), deps.mac);
     this.#storage = new ConnectionStorage(context, deps.store, key, !this.#isLoose);
+    this.#making = new ResponseMaking(context, this.#storage);
     this.#requests = new RequestQueue({
       nowMs: () => this.#nowMs,
       emptyResponse: (pos) => emptyResponse(this.#dialect, pos, this.#awake, this.#mac),
@@ -87,13 +95,13 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #take(message: ConnectionMessage): void {
     switch (message.type) {
       case "sync-request":
-        this.#arrive(this.#arrival(message));
+        this.#arrive(arrivalOf(message, this.#mac));
         return;
       case "cancel-request":
         this.#requests.cancel(message.requestId);
         return;
       case "device-expired":
-        if (this.#current?.phase === "parked") this.#answerNow();
+        this.#answerParked();
         return;
       case "user-ready":
         this.#isAttaching = false;
@@ -117,8 +125,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#restore(message.stored);
         return;
       case "work-ready":
-        if (this.#work?.id === message.workId) this.#continueWork();
-        else if (this.#saving?.id === message.workId) this.#finish();
+        if (this.#making.isReading(message.workId)) this.#continueWork();
+        else if (this.#making.isSaving(message.workId)) this.#finish();
         return;
       case "work-failed":
         this.#workFailed(message.workId, message.error);
@@ -127,7 +135,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#timeIsUp(message.requestId);
         return;
       case "read-ahead":
-        this.#readAhead(message.rooms);
+        if (this.#awake !== null && this.#link !== null)
+          this.#ahead.begin(message.rooms, this.#awake.engine, this.#link.user, this.#deps.directory);
         return;
       case "flush-cursors":
         this.#storage.flushIsDue(this.#awake);
@@ -138,12 +147,12 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   async drain(): Promise<void> {
-    if (this.#current?.phase === "parked") this.#answerNow();
+    this.#answerParked();
     await this.#storage.save(this.#awake);
   }
 
   stop(reason: StopReason): void {
-    this.#work?.release();
+    this.#making.drop();
     this.#requests.refuseAll(new SyncError("actor_stopped", `connection stopped: ${reason}`));
     if (this.#link !== null) this.#readerOf(this.#link).device.fellAsleep(this.#connId);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
@@ -159,11 +168,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     return this.#context.clock.mono();
   }
 
-  #arrival(command: Extract<ConnectionCommand, { type: "sync-request" }>): Arrival {
-    const claims = command.pos === null ? null : decodePos(command.pos, this.#mac);
-    return { command, claims, trace: RequestTrace.ofTurn() };
-  }
-
   /** A request cuts short the one that is being served, which is answered first, with what there is. */
   #arrive(arrival: Arrival): void {
     this.#lastRequestMs = this.#nowMs;
@@ -175,7 +179,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       // As if it had not been sent.
       if (current?.phase === "parked" && !this.#dialect.policy.answersCutShort) this.#requests.dropCurrent();
       if (this.#requests.take(arrival)) this.#begin();
-      else if (current?.phase === "parked") this.#answerNow();
+      else this.#answerParked();
     }
   }
 
@@ -188,13 +192,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     const { claims } = current;
-    if (claims?.incarnation === LOOSE) {
-      this.#awake = goOn(this.#dialect, claims, this.#link, this.#readerOf(this.#link), this.#context.rng);
-      this.#process(current, 0, this.#link);
-      return;
-    }
-    if (current.command.pos === null) {
-      this.#awake = startOver(this.#dialect, this.#link, this.#readerOf(this.#link), this.#context.rng);
+    if (current.command.pos === null || claims?.incarnation === LOOSE) {
+      this.#awake = begin(this.#dialect, claims, this.#link, this.#readerOf(this.#link), this.#context.rng);
       this.#process(current, 0, this.#link);
       return;
     }
@@ -236,8 +235,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
           current.isUrgent = resolution.replay !== null;
         }
         current.isUrgent ||= pos === null && !this.#dialect.policy.firstWaits;
-        if (!this.#takeParams(awake, link, request)) return;
-        this.#serve(current, awake);
+        this.#serve(current, awake, link);
     }
   }
 
@@ -245,7 +243,13 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     return { device: user.device(this.#deviceId), connId: this.#connId };
   }
 
-  #serve(current: CurrentRequest, { engine, reader }: Awake): void {
+  #serve(current: CurrentRequest, awake: Awake, link: UserLink): void {
+    const refusal = takeParams(awake, link, current.command.request);
+    if (refusal !== null) {
+      this.#requests.reject(refusal);
+      return;
+    }
+    const { engine, reader } = awake;
     for (const deletion of acknowledge(current.claims, engine, reader, this.#deps))
       this.#storage.inBackground(deletion);
     const leftMs = current.leftMs(this.#nowMs);
@@ -253,28 +257,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     else this.#startWork();
   }
 
-  /** False when the connection would have to remember too much: the request is refused, and nothing of it is kept. */
-  #takeParams(awake: Awake, link: UserLink, request: SyncRequest): boolean {
-    try {
-      awake.engine.applyRequest(link.user, request);
-      return true;
-    } catch (error) {
-      // Anything else is a bug, and the turn's to report.
-      if (!(error instanceof SyncError) || error.code !== "invalid_param") throw error;
-      awake.log.refuse();
-      this.#requests.reject(error);
-      return false;
-    }
-  }
-
   #attach(): void {
     if (this.#isAttaching) return;
     this.#isAttaching = true;
-    this.#context.tell(userAddress(this.#userId), {
-      type: "attach",
-      deviceId: this.#deviceId,
-      connection: this.#context.self,
-    });
+    const { self: connection } = this.#context;
+    this.#context.tell(userAddress(this.#userId), { type: "attach", deviceId: this.#deviceId, connection });
   }
 
   #userFailed(error: SyncError): void {
@@ -318,7 +305,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const [current, awake, link] = [this.#current, this.#awake, this.#link];
     if (current === null || awake === null || link === null) return;
     current.phase = "working";
-    this.#workIds += 1;
     const draft = awake.engine.collect(link.user, link.position);
     const release = this.#deps.directory.hold();
     const work = new ResponseWork(
@@ -330,27 +316,13 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#deps,
       this.#ahead.running,
     );
-    this.#work = { id: this.#workIds, work, release };
+    this.#making.begin(work, release);
     this.#continueWork();
   }
 
   #continueWork(): void {
-    const running = this.#work;
-    if (running === null) return;
-    const wait = running.work.advance();
-    if (wait === "next-turn") {
-      // Behind what others have to do, and the network.
-      const message: ConnectionMessage = { type: "work-ready", workId: running.id };
-      this.#context.tell(this.#context.self, message);
-      return;
-    }
-    if (wait !== null) {
-      this.#storage.wait(running.id, wait);
-      return;
-    }
-    const built = running.work.build();
-    this.#dropWork();
-    this.#conclude(built);
+    const built = this.#making.advance();
+    if (built !== null) this.#conclude(built);
   }
 
   /** Answers, or parks the request when there is nothing to say yet. */
@@ -371,11 +343,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const answerSeq = current?.replay?.seq ?? seq;
     const params = this.#dialect.policy.areParamsSticky ? awake.engine.params : EMPTY_PARAMS;
     const isNewParams = awake.params.record(seq, params, awake.log.ackedSeq, answerSeq);
-    this.#workIds += 1;
-    this.#saving = { id: this.#workIds, built, seq };
     const saved = isNewParams ? this.#storage.saveParams(awake) : null;
+    this.#making.save({ built, seq }, saved);
     if (saved === null) this.#finish();
-    else this.#storage.wait(this.#workIds, saved);
   }
 
   #park(current: CurrentRequest, leftMs: number): void {
@@ -396,20 +366,19 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const current = this.#current;
     if (current?.command.requestId !== requestId) return;
     current.timedOut();
-    if (current.phase === "parked") this.#answerNow();
+    this.#answerParked();
   }
 
   /** The time is up, or waiting has become pointless. */
-  #answerNow(): void {
-    if (this.#current === null) return;
+  #answerParked(): void {
+    if (this.#current?.phase !== "parked") return;
     this.#current.isUrgent = true;
     this.#wake(this.#current);
   }
 
   /** Writes the response out; everything it rests on is stored. */
   #finish(): void {
-    const [saving, awake, link, current] = [this.#saving, this.#awake, this.#link, this.#current];
-    this.#saving = null;
+    const [saving, awake, link, current] = [this.#making.takeSaved(), this.#awake, this.#link, this.#current];
     if (saving === null || awake === null || link === null) return;
     const { built, seq } = saving;
     const txnId = current?.command.request.txn_id;
@@ -421,11 +390,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     // In a turn of its own: the answer leaves first.
     if (rooms.length > 0)
       this.#context.tell(this.#context.self, { type: "read-ahead", rooms } satisfies ConnectionMessage);
-  }
-
-  #readAhead(rooms: UpcomingRooms): void {
-    if (this.#awake === null || this.#link === null) return;
-    this.#ahead.begin(rooms, this.#awake.engine, this.#link.user, this.#deps.directory);
   }
 
   /** Ends for good: nobody may take it up again, and what its device shares does not wait for it. */
@@ -445,25 +409,17 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#context.log.warn({ code: error.code }, "connection could not be written behind");
       this.#storage.flushSoon();
     } else if (workId === LOAD_WORK) this.#requests.reject(error);
-    else if (this.#work?.id === workId || this.#saving?.id === workId) this.#fail(error);
-  }
-
-  /** Storage failed: nothing was sent, so what the client's `pos` proves is where the next request begins. */
-  #fail(error: SyncError): void {
-    this.#forget();
-    this.#requests.reject(error);
+    else if (this.#making.isReading(workId) || this.#making.isSaving(workId)) {
+      // Nothing was sent, so what the client's `pos` proves is where the next request begins.
+      this.#forget();
+      this.#requests.reject(error);
+    }
   }
 
   /** Drops the connection's memory, and what was being made of it. */
   #forget(): void {
-    this.#dropWork();
-    this.#saving = null;
+    this.#making.drop();
     this.#awake = null;
-  }
-
-  #dropWork(): void {
-    this.#work?.release();
-    this.#work = null;
   }
 
   #idleCheck(): void {
@@ -473,7 +429,3 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     else this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
   }
 }
-
-/** A position is of one connection; those of the first dialect say so by their incarnation alone. */
-const macOf = ({ connScope }: Dialect, key: string, mac: Mac): Mac =>
-  connScope === "" ? mac : (text) => mac(`${key}\n${text}`);

@@ -1,9 +1,9 @@
 import type { SyncError } from "#src/errors.ts";
 import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
-import type { PosClaims } from "#src/protocol/pos.ts";
+import { decodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { ConnectionCommand, SyncAnswer } from "./messages.ts";
-import type { RequestTrace } from "./request-trace.ts";
+import { RequestTrace } from "./request-trace.ts";
 
 type SyncCommand = Extract<ConnectionCommand, { type: "sync-request" }>;
 
@@ -14,6 +14,13 @@ export interface Arrival {
   claims: PosClaims | null;
   trace: RequestTrace | null;
 }
+
+/** `mac`: that of the connection. */
+export const arrivalOf = (command: SyncCommand, mac: Mac): Arrival => ({
+  command,
+  claims: command.pos === null ? null : decodePos(command.pos, mac),
+  trace: RequestTrace.ofTurn(),
+});
 
 /** One request while it is served: how far it is, how long it waited, and its one answer. */
 export class CurrentRequest {
