@@ -11,7 +11,7 @@ import { ExtensionStarts } from "./extension-starts.ts";
 import { buildExtensions, extensionNeeds } from "./extensions.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
 import { ListSet, type Parts } from "./list-set.ts";
-import { oldRooms } from "./old-rooms.ts";
+import { wantedOldRooms } from "./old-rooms.ts";
 import type { CursorSnapshot } from "./proof.ts";
 import { provenExtensions, type ProvenRoom, provenRooms, roomsSnapshot } from "./proof.ts";
 import type { RoomData } from "./room-data.ts";
@@ -168,7 +168,13 @@ export class ConnectionEngine implements SyncedEngine {
       const withTimeline = wanted.withTimeline || hasNews;
       rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), ...wanted, withTimeline });
     }
-    for (const { nid, config } of rooms.values()) this.#addOldRooms(world, nid, config, rooms, upTo);
+    const inViewAs = (nid: RoomNid): RoomConfig | null =>
+      rooms.get(nid)?.config ?? (this.isVisible(nid) ? this.configOf(nid) : null);
+    for (const room of rooms.values()) {
+      for (const [nid, config] of wantedOldRooms(world, room.nid, room.config, inViewAs)) {
+        rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), ...WHOLE, isAsked: true });
+      }
+    }
     for (const nid of deltas) {
       if (rooms.has(nid)) continue;
       const { since, upTo: dueUpTo } = this.#span(world, nid, upTo);
@@ -426,25 +432,5 @@ export class ConnectionEngine implements SyncedEngine {
   #unsubscribe(world: World, roomId: string): void {
     const nid = world.nidOf(roomId);
     if (nid !== undefined) this.#subscribed.delete(nid);
-  }
-
-  /** Rooms that a room sent whole came from, when they are wanted beside it. */
-  #addOldRooms(world: World, nid: RoomNid, config: RoomConfig, rooms: Map<RoomNid, RoomDraft>, upTo: StreamPos): void {
-    const old = config.includeOldRooms;
-    if (old === null) return;
-    const oldConfig: RoomConfig = { ...old, includeOldRooms: null };
-    for (const next of oldRooms(world, nid)) {
-      // One in view loses nothing of what was asked for it there.
-      const inView = rooms.get(next)?.config ?? (this.isVisible(next) ? this.configOf(next) : null);
-      const config = inView === null ? oldConfig : combineConfigs([inView, oldConfig]);
-      rooms.set(next, {
-        nid: next,
-        kind: "initial",
-        config,
-        ...this.#span(world, next, upTo),
-        ...WHOLE,
-        isAsked: true,
-      });
-    }
   }
 }

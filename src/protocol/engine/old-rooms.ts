@@ -1,11 +1,12 @@
 import type { RoomNid } from "../ids.ts";
+import { combineConfigs, type RoomConfig } from "../sticky.ts";
 import type { World } from "./world.ts";
 
 /**
  * The rooms that a room came from by upgrades, newest first, as long as the user is in them (spec 8.6); never in circles. Of a room one is
  * only invited to, the invite says all there is to know.
  */
-export function* oldRooms(world: World, nid: RoomNid): Iterable<RoomNid> {
+function* oldRooms(world: World, nid: RoomNid): Iterable<RoomNid> {
   const isInside = (room: RoomNid): boolean => world.standing(room)?.membership === "join";
   const seen = new Set<RoomNid>();
   let room: RoomNid | undefined = nid;
@@ -13,5 +14,21 @@ export function* oldRooms(world: World, nid: RoomNid): Iterable<RoomNid> {
     if (room !== nid) yield room;
     seen.add(room);
     room = world.nidOf(world.meta(room)?.predecessor ?? "");
+  }
+}
+
+/** Old rooms that are wanted beside a room sent whole, and how; `inViewAs` says what else is asked of one that is in view. */
+export function* wantedOldRooms(
+  world: World,
+  nid: RoomNid,
+  { includeOldRooms: wanted }: RoomConfig,
+  inViewAs: (nid: RoomNid) => RoomConfig | null,
+): Iterable<[RoomNid, RoomConfig]> {
+  if (wanted === null) return;
+  const config: RoomConfig = { ...wanted, includeOldRooms: null };
+  for (const old of oldRooms(world, nid)) {
+    // One in view loses nothing of what was asked for it there.
+    const inView = inViewAs(old);
+    yield [old, inView === null ? config : combineConfigs([inView, config])];
   }
 }
