@@ -1,9 +1,16 @@
 import type { Engine } from "#src/protocol/engine/engine-api.ts";
+import { LOOSE } from "#src/protocol/loose-pos.ts";
 import type { PosClaims } from "#src/protocol/pos.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
 import { receivedToDevice, type ResponseWorkDeps } from "./response-work.ts";
 
 type ToDeviceDeps = Pick<ResponseWorkDeps, "toDeviceToken" | "directory">;
+
+/**
+ * Several processes of a client may each be somewhere else under one connection id, and nothing is known of any but the one that asks:
+ * so many changes of device lists are kept for the others.
+ */
+const KEPT_FOR_OTHERS = 500;
 
 /** Deletes what the client's request says it has received; what is returned is under way. */
 export function acknowledge(
@@ -17,10 +24,11 @@ export function acknowledge(
   const toldSince = e2ee.enabled ? engine.extensionSince("e2ee") : null;
   // Responses before the extension spoke told nothing, whatever their position.
   const wasTold = claims !== null && toldSince !== null && toldSince <= claims.seq;
+  const isShared = claims?.incarnation === LOOSE;
   device.ended(connId, { toDevice: !toDevice.enabled, deviceLists: !e2ee.enabled });
   return [
     received === null ? null : device.acknowledgeToDevice(connId, received),
-    wasTold ? device.acknowledgeDeviceLists(connId, claims.streamPos) : null,
+    wasTold ? device.acknowledgeDeviceLists(connId, claims.streamPos, isShared ? KEPT_FOR_OTHERS : 0) : null,
   ];
 }
 

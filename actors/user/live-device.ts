@@ -90,10 +90,14 @@ export class LiveDevice {
     return this.#reader.deleteToDevice(this.#userId, this.deviceId, upTo);
   }
 
-  /** A connection has all device-list changes up to `pos`; deletes what every one has, null when there is nothing to delete. */
-  acknowledgeDeviceLists(connId: ConnId, pos: StreamPos): Promise<void> | null {
+  /**
+   * A connection has all device-list changes up to `pos`; deletes what every one has, null when there is nothing to delete. So many of
+   * the newest are `kept` for others whose positions nobody knows.
+   */
+  acknowledgeDeviceLists(connId: ConnId, pos: StreamPos, kept = 0): Promise<void> | null {
     this.#deviceLists.acknowledged(connId, pos);
-    const upTo = this.#deviceLists.takenByAll;
+    const last = this.#snapshot?.deviceLists.at(-kept - 1);
+    const upTo = Math.min(this.#deviceLists.takenByAll, last?.pos ?? 0);
     const first = this.#snapshot?.deviceLists[0];
     if (this.#snapshot === null || first === undefined || first.pos > upTo) return null;
     const deviceLists = this.#snapshot.deviceLists.filter((change) => change.pos > upTo);

@@ -71,7 +71,7 @@ export interface UserRoom<B = Uint8Array> {
   memberSender: string;
   /** First visible position of the latest stay: the own join. 0 = never joined. */
   joinPos: StreamPos;
-  /** `origin_server_ts` of the join (or invite). */
+  /** `origin_server_ts` of the membership event: the join, invite or knock, or what ended it. */
   joinTs: number;
   /** Last visible position after a leave or ban (that event included); null while joined or never joined. */
   leftPos: StreamPos | null;

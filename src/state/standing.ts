@@ -63,6 +63,7 @@ export function leave(before: UserRoom, fact: MembershipFact, lastPos: StreamPos
     membership: fact.membership,
     memberPos: fact.pos,
     memberSender: fact.sender,
+    joinTs: fact.ts || before.joinTs,
     leftPos: before.membership === "join" ? lastPos : before.leftPos,
     stripped: isPending(before.membership) ? ending : null,
     isDirect: false,

@@ -123,4 +123,38 @@ describe("connections of simplified sliding sync", () => {
     expect((await stable.sync(v4)).rooms).toEqual({});
     expect((await rig.sync(me, {}, { pos: classic.pos })).lists["all"]).toEqual({ count: 1 });
   });
+
+  test("[SSS-50] processes that share a connection id are each told whose devices changed", async () => {
+    const { me } = inRooms(["a"]);
+    const [main, push] = [new SimplifiedClient(rig, me), new SimplifiedClient(rig, me)];
+    await main.sync(DEVICE);
+    await push.sync(DEVICE);
+    for (const user of ["@bob:test", "@carl:test"]) {
+      await rig.poll(me, { device_lists: { changed: [user], left: [] } });
+      await main.sync(DEVICE);
+      await main.sync(DEVICE);
+    }
+    expect((await push.sync(DEVICE)).extensions["e2ee"]).toMatchObject({
+      device_lists: { changed: ["@bob:test", "@carl:test"], left: [] },
+    });
+  });
+
+  test("[SSS-51] names, members and counts that change behind a restart are told of rooms of which nothing else is asked", async () => {
+    const { me, id, room } = inRooms(["a", "b"]);
+    const bare = { lists: { all: { ranges: [[0, 9]], required_state: [], timeline_limit: 0 } } };
+    const client = new SimplifiedClient(rig, me);
+    await client.sync(bare);
+    await client.sync(bare);
+    await rig.node.shutDown();
+    await rig.node.boot();
+    expect((await client.sync(bare)).rooms).toEqual({});
+    const renamed = rig.event("m.room.name", id, { name: "renamed" }, "");
+    const unread = { notification_count: 3, highlight_count: 1 };
+    await rig.poll(me, {
+      rooms: {
+        join: { [room("a")]: { timeline: { events: [renamed] } }, [room("b")]: { unread_notifications: unread } },
+      },
+    });
+    expect((await client.sync(bare)).rooms).toMatchObject({ [room("a")]: { name: "renamed" }, [room("b")]: unread });
+  });
 });

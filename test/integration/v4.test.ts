@@ -81,6 +81,12 @@ describe("MSC4186 over HTTP", () => {
     expect(await refused({ lists: { "a b": config } })).toEqual([400, "M_INVALID_PARAM"]);
     expect(await refused({ set_presence: "busy" })).toEqual([400, "M_INVALID_PARAM"]);
     expect(await refused({ lists: { a: { ...config, timeline_limit: 5000 } } })).toEqual([200, undefined]);
+    const made = await client.request(list(), { pos: "x".repeat(5000) });
+    expect([made.status, made.json["errcode"]]).toEqual([400, "M_UNKNOWN_POS"]);
+    for (const timeout of [-1, 1.5]) {
+      const { status, json } = await client.request(list(), { pos: null, timeout });
+      expect([status, json["errcode"]]).toEqual([400, "M_INVALID_PARAM"]);
+    }
     expect(await refused({ pos: "x", ...list() })).toEqual([400, "M_UNKNOWN_POS"]);
     expect(room("a")).toContain("!");
   });

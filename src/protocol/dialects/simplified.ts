@@ -42,7 +42,7 @@ export const SIMPLIFIED: Dialect = {
     pos: pos ?? null,
     timeoutMs: () => readTimeout(timeout),
   }),
-  policy: rememberingPolicy({ tellsWindows: true, keepsSelfLeft: false, tellsAll: false }),
+  policy: rememberingPolicy({ tellsWindows: true, keepsSelfLeft: false, hidesStrangers: false, tellsAll: false }),
   encode: (response, roomIdOf) => encodeSimplified(response, UNSTABLE_RESPONSE, roomIdOf),
   encodeRooms: (rooms) => encodeSimplifiedRooms(rooms, UNSTABLE_RESPONSE),
 };

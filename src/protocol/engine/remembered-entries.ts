@@ -12,7 +12,7 @@ import { wantsAllMembers } from "./room-entries.ts";
 import type { RoomEntry, StateNeed } from "./room-entry.ts";
 import type { RoomHead } from "./room-facts.ts";
 import type { TimelineNeed } from "./room-timelines.ts";
-import { bumpStamp, isBump, isStripped, simplifiedHead } from "./simplified-rooms.ts";
+import { bumpStamp, isBump, isNameKnown, isStripped, simplifiedHead } from "./simplified-rooms.ts";
 import { MAX_SIMPLIFIED_TIMELINE, newestTimeline } from "./simplified-timeline.ts";
 import { strippedWithOwnMember } from "./stripped-state.ts";
 import { firstAfter, liveAfter, type TimelineCut } from "./timeline.ts";
@@ -21,6 +21,8 @@ import { DIRTY, type World } from "./world.ts";
 /** Members remembered as sent, of one room; after more they are sent again. */
 const MAX_LAZY_MEMBERS = 1000;
 const NOTHING: readonly StoredEvent[] = [];
+/** State that heads are made of. */
+const HEAD_TYPES: ReadonlySet<string> = new Set(["m.room.name", "m.room.avatar", "m.room.member"]);
 
 /** What is being made of one room. */
 interface Work {
@@ -82,7 +84,7 @@ export class RememberedEntries implements Entries {
   earlyStateNeeds(): StateNeed[] {
     const needs: StateNeed[] = [];
     for (const { room, standing, selection } of this.#works()) {
-      if (room.kind !== "initial" || isStripped(standing.membership)) continue;
+      if (room.kind !== "initial" || !showsState(standing)) continue;
       const allMembers = wantsAllMembers(selection, this.#world.meta(room.nid));
       needs.push({ nid: room.nid, selection, members: [], allMembers });
     }
@@ -106,7 +108,7 @@ export class RememberedEntries implements Entries {
   changesNeeds(): ChangesNeed[] {
     const needs: ChangesNeed[] = [];
     for (const { room, standing } of this.#works()) {
-      if (room.kind === "initial" || isStripped(standing.membership) || !this.#hasNews(room)) continue;
+      if (room.kind === "initial" || !showsState(standing) || !this.#hasNews(room)) continue;
       if (!this.#isInTimeline(room)) needs.push({ nid: room.nid, since: room.since });
     }
     return needs;
@@ -119,7 +121,7 @@ export class RememberedEntries implements Entries {
       if (isStripped(standing.membership)) continue;
       work.changes = this.#changesOf(work);
       this.#chooseMembers(work);
-      const isWhole = room.kind === "initial" || room.isGrown === true;
+      const isWhole = showsState(standing) && (room.kind === "initial" || room.isGrown === true);
       const members = [...work.members];
       if (standing.membership !== "join") members.push(this.#world.userId);
       if (isWhole || members.length > 0) needs.push({ nid: room.nid, selection: isWhole ? selection : null, members });
@@ -148,27 +150,36 @@ export class RememberedEntries implements Entries {
     }
   }
 
+  #bitsOf({ nid }: RoomDraft): number {
+    return this.#draft.dirty.get(nid) ?? 0;
+  }
+
   #works(): Iterable<Work> {
     return this.#work.values();
   }
 
   /** Something may have happened in the room since the client's position. */
-  #hasNews({ nid, since, held }: RoomDraft): boolean {
-    const bits = this.#draft.dirty.get(nid) ?? 0;
+  #hasNews(room: RoomDraft): boolean {
+    const { nid, since, held } = room;
+    const standing = this.#world.standing(nid);
+    // Whatever happens there, it is nothing to who is not in the room.
+    if (standing?.membership !== "join") return (standing?.memberPos ?? 0) > since;
+    const bits = this.#bitsOf(room);
     if ((bits & (DIRTY.event | DIRTY.standing | DIRTY.reset)) !== 0) return true;
     if (held?.upTo === LIVE) return false;
     return Math.max(this.#world.meta(nid)?.latestPos ?? 0, this.#world.meta(nid)?.resetPos ?? 0) > since;
   }
 
   /** All that changed state since the client's position is in the timeline at hand. */
-  #isInTimeline({ nid, since }: RoomDraft): boolean {
+  #isInTimeline(room: RoomDraft): boolean {
+    const { nid, since } = room;
     const meta = this.#world.meta(nid);
-    const isReset = ((this.#draft.dirty.get(nid) ?? 0) & DIRTY.reset) !== 0;
+    const isReset = (this.#bitsOf(room) & DIRTY.reset) !== 0;
     return !isReset && (meta?.resetPos ?? 0) <= since && this.#data.tail(nid).coversFrom <= since;
   }
 
-  #changesOf({ room, upTo }: Work): readonly StoredEvent[] {
-    if (room.kind === "initial" || !this.#hasNews(room)) return NOTHING;
+  #changesOf({ room, standing, upTo }: Work): readonly StoredEvent[] {
+    if (room.kind === "initial" || !showsState(standing) || !this.#hasNews(room)) return NOTHING;
     const stored = this.#data.changes(room.nid);
     if (stored !== null) return stored.filter(({ pos }) => pos > room.since && pos <= upTo);
     const { events } = this.#data.tail(room.nid);
@@ -239,14 +250,14 @@ export class RememberedEntries implements Entries {
     this.heads.set(room.nid, head);
     if (isStripped(standing.membership)) return this.#strippedEntry(work, base);
     const hasHeadNews = this.#addHead(work, base, before);
-    if (this.#engine.options.tellsAll && before !== null && before.isDm !== head.isDm) base.isDmTold = true;
+    if (this.#engine.options.tellsAll && !isInitial && before?.isDm !== head.isDm) base.isDmTold = true;
     this.#addTimeline(work, base);
     base.requiredState = this.#requiredState(work);
     const isRejected = standing.membership !== "join" && standing.joinPos <= 0 && standing.stripped !== null;
     if (isRejected && this.#engine.options.tellsAll && standing.stripped !== null) {
       base.inviteState = jsonArray(standing.stripped);
     }
-    const isDm = base.isDmTold === true;
+    const isDm = base.isDmTold === true && (before !== null || (this.#bitsOf(room) & DIRTY.place) !== 0);
     if (!isInitial && !hasHeadNews && !isDm && base.timeline.length === 0 && base.requiredState.length === 0) {
       if (base.inviteState === undefined) return null;
     }
@@ -269,23 +280,24 @@ export class RememberedEntries implements Entries {
   }
 
   /** Name, avatar and counts where they differ from what the client was told; true when something does. */
-  #addHead({ room, head, standing }: Work, entry: RoomEntry, before: RoomHead | null): boolean {
+  #addHead(work: Work, entry: RoomEntry, before: RoomHead | null): boolean {
+    const { room, head, standing } = work;
     const isInitial = room.kind === "initial";
     const isInside = standing.membership === "join";
-    // After a restart the head as sent is unknown: it goes out with the next news, and not for its own sake.
+    // After a restart the head as sent is unknown: it goes out with the next news, its own among them.
     const isUnknown = !isInitial && before === null;
+    const isNamed = isInside || isNameKnown(this.#world, room.nid);
     const tells = this.#engine.options.tellsAll;
     let hasNews = false;
     const note = (isChanged: boolean): boolean => {
       if (isChanged && !isUnknown && !isInitial) hasNews = true;
       return isChanged || isInitial || isUnknown;
     };
-    if (note(before !== null && before.name !== head.name) && (head.name !== "" || (tells && !isInitial))) {
-      entry.name = head.name;
-    }
-    if (note(before !== null && before.avatar !== head.avatar) && (head.avatar !== null || (tells && !isInitial))) {
-      entry.avatar = head.avatar;
-    }
+    if (isUnknown && this.#changesHead(work)) hasNews = true;
+    const isNameNews = isNamed && note(before !== null && before.name !== head.name);
+    if (isNameNews && (head.name !== "" || (tells && !isInitial))) entry.name = head.name;
+    const isAvatarNews = isNamed && note(before !== null && before.avatar !== head.avatar);
+    if (isAvatarNews && (head.avatar !== null || (tells && !isInitial))) entry.avatar = head.avatar;
     const isCounted =
       before?.notificationCount === head.notificationCount && before?.highlightCount === head.highlightCount;
     if (!tells) note(before !== null && !isCounted);
@@ -298,6 +310,13 @@ export class RememberedEntries implements Entries {
     const heroes = head.heroes ?? [];
     if (note(before !== null && !sameHeroes(before.heroes ?? [], heroes)) && heroes.length > 0) entry.heroes = heroes;
     return hasNews;
+  }
+
+  /** Something that happened makes another head of it. */
+  #changesHead({ room, changes, standing }: Work): boolean {
+    if (!this.#engine.options.tellsAll && (this.#bitsOf(room) & DIRTY.counts) !== 0) return true;
+    if (standing.membership !== "join") return false;
+    return changes.some(({ type }) => HEAD_TYPES.has(type));
   }
 
   #addTimeline({ room, cut }: Work, entry: RoomEntry): void {
@@ -326,7 +345,9 @@ export class RememberedEntries implements Entries {
     const { room, selection, changes, members, standing, upTo } = work;
     const found = new Map<string, StoredEvent>();
     const add = (event: StoredEvent): void => void found.set(`${event.type}\0${event.stateKey ?? ""}`, event);
-    if (room.kind === "initial") for (const event of this.#data.state(room.nid, selection)) add(event);
+    if (!showsState(standing)) {
+      // What is known of the room is from others: only the own member event is for who was never inside.
+    } else if (room.kind === "initial") for (const event of this.#data.state(room.nid, selection)) add(event);
     else if (room.isGrown === true) {
       const recorded = this.#engine.compile(room.held?.requiredState ?? [], this.#world.userId);
       for (const event of this.#data.state(room.nid, selection)) {
@@ -383,6 +404,9 @@ export class RememberedEntries implements Entries {
     });
   }
 }
+
+/** The user is or was inside: what the room was until they left is theirs to see. */
+const showsState = ({ membership, joinPos }: UserRoom): boolean => !isStripped(membership) && joinPos > 0;
 
 const limitOf = (room: RoomDraft): number => Math.max(0, Math.min(room.config.timelineLimit, MAX_SIMPLIFIED_TIMELINE));
 

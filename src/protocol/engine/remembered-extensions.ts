@@ -109,9 +109,14 @@ function receiptsOf(
   for (const [nid, { roomId, upTo }] of told) {
     const room = draft.rooms.get(nid);
     const isWhole = upTo === NEVER || room?.kind === "initial" || room?.isExpanded === true;
-    const receipts = isWhole
-      ? data.receipts(nid, sent.timelineIds(nid), world.userId)
-      : data.receiptsAfter(nid, after(upTo, draft), world.userId);
+    const standing = world.standing(nid);
+    // Who reads on after the user left, or before they came, is none of their business.
+    const lastPos = standing?.membership === "join" ? LIVE : (standing?.leftPos ?? 0);
+    const receipts = (
+      isWhole
+        ? data.receipts(nid, sent.timelineIds(nid), world.userId)
+        : data.receiptsAfter(nid, after(upTo, draft), world.userId)
+    ).filter(({ pos, userId }) => pos <= lastPos || userId === world.userId);
     if (receipts.length > 0) rooms.set(roomId, packReceipts(receipts));
   }
   return rooms;

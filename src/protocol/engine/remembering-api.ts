@@ -8,6 +8,8 @@ export interface RememberingOptions {
   tellsWindows: boolean;
   /** A room that was left stays in its lists as long as the connection remembers it. */
   keepsSelfLeft: boolean;
+  /** Rooms that the user was banned from without ever having had to do with them are in no list. */
+  hidesStrangers: boolean;
   /** Entries say which lists hold the room and what the user's membership is, and tell when something is gone. */
   tellsAll: boolean;
 }

@@ -80,7 +80,7 @@ export class RememberingEngine implements Remembering {
       rooms: (world: World) => this.#partingRooms(world),
       isParting: (world: World, nid: RoomNid) => this.#isParting(world, nid),
     };
-    this.#lists = new ListSet((nid) => void this.#shown.add(nid), simplifiedRules(own));
+    this.#lists = new ListSet((nid) => void this.#shown.add(nid), simplifiedRules(own, options.hidesStrangers));
     this.#acked = this.#now();
   }
 
@@ -97,8 +97,9 @@ export class RememberingEngine implements Remembering {
     for (const [nid, room] of proven) this.held.set(nid, room);
     this.held.settle();
     // What happened while nobody watched is found by position: the bits only say where to look.
-    for (const { nid, pos, memberPos } of world.standings()) {
-      const latest = Math.max(pos, memberPos, world.meta(nid)?.latestPos ?? 0, world.meta(nid)?.resetPos ?? 0);
+    for (const { nid, membership, pos, memberPos } of world.standings()) {
+      const { latestPos = 0, resetPos = 0 } = membership === "join" ? (world.meta(nid) ?? {}) : {};
+      const latest = Math.max(pos, memberPos, latestPos, resetPos);
       const news = latest > claim.streamPos ? NEWS : 0;
       this.markDirty(nid, news | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
     }

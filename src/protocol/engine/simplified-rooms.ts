@@ -41,17 +41,25 @@ export const isBump = (type: string): boolean => (BUMP_TYPES as readonly string[
 const isIgnoredInvite = (world: World, { membership, memberSender }: UserRoom): boolean =>
   membership === "invite" && world.ignored.has(memberSender);
 
+/** The user was banned without ever having been a member, invited or knocking, as far as is known. */
+const isStrange = ({ membership, joinPos, stripped }: UserRoom): boolean =>
+  membership === "ban" && joinPos <= 0 && stripped === null;
+
 /** A room that may be subscribed to: the user is or was something in it. */
 export const isUsable = (world: World, standing: UserRoom): boolean => !isIgnoredInvite(world, standing);
 
-/** Lists of simplified sliding sync: everything but what one left by oneself, by last activity. */
-export function simplifiedRules(parting: PartingRooms): ListRules {
+/**
+ * Lists of simplified sliding sync: everything but what one left by oneself, by last activity. One form hides rooms that the user
+ * was banned from without ever having had to do with them.
+ */
+export function simplifiedRules(parting: PartingRooms, hidesStrangers: boolean): ListRules {
   const passes = (world: World, nid: RoomNid, { filters }: ListParams): boolean => passesFilters(world, nid, filters);
   return {
-    name: "simplified",
+    name: hidesStrangers ? "simplified-known" : "simplified",
     holds(world, nid, params) {
       const standing = world.standing(nid);
       if (standing === undefined || world.meta(nid) === undefined) return false;
+      if (hidesStrangers && isStrange(standing)) return false;
       return !isSelfLeft(standing) && !isIgnoredInvite(world, standing) && passes(world, nid, params);
     },
     key: (world, nid) => [-world.activity(nid), world.meta(nid)?.roomId ?? ""],
@@ -112,6 +120,14 @@ export function simplifiedHead(world: World, nid: RoomNid): RoomHead | null {
     joinedCount: meta.joinedCount,
     invitedCount: meta.invitedCount,
   };
+}
+
+/** Whether a head says what the room is called, or nothing of it because it may have been renamed since the user left. */
+export function isNameKnown(world: World, nid: RoomNid): boolean {
+  const standing = world.standing(nid);
+  const meta = world.meta(nid);
+  if (standing === undefined || meta === undefined) return false;
+  return standing.membership !== "leave" && standing.membership !== "ban" ? true : isAsLeft(standing, meta);
 }
 
 /** Nothing happened in the room since the user left it: what it is now is what they saw. */
