@@ -9,6 +9,7 @@ import type { RestoreClaim } from "./engine-api.ts";
 import type { Entries } from "./entries-api.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
 import { HeldRooms, LIVE, UNSENT } from "./held-room.ts";
+import { heldAfter } from "./held-after.ts";
 import { ListSet } from "./list-set.ts";
 import { type CursorSnapshot, provenExtensions } from "./proof.ts";
 import { provenHeldRooms, rememberedSnapshot } from "./remembered-proof.ts";
@@ -89,8 +90,10 @@ export class RememberingEngine implements Remembering {
     this.isFirst = false;
     this.streamPos = claim.streamPos;
     this.#seq = claim.seq;
-    for (const [name, sinceSeq] of provenExtensions(snapshot, claim)) {
-      if (isExtensionName(name)) this.#extensionsSince.set(name, sinceSeq);
+    const begun = provenExtensions(snapshot, claim);
+    for (const name of EXTENSION_NAMES) {
+      const sinceSeq = begun.get(name);
+      if (sinceSeq !== undefined) this.#extensionsSince.set(name, sinceSeq);
     }
     const proven = provenHeldRooms(snapshot, claim);
     for (const nid of claim.behind) proven.delete(nid);
@@ -218,7 +221,8 @@ export class RememberingEngine implements Remembering {
     this.isFirst = false;
     this.#seq = seq;
     for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
-    for (const [nid, { kind, held, config, selfLeft, forgetsState, forgetsTimeline }] of draft.rooms) {
+    for (const [nid, room] of draft.rooms) {
+      const { held, selfLeft, forgetsState, forgetsTimeline } = room;
       if (selfLeft === true && !this.options.keepsSelfLeft && !this.#subscribed.has(nid)) {
         this.held.delete(nid);
         // Its leave is told: from the next response on no list holds it.
@@ -228,20 +232,7 @@ export class RememberingEngine implements Remembering {
       const before = this.held.get(nid) ?? held ?? UNSENT;
       // What is written down claims more than the client has.
       if (forgetsState === true || forgetsTimeline === true) this.generation += 1;
-      const isInitial = kind === "initial";
-      this.held.set(nid, {
-        ...before,
-        upTo: LIVE,
-        head: heads.get(nid) ?? before.head,
-        timelineLimit:
-          isInitial || forgetsTimeline === true
-            ? config.timelineLimit
-            : Math.max(before.timelineLimit, config.timelineLimit),
-        requiredState:
-          isInitial || forgetsState === true
-            ? config.requiredState
-            : joinedState(before.requiredState, config.requiredState),
-      });
+      this.held.set(nid, heldAfter(before, room, heads.get(nid) ?? before.head));
     }
     this.#noteTold();
   }
@@ -251,9 +242,8 @@ export class RememberingEngine implements Remembering {
       for (const nid of nids) {
         const held = this.held.get(nid);
         if (held === undefined) continue;
-        if (name === "receipts" && held.receiptsUpTo !== LIVE) this.held.set(nid, { ...held, receiptsUpTo: LIVE });
-        if (name === "account_data" && held.accountDataUpTo !== LIVE)
-          this.held.set(nid, { ...held, accountDataUpTo: LIVE });
+        const stream = name === "receipts" ? "receiptsUpTo" : "accountDataUpTo";
+        if (held[stream] !== LIVE) this.held.set(nid, { ...held, [stream]: LIVE });
       }
     }
     this.#told.clear();
@@ -342,13 +332,10 @@ export class RememberingEngine implements Remembering {
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
     const { enabled, lists, rooms } = this.params.extensions[name];
     if (!enabled || !this.isVisible(nid)) return false;
-    if ((rooms.includes(roomId) || rooms[0] === "*") && this.#isNameable(nid)) return true;
+    // Rooms of an extension are those in view, or of subscriptions alone.
+    const isNameable = !this.options.tellsAll || this.#subscribed.has(nid);
+    if (isNameable && (rooms.includes(roomId) || rooms[0] === "*")) return true;
     return this.#lists.shows(nid, lists);
-  }
-
-  /** Rooms of an extension are those in view, or of subscriptions alone. */
-  #isNameable(nid: RoomNid): boolean {
-    return !this.options.tellsAll || this.#subscribed.has(nid);
   }
 
   #tellLists(): Draft["lists"] {
@@ -394,13 +381,11 @@ export class RememberingEngine implements Remembering {
     if (held === undefined || bits === 0) return;
     const roomId = world.meta(nid)?.roomId ?? "";
     const isMissed = held.upTo === LIVE && (bits & (NEWS & ~DIRTY.place)) !== 0 && !this.isVisible(nid);
-    const misses = (name: "receipts" | "account_data", bit: number, upTo: StreamPos): boolean =>
-      upTo === LIVE && (bits & bit) !== 0 && !this.inScope(name, nid, roomId);
+    const leftAt = (name: "receipts" | "account_data", bit: number, upTo: StreamPos): StreamPos =>
+      upTo === LIVE && (bits & bit) !== 0 && !this.inScope(name, nid, roomId) ? this.streamPos : upTo;
     const upTo = isMissed ? (this.#behind.get(nid) ?? this.streamPos) : held.upTo;
-    const receiptsUpTo = misses("receipts", DIRTY.receipt, held.receiptsUpTo) ? this.streamPos : held.receiptsUpTo;
-    const accountDataUpTo = misses("account_data", DIRTY.accountData, held.accountDataUpTo)
-      ? this.streamPos
-      : held.accountDataUpTo;
+    const receiptsUpTo = leftAt("receipts", DIRTY.receipt, held.receiptsUpTo);
+    const accountDataUpTo = leftAt("account_data", DIRTY.accountData, held.accountDataUpTo);
     if (upTo === held.upTo && receiptsUpTo === held.receiptsUpTo && accountDataUpTo === held.accountDataUpTo) return;
     if (isMissed) this.#behind.delete(nid);
     this.held.set(nid, { ...held, upTo, receiptsUpTo, accountDataUpTo });
@@ -453,23 +438,5 @@ export class RememberingEngine implements Remembering {
   }
 }
 
-/** More remembered keys than this are forgotten: they are sent again when they are asked for again. */
-const MAX_REMEMBERED_STATE = 300;
-
-/** What was asked for and is still known to the client stays known. */
-function joinedState(
-  known: RoomConfig["requiredState"],
-  asked: RoomConfig["requiredState"],
-): RoomConfig["requiredState"] {
-  if (known === asked || sameRequiredState(known, asked)) return asked;
-  const seen = new Set(asked.map((tuple) => JSON.stringify(tuple)));
-  const more = known.filter((tuple) => !seen.has(JSON.stringify(tuple)));
-  return more.length === 0 || asked.length + more.length > MAX_REMEMBERED_STATE ? asked : [...asked, ...more];
-}
-
 const isSameScope = (a: ExtensionParams, b: ExtensionParams): boolean =>
   JSON.stringify([a.lists, a.rooms]) === JSON.stringify([b.lists, b.rooms]);
-
-function isExtensionName(name: string): name is ExtensionName {
-  return (EXTENSION_NAMES as readonly string[]).includes(name);
-}
