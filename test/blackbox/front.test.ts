@@ -183,4 +183,19 @@ describe("a black box's front", () => {
       { op: "INSERT", index: 0, room_id: rooms[0]! },
     ]);
   });
+
+  test("[BBX-8] a request that is overtaken keeps its place: its answer first, then that of the other", async () => {
+    const { token, rooms } = await withRooms("overtaken", 1);
+    const first = await box.sync(token, { txn_id: "t1", lists: { a: LIST } });
+    const waiting = box.ask(token, { txn_id: "t2" }, { pos: first.pos, timeoutMs: 8000 });
+    await Bun.sleep(200);
+    const other = await box.sync(token, { txn_id: "t3", lists: { b: LIST } }, { pos: first.pos, timeoutMs: 500 });
+    const overtaken = await waiting;
+    expect([overtaken.status, overtaken.body.txn_id, overtaken.tookMs < 3000]).toEqual([200, "t2", true]);
+    expect([other.pos, other.txn_id]).toEqual([overtaken.body.pos, "t2"]);
+    const own = await box.sync(token, { txn_id: "t4" }, { pos: other.pos, timeoutMs: 300 });
+    expect(own.txn_id).toBe("t3");
+    expect(own.lists["b"]).toEqual({ count: 1, ops: [{ op: "SYNC", range: [0, 0], room_ids: rooms }] });
+    expect((await box.ask(token, {}, { pos: first.pos })).body.errcode).toBe("M_UNKNOWN_POS");
+  });
 });
