@@ -23,6 +23,8 @@ export interface Awake extends Written {
   dialect: Dialect;
   log: PositionLog;
   reader: DeviceReader;
+  /** The position of an earlier life that this one was made from: it is where its own log begins. */
+  takenUpFrom: PosClaims | null;
 }
 
 /** A connection of which nothing is stored: a new one, or one whose `pos` says all there is to know. */
@@ -45,6 +47,7 @@ function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader, rng: 
     log: dialect.policy.makeLog(0),
     params: new ParamsHistory(),
     reader,
+    takenUpFrom: null,
   };
 }
 
@@ -76,12 +79,14 @@ export function takeUp(
   const cursors = stored.cursors === null || isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
   engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
-  return { dialect, incarnation: claims.incarnation, engine, log: dialect.policy.makeLog(claims.seq), params, reader };
+  const log = dialect.policy.makeLog(claims.seq);
+  return { dialect, incarnation: claims.incarnation, engine, log, params, reader, takenUpFrom: claims };
 }
 
-/** The position is of this connection, but of an earlier life of its memory. */
-export function isOtherLife(awake: Awake, claims: PosClaims): boolean {
-  return awake.incarnation === claims.incarnation && lifeOf(awake.engine.generation) !== lifeOf(claims.generation);
+/** The position is of this connection, but of an earlier life of its memory, and not the one this life began from. */
+export function isOtherLife({ incarnation, engine, takenUpFrom }: Awake, claims: PosClaims): boolean {
+  if (incarnation !== claims.incarnation || lifeOf(engine.generation) === lifeOf(claims.generation)) return false;
+  return takenUpFrom?.seq !== claims.seq || takenUpFrom.generation !== claims.generation;
 }
 
 /** It is seen before a request is served that its `pos` is none to go on from. */

@@ -99,6 +99,24 @@ describe("connection", () => {
     expect(bodies("!b")).toEqual(["first of b", "after"]);
   });
 
+  test("[CON-111] a request with a position of before a crash gets the same response as often as it is repeated", async () => {
+    await makeRooms(["a", "b"]);
+    const first = await rig.sync(alice, { lists: { all: LIST } });
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "one")] })]);
+    await rig.nodes.restartHost("sync");
+    const answer = await rig.sync(alice, {}, { pos: first.pos });
+    expect(answer.rooms["!a"]?.timeline).toMatchObject([{ content: { body: "one" } }]);
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "two")] })]);
+    expect(await rig.sync(alice, {}, { pos: first.pos })).toEqual(answer);
+    await rig.nodes.restartHost("sync");
+    const anew = await rig.sync(alice, {}, { pos: first.pos });
+    expect(anew.rooms["!a"]?.timeline).toMatchObject([{ content: { body: "one" } }, { content: { body: "two" } }]);
+    expect(await rig.sync(alice, {}, { pos: first.pos })).toEqual(anew);
+    const next = await rig.sync(alice, {}, { pos: anew.pos });
+    expect(next.rooms).toEqual({});
+    expect(await rig.syncError(alice, {}, first.pos)).toBe("unknown_pos");
+  });
+
   test("[CON-5] a position that was tampered with, or of another connection, is unknown", async () => {
     await makeRooms(["a"]);
     const first = await rig.sync(alice, { lists: { all: LIST } });

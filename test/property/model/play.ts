@@ -41,8 +41,6 @@ interface Player {
   parked: Parked | null;
   /** The first response to this position that did not arrive. */
   lost: { pos: string | null; text: string } | null;
-  /** The server's memory of the connection has gone: what it answered to this position is made anew when asked again. */
-  isForgotten: boolean;
   /** Responses that may be ahead of the newest: one for each that was lost, given up or overtaken. */
   owed: number;
 }
@@ -137,11 +135,9 @@ class Game {
     }
   }
 
+  /** The server's memory of connections has gone: what it answered to a position is made anew when asked again. */
   #forget(): void {
-    for (const player of this.#players.values()) {
-      player.lost = null;
-      player.isForgotten = true;
-    }
+    for (const player of this.#players.values()) player.lost = null;
   }
 
   async #player(index: number): Promise<Player> {
@@ -162,7 +158,7 @@ class Game {
     const tell = (what: string): void => this.#tell(`${who} ${what}`);
     const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell);
     const client = new ModelClient(wishes, (roomId, entry, known) => witness.look(roomId, entry, known), tell);
-    return { caller, client, parked: null, lost: null, isForgotten: false, owed: 0 };
+    return { caller, client, parked: null, lost: null, owed: 0 };
   }
 
   #change(player: Player, index: number, change: Change): void {
@@ -211,12 +207,7 @@ class Game {
     const { parked, client, caller } = player;
     player.parked = null;
     if (parked === null) return false;
-    const { isForgotten } = player;
-    if (parked.outcome !== null) {
-      const hasNews = this.#ended(player, client.pos, parked, "arrives");
-      player.isForgotten = isForgotten;
-      return hasNews;
-    }
+    if (parked.outcome !== null) return this.#ended(player, client.pos, parked, "arrives");
     this.#node.cancel(caller, parked.requestId);
     return false;
   }
@@ -236,11 +227,10 @@ class Game {
     }
     if (fate !== "arrives") {
       // What a cancelled request is answered with is of no use to anybody.
-      if (fate === "lost" && !player.isForgotten) player.lost ??= { pos, text: outcome.text };
+      if (fate === "lost") player.lost ??= { pos, text: outcome.text };
       return false;
     }
     player.lost = null;
-    player.isForgotten = false;
     return player.client.apply(JSON.parse(outcome.text) as WireResponse);
   }
 
