@@ -128,6 +128,7 @@ class ChunkReduction {
       for (const event of state) if (!shown.has(event.id)) this.#storeState(event);
       const news = this.#reduceTimeline(timeline, first);
       this.#applyStateAfter(state, shown, news.length > 0);
+      this.#applyOwnLeave();
       this.#settleOverruled(news);
     } else {
       this.#noteSuccessors(timeline);
@@ -288,6 +289,15 @@ class ChunkReduction {
       this.#apply(healed, healed.pos);
       this.#announce(healed);
     }
+  }
+
+  /** Of a room that none of its users is in any more Synapse lists no state after the leave: the leave itself says it. */
+  #applyOwnLeave(): void {
+    const { section, batch, room } = this.#parts();
+    const own = section.kind === "leave" ? findOwnMember(section, batch.userId) : null;
+    const stored = own === null ? undefined : this.#stored.get(own.id);
+    if (stored === undefined || room.row("m.room.member", batch.userId)?.eventId === stored.id) return;
+    this.#apply(stored, stored.pos, true);
   }
 
   /** Timeline state that `state_after` does not confirm lost against other state: who holds the room holds it wrongly. */

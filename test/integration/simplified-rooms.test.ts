@@ -152,7 +152,8 @@ describe("rooms of simplified sliding sync", () => {
     await rig.poll(me, { rooms: { leave: { "!reject38:test": { timeline: { events: [left] } } } } });
     const rejected = (await client.sync(list())).rooms["!reject38:test"];
     expect(rejected?.required_state).toMatchObject([{ state_key: id, content: { membership: "leave" } }]);
-    for (const field of ["initial", "invite_state", "timeline"]) expect(rejected).not.toHaveProperty(field);
+    for (const field of ["initial", "invite_state"]) expect(rejected).not.toHaveProperty(field);
+    expect(timelineOf(rejected)).toEqual(["leave"]);
     expect(listed(await client.sync(list()))).not.toContain("!reject38:test");
   });
 
@@ -272,5 +273,26 @@ describe("rooms of simplified sliding sync", () => {
     expect(stateOf(rooms[room("a")])).toContain("m.room.member|@bob:test");
     const other = new SimplifiedClient(rig, (await inRooms("z")).me);
     expect((await other.sync(list({ required_state: [["*", ""]] }))).rooms).not.toEqual({});
+  });
+
+  test("[SSS-60] a leave is believed although the state after it says nothing", async () => {
+    const { me, client, id, room } = await inRooms("a", "b");
+    await client.sync(list());
+    const left = rig.event("m.room.member", id, { membership: "leave" }, id);
+    const section = { timeline: { events: [left] }, "org.matrix.msc4222.state_after": { events: [] } };
+    await rig.poll(me, { rooms: { leave: { [room("a")]: section } } });
+    const told = (await client.sync(list())).rooms[room("a")];
+    expect(told?.required_state).toMatchObject([{ content: { membership: "leave" } }]);
+    expect(listed(await client.sync(list()))).toEqual([room("b")]);
+  });
+
+  test("[SSS-61] a changed profile is told with the counts", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    await client.sync(list());
+    const profile = { membership: "join", displayname: "new" };
+    await play("a", { timeline: { events: [rig.event("m.room.member", id, profile, id)] } });
+    const told = (await client.sync(list())).rooms[room("a")];
+    expect(told).toMatchObject({ joined_count: 1, invited_count: 0 });
+    expect(told).not.toHaveProperty("initial");
   });
 });

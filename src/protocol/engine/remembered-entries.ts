@@ -254,8 +254,12 @@ export class RememberedEntries implements Entries {
     this.#addTimeline(work, base);
     base.requiredState = this.#requiredState(work);
     const isRejected = standing.membership !== "join" && standing.joinPos <= 0 && standing.stripped !== null;
-    if (isRejected && this.#engine.options.tellsAll && standing.stripped !== null) {
-      base.inviteState = jsonArray(standing.stripped);
+    if (isRejected && standing.stripped !== null && standing.memberPos > room.since) {
+      if (this.#engine.options.tellsAll) base.inviteState = jsonArray(standing.stripped);
+      // Who declined an invite saw themselves do it; of a knock nobody was there to see the end.
+      else if (before?.membership === "invite" && room.selfLeft === true && limitOf(room) > 0) {
+        Object.assign(base, { timeline: [standing.stripped], isLimited: false, numLive: 1 });
+      }
     }
     const isDm = base.isDmTold === true && (before !== null || (this.#bitsOf(room) & DIRTY.place) !== 0);
     if (!isInitial && !hasHeadNews && !isDm && base.timeline.length === 0 && base.requiredState.length === 0) {
@@ -281,7 +285,7 @@ export class RememberedEntries implements Entries {
 
   /** Name, avatar and counts where they differ from what the client was told; true when something does. */
   #addHead(work: Work, entry: RoomEntry, before: RoomHead | null): boolean {
-    const { room, head, standing } = work;
+    const { room, head, standing, changes } = work;
     const isInitial = room.kind === "initial";
     const isInside = standing.membership === "join";
     // After a restart the head as sent is unknown: it goes out with the next news, its own among them.
@@ -302,7 +306,9 @@ export class RememberedEntries implements Entries {
       before?.notificationCount === head.notificationCount && before?.highlightCount === head.highlightCount;
     if (!tells) note(before !== null && !isCounted);
     if (!isInside) return hasNews;
-    const isJoinedSame = before?.joinedCount === head.joinedCount && before.invitedCount === head.invitedCount;
+    const isSame = before?.joinedCount === head.joinedCount && before.invitedCount === head.invitedCount;
+    // A profile is a membership, too.
+    const isJoinedSame = isSame && !changes.some(({ type }) => type === "m.room.member");
     if (note(before !== null && !isJoinedSame)) {
       entry.joinedCount = head.joinedCount;
       entry.invitedCount = head.invitedCount;
@@ -319,9 +325,12 @@ export class RememberedEntries implements Entries {
     return changes.some(({ type }) => HEAD_TYPES.has(type));
   }
 
-  #addTimeline({ room, cut }: Work, entry: RoomEntry): void {
+  #addTimeline({ room, cut, standing }: Work, entry: RoomEntry): void {
     if (room.isExpanded === true && cut !== null) entry.isExpanded = true;
-    if (cut === null) return;
+    if (cut === null) {
+      if (limitOf(room) > 0 && standing.membership === "join") entry.isLimited = false;
+      return;
+    }
     entry.timeline = this.#bytes(cut.events);
     entry.isLimited = cut.isLimited;
     entry.prevBatch = cut.prevBatch;
@@ -334,10 +343,10 @@ export class RememberedEntries implements Entries {
     const isTold =
       room.kind === "initial" ||
       room.isExpanded === true ||
-      cut === null ||
-      cut.isLimited ||
+      limitOf(room) === 0 ||
+      cut?.isLimited === true ||
       standing.membership !== "join" ||
-      cut.events.some(({ type }) => isBump(type));
+      cut?.events.some(({ type }) => isBump(type)) === true;
     if (isTold) entry.bumpStamp = bumpStamp(this.#world, room.nid);
   }
 
