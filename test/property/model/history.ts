@@ -10,6 +10,8 @@ export type Step =
   | ({ readonly kind: "act" } & ActStep)
   /** A device's poll is answered. */
   | { readonly kind: "poll"; readonly device: number; readonly limit: number }
+  /** Its answer is made, and arrives with the next one. */
+  | { readonly kind: "poll-early"; readonly device: number; readonly limit: number }
   | { readonly kind: "poll-fails"; readonly device: number }
   | { readonly kind: "ask"; readonly client: number; readonly fate: Fate; readonly changes: readonly Change[] }
   | { readonly kind: "pass"; readonly ms: number }
@@ -39,6 +41,8 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   fc.record({ kind: fc.constant("sort" as const), list: fc.nat(2), n: fc.nat(SORTS.length - 1) }),
   fc.record({ kind: fc.constant("bump" as const), list: fc.nat(2), n: fc.nat(2) }),
   fc.record({ kind: fc.constant("shape" as const), list: fc.nat(2), n: fc.nat(SHAPES.length - 1) }),
+  fc.record({ kind: fc.constant("limit" as const), list: fc.nat(2), n: fc.nat(SHAPES.length - 1) }),
+  fc.record({ kind: fc.constant("state" as const), list: fc.nat(2), n: fc.nat(SHAPES.length - 1) }),
   fc.record({ kind: fc.constant("old-rooms" as const), list: fc.nat(2), n: fc.nat(1) }),
   fc.record({ kind: fc.constant("slow" as const), list: fc.nat(2), n: fc.nat(1) }),
   fc.record({ kind: fc.constant("delete" as const), list: fc.nat(2) }),
@@ -59,6 +63,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 9,
     arbitrary: fc.record({
       kind: fc.constant("poll" as const),
+      device: fc.nat(3),
+      limit: fc.constantFrom(50, 50, 5, 2),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("poll-early" as const),
       device: fc.nat(3),
       limit: fc.constantFrom(50, 50, 5, 2),
     }),

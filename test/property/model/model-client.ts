@@ -194,7 +194,8 @@ export class ModelClient {
     let known = before;
     if (known === undefined || initial === true) {
       // State is added to what is there, as clients do: one list may ask for less than another did.
-      known = { head: {}, timeline: [], state: known?.state ?? new Map() };
+      const kept = this.#isStateAlone(entry) ? known?.timeline : undefined;
+      known = { head: {}, timeline: kept ?? [], state: known?.state ?? new Map() };
       // Counts come for any room; only a whole entry makes it known.
       if (initial === true) this.view.rooms.set(roomId, known);
     }
@@ -208,6 +209,12 @@ export class ModelClient {
       if (initial !== true || index >= liveFrom || !known.state.has(key)) known.state.set(key, event);
     }
     for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
+  }
+
+  /** An entry that other state alone was asked for says nothing of the timeline, not even where it begins. */
+  #isStateAlone({ timeline, limited }: WireRoom): boolean {
+    const asksForNone = [...this.wishes.ever].some((shape) => shape.timeline_limit === 0);
+    return timeline === undefined && limited === undefined && !asksForNone;
   }
 
   #applyExtensions(extensions: WireResponse["extensions"]): boolean {

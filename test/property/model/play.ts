@@ -113,6 +113,8 @@ class Game {
       case "poll":
         this.#upstream.answer(DEVICES[step.device] ?? "", step.limit);
         return this.#node.settled();
+      case "poll-early":
+        return this.#upstream.prepare(DEVICES[step.device] ?? "", step.limit);
       case "poll-fails":
         this.#upstream.fail(DEVICES[step.device] ?? "");
         return this.#node.settled();
@@ -179,9 +181,13 @@ class Game {
     await this.#node.settled();
     // A second device begins where it logs in, and leaves what is before to the first one, which is told at once.
     for (const other of DEVICES) {
-      if (other !== device && other.split("/")[0] === device.split("/")[0]) this.#upstream.answer(other, 50);
+      if (other === device || other.split("/")[0] !== device.split("/")[0]) continue;
+      // Behind an answer that was made before.
+      for (const _ of ["prepared", "newest"]) {
+        this.#upstream.answer(other, 50);
+        await this.#node.settled();
+      }
     }
-    await this.#node.settled();
   }
 
   async #ask(player: Player, fate: Fate): Promise<boolean> {

@@ -4,11 +4,19 @@ import type { ModelHomeserver } from "./model-homeserver.ts";
 
 type Body = UpstreamResult<Uint8Array<ArrayBuffer>>;
 
+interface Prepared {
+  readonly answer: ClassicSync;
+  /** Where the homeserver was when it made the answer. */
+  readonly pos: number;
+}
+
 interface OpenPoll {
   readonly since: number;
   readonly filter: Filter;
   readonly isAborted: () => boolean;
   readonly settle: (result: Body) => void;
+  /** Made, and still on its way. */
+  prepared: Prepared | null;
 }
 
 /** As far as our filters go. */
@@ -48,6 +56,7 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter"> {
       filter: readFilter(params.filter),
       isAborted: () => signal.aborted,
       settle: resolve,
+      prepared: null,
     });
     signal.addEventListener("abort", () => resolve(failure("aborted")));
     return promise;
@@ -66,10 +75,27 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter"> {
     return this.#open.get(device)?.since === 0;
   }
 
+  /** The homeserver makes its answer to a device's poll, which arrives with the next `answer`: others may be told more before. */
+  prepare(device: string, limit: number): void {
+    const open = this.#open.get(device);
+    if (open === undefined || open.isAborted() || open.prepared !== null) return;
+    const prepared = this.#make(device, open, limit);
+    if (!prepared.answer.isEmpty) open.prepared = prepared;
+  }
+
   /** Answers a device's poll, if it has one open and there is something to say; false otherwise. */
   answer(device: string, limit: number): boolean {
     const open = this.#open.get(device);
     if (open === undefined || open.isAborted()) return false;
+    const { answer, pos } = open.prepared ?? this.#make(device, open, limit);
+    if (answer.isEmpty && open.since !== 0 && open.since === pos) return false;
+    this.#open.delete(device);
+    this.#out.set(`${device} ${pos}`, answer);
+    open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
+    return true;
+  }
+
+  #make(device: string, open: OpenPoll, limit: number): Prepared {
     const [userId = "", deviceId = ""] = device.split("/");
     const { room = {} } = open.filter;
     const style = {
@@ -78,12 +104,7 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter"> {
       stateAfter: this.#stateAfter,
       hasRooms: room.rooms?.length !== 0,
     };
-    const answer = classicSync(this.#hs, userId, deviceId, style);
-    if (answer.isEmpty && open.since !== 0 && open.since === this.#hs.pos) return false;
-    this.#open.delete(device);
-    this.#out.set(`${device} ${this.#hs.pos}`, answer);
-    open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
-    return true;
+    return { answer: classicSync(this.#hs, userId, deviceId, style), pos: this.#hs.pos };
   }
 
   /** The poll ends without an answer, as through a proxy that gives up. */

@@ -142,7 +142,7 @@ export interface ExtensionWish {
 
 export type Change =
   | {
-      readonly kind: "ranges" | "filters" | "sort" | "bump" | "shape" | "old-rooms" | "slow";
+      readonly kind: "ranges" | "filters" | "sort" | "bump" | "shape" | "limit" | "state" | "old-rooms" | "slow";
       readonly list: number;
       readonly n: number;
     }
@@ -299,6 +299,10 @@ function changedList(list: ListWish, kind: Extract<Change, { list: number; n: nu
       return { ...list, bump_event_types: BUMPS[n] ?? [] };
     case "shape":
       return { ...list, ...SHAPES[n] };
+    case "limit":
+      return { ...list, timeline_limit: SHAPES[n]?.timeline_limit ?? 0 };
+    case "state":
+      return { ...list, required_state: SHAPES[n]?.required_state ?? [] };
     case "old-rooms":
       return { ...list, include_old_rooms: SHAPES[n + 1] as Shape };
     case "slow":
