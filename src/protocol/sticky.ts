@@ -138,7 +138,7 @@ function checkSize(params: StickyParams): void {
 }
 
 /** Makes one `required_state` of two. */
-type UniteState = (a: readonly StateTuple[], b: readonly StateTuple[]) => [string, string][];
+type UniteState = (a: [string, string][], b: [string, string][]) => [string, string][];
 
 /** One config that gives everybody what they asked for; `unite`: as the dialect reads its `required_state`. */
 export function combineConfigs(configs: readonly RoomConfig[], unite: UniteState = uniteSelections): RoomConfig {

@@ -295,4 +295,17 @@ describe("rooms of simplified sliding sync", () => {
     expect(told).toMatchObject({ joined_count: 1, invited_count: 0 });
     expect(told).not.toHaveProperty("initial");
   });
+
+  test("[SSS-53] who leaves is lazily told the members of their last events, the own one among them", async () => {
+    const { me, client, id, room, play } = await inRooms("a");
+    const lazy = list({ required_state: [["m.room.member", "$LAZY"]] });
+    const bob = rig.event("m.room.member", "@bob:test", { membership: "join" }, "@bob:test");
+    await play("a", { timeline: { events: [bob, rig.say(id, "1"), rig.say(id, "2")] } });
+    await client.sync(lazy);
+    const left = rig.event("m.room.member", id, { membership: "leave" }, id);
+    const events = [rig.say("@bob:test", "farewell"), left];
+    await rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events } } } } });
+    const told = (await client.sync(lazy)).rooms[room("a")];
+    expect(stateOf(told)).toEqual(["m.room.member|@bob:test", `m.room.member|${id}`]);
+  });
 });

@@ -197,7 +197,7 @@ export class RememberedEntries implements Entries {
     const before = isInitial ? new Set<string>() : work.known;
     const changed = new Set<string>();
     for (const { type, stateKey } of changes) if (type === "m.room.member" && stateKey !== null) changed.add(stateKey);
-    if (!selection.lazyMembers || standing.membership !== "join") {
+    if (!selection.lazyMembers || !showsState(standing)) {
       // What changed unsent is not known any more.
       if ([...changed].some((userId) => before.has(userId))) {
         work.known = new Set([...before].filter((userId) => !changed.has(userId)));

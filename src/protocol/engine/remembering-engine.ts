@@ -1,7 +1,7 @@
 import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import { replaceRequest } from "../replaced-params.ts";
 import type { SyncRequest } from "../request.ts";
-import { sameRequiredState, type StateSelection, unionRequiredState } from "../required-state.ts";
+import { sameRequiredState, type StateSelection } from "../required-state.ts";
 import { compileSimplifiedState } from "../simplified-state.ts";
 import { combineConfigs, EMPTY_PARAMS, type ExtensionParams, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
@@ -19,6 +19,7 @@ import { buildRememberedExtensions, rememberedExtensionNeeds } from "./remembere
 import type { RoomData } from "./room-data.ts";
 import type { RoomHead } from "./room-facts.ts";
 import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
+import { StateUnions } from "./state-unions.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** Bits after which a room's entry may say something new. */
@@ -63,6 +64,7 @@ export class RememberingEngine implements Remembering {
   #behind = new Map<RoomNid, StreamPos>();
   #extensionsSince = new Map<ExtensionName, number>();
   readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
+  readonly #unions = new StateUnions();
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
   /** The response that was made last. */
@@ -232,7 +234,7 @@ export class RememberingEngine implements Remembering {
       const before = this.held.get(nid) ?? held ?? UNSENT;
       // What is written down claims more than the client has.
       if (forgetsState === true || forgetsTimeline === true) this.generation += 1;
-      this.held.set(nid, heldAfter(before, room, heads.get(nid) ?? before.head));
+      this.held.set(nid, heldAfter(before, room, heads.get(nid) ?? before.head, this.#unions));
     }
     this.#noteTold();
   }
@@ -326,7 +328,7 @@ export class RememberingEngine implements Remembering {
     const configs = this.#lists.shownConfigs(nid);
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
     if (subscription !== undefined) configs.push(subscription);
-    return combineConfigs(configs, unionRequiredState);
+    return combineConfigs(configs, (a, b) => this.#unions.both(a, b));
   }
 
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {

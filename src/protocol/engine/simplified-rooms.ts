@@ -131,7 +131,8 @@ export function isNameKnown(world: World, nid: RoomNid): boolean {
 }
 
 /** Nothing happened in the room since the user left it: what it is now is what they saw. */
-const isAsLeft = ({ leftPos }: UserRoom, meta: RoomMeta): boolean => leftPos !== null && meta.latestPos <= leftPos;
+const isAsLeft = ({ leftPos }: UserRoom, { latestPos, resetPos }: RoomMeta): boolean =>
+  leftPos !== null && Math.max(latestPos, resetPos) <= leftPos;
 
 /** When the room last had something for its members, in ms; for others when their membership changed. */
 export function bumpStamp(world: World, nid: RoomNid): number {

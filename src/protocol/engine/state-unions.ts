@@ -1,0 +1,38 @@
+import { sameRequiredState, unionRequiredState } from "../required-state.ts";
+import type { RoomConfig } from "../sticky.ts";
+
+type State = RoomConfig["requiredState"];
+type Unite = (a: State, b: State) => State;
+
+/** More remembered keys than this are forgotten: they are sent again when they are asked for again. */
+const MAX_REMEMBERED_STATE = 300;
+
+/** What is asked for of rooms, put together once for all that are asked for alike: they share the very arrays. */
+export class StateUnions {
+  readonly #asked = new WeakMap<State, WeakMap<State, State>>();
+  readonly #remembered = new WeakMap<State, WeakMap<State, State>>();
+
+  /** What either asks for. */
+  both(a: State, b: State): State {
+    return once(this.#asked, a, b, unionRequiredState);
+  }
+
+  /** What was asked for and is still known to the client stays known. */
+  remembered(known: State, asked: State): State {
+    return known === asked ? asked : once(this.#remembered, known, asked, remember);
+  }
+}
+
+function once(made: WeakMap<State, WeakMap<State, State>>, a: State, b: State, unite: Unite): State {
+  const others = made.get(a) ?? new WeakMap<State, State>();
+  made.set(a, others);
+  const union = others.get(b) ?? unite(a, b);
+  others.set(b, union);
+  return union;
+}
+
+const remember: Unite = (known, asked) => {
+  if (sameRequiredState(known, asked)) return asked;
+  const all = unionRequiredState(asked, known);
+  return all.length === asked.length || all.length > MAX_REMEMBERED_STATE ? asked : all;
+};
