@@ -304,18 +304,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #startWork(): void {
     const [current, awake, link] = [this.#current, this.#awake, this.#link];
     if (current === null || awake === null || link === null) return;
+    const isNews = current.hasWaited;
     current.phase = "working";
     const draft = awake.engine.collect(link.user, link.position);
     const release = this.#deps.directory.hold();
-    const work = new ResponseWork(
-      this.#dialect,
-      awake.engine,
-      draft,
-      link.user,
-      awake.reader,
-      this.#deps,
-      this.#ahead.running,
-    );
+    const work = new ResponseWork(this.#dialect, awake.engine, draft, link.user, awake.reader, this.#deps, {
+      ahead: this.#ahead.running,
+      isNews,
+    });
     this.#making.begin(work, release);
     this.#continueWork();
   }

@@ -37,6 +37,7 @@ export class CurrentRequest {
   #parkedAtMs = 0;
   #waitedMs = 0;
   #cancelTimeout: Cancel | null = null;
+  #hasWaited = false;
 
   constructor({ command, claims, trace }: Arrival, nowMs: number) {
     this.command = command;
@@ -55,8 +56,14 @@ export class CurrentRequest {
     return this.isUrgent ? 0 : Math.max(0, this.command.timeoutMs - this.ageMs(nowMs));
   }
 
+  /** There was nothing to say when it came: what it is answered with is news. */
+  get hasWaited(): boolean {
+    return this.#hasWaited;
+  }
+
   /** One timer for all of its waits: what wakes it in vain does not extend its time. */
   limitWait(arm: () => Cancel): void {
+    this.#hasWaited = true;
     this.#cancelTimeout ??= arm();
   }
 

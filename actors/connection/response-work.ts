@@ -12,11 +12,13 @@ import type { RoomReader } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 import type { DeviceReader, LiveDevice } from "#actors/user/live-device.ts";
 import type { LiveUser } from "#actors/user/live-user.ts";
+import type { HistoryReader, HistoryVisit } from "./history-reader.ts";
 import { ConnectionData } from "./connection-data.ts";
 
 export interface ResponseWorkDeps {
   directory: RoomDirectory;
   reader: RoomReader;
+  history: HistoryReader;
   /** Positions of to-device messages as clients see them: tied to this database, so a foreign one is known. */
   toDeviceToken: { make(pos: StreamPos): string; read(token: string): StreamPos | null };
 }
@@ -54,6 +56,7 @@ export class ResponseWork {
   readonly #draft: Draft;
   readonly #data: ConnectionData;
   readonly #pages: RoomPages;
+  readonly #history: HistoryVisit;
   readonly #written: Uint8Array[] = [];
   /** To-device messages up to here are the client's; null when its `since` is none of ours. */
   readonly #receivedPos: StreamPos | null;
@@ -62,7 +65,7 @@ export class ResponseWork {
   /** The last message read, whether it is sent or not. */
   #toDeviceUpTo: StreamPos = 0;
 
-  /** `ahead`: a read of what the draft may need is under way. */
+  /** `ahead`: a read of what the draft may need is under way; `isNews`: it is late enough, nothing but storage is waited for. */
   constructor(
     dialect: Dialect,
     engine: Engine,
@@ -70,7 +73,7 @@ export class ResponseWork {
     user: LiveUser,
     reader: DeviceReader,
     deps: ResponseWorkDeps,
-    ahead: Promise<void> | null,
+    { ahead, isNews }: { ahead: Promise<void> | null; isNews: boolean },
   ) {
     this.#dialect = dialect;
     this.#engine = engine;
@@ -80,6 +83,7 @@ export class ResponseWork {
     this.#device = reader.device;
     this.#deps = deps;
     this.#data = new ConnectionData(deps.directory, user, reader.device.deviceId);
+    this.#history = deps.history.visit({ userId: user.userId, deviceId: reader.device.deviceId }, !isNews);
     this.#pages = new RoomPages(user, engine, draft, this.#data);
     this.#receivedPos = receivedToDevice(engine, deps);
     this.#steps = [
@@ -132,6 +136,8 @@ export class ResponseWork {
     const steps: Step[] = [
       () => this.#readAhead(page),
       () => this.#timelines(page),
+      () => this.#history.ensure(page.entries.olderNeeds()),
+      () => this.#addOlder(page),
       () => this.#readChanges(page),
       () => this.#deps.directory.ensureState(page.entries.stateNeeds()),
     ];
@@ -164,6 +170,11 @@ export class ResponseWork {
     const wait = this.#deps.directory.ensureTimelines(page.entries.timelineNeeds());
     this.#steps.splice(1, 0, () => (page.entries.cutTimelines() ? this.#again(page) : null));
     return wait;
+  }
+
+  #addOlder(page: Page): null {
+    if (this.#history.found.size > 0) page.entries.addOlder(this.#history.found);
+    return null;
   }
 
   /** State changes that are in no timeline at hand. */

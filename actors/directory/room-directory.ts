@@ -8,6 +8,7 @@ import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.t
 import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
 import type { Barrier } from "./barrier.ts";
 import { RoomCache, type RoomRead } from "./room-cache.ts";
+import { HistoryShelf } from "./history-shelf.ts";
 import { AwaitedBoard } from "./awaited-board.ts";
 import { TypingBoard } from "./typing-board.ts";
 
@@ -15,6 +16,9 @@ import { TypingBoard } from "./typing-board.ts";
 const MIN_TIMELINE_READ = 20;
 /** Updates with more bytes than this are not kept alive for the few events that stay in memory. */
 const PINNED_UPDATE_BYTES = 64 * 1024;
+
+/** Histories kept that are older than what is stored. */
+const HISTORY_BYTES = 4 * 1024 * 1024;
 
 /** How the directory reaches a user that is active in this host. */
 export interface DirectoryUser {
@@ -45,6 +49,8 @@ export class RoomDirectory {
   readonly #users = new Map<UserId, ActiveUser>();
   readonly typing = new TypingBoard();
   readonly awaited = new AwaitedBoard();
+  /** What is older than the stream. */
+  readonly history = new HistoryShelf(HISTORY_BYTES);
   /** Commits applied while users are being read from storage: none may fall between a read and its use. */
   #log: UpdateBatch[] = [];
   /** Reads of users under way, oldest first, with the position each began at. */
@@ -199,6 +205,7 @@ export class RoomDirectory {
       for (const standing of update.rooms) this.#take(active, standing, updates, batch);
     }
     for (const update of batch.rooms) {
+      if (changesHistory(update)) this.history.drop(update.nid);
       if (update.typing !== null) this.typing.set(update.nid, update.typing);
       const room = this.#rooms.get(update.nid);
       if (room === undefined) continue;
@@ -410,6 +417,10 @@ export class RoomDirectory {
     }
   }
 }
+
+/** Events that were told before may be others now. */
+const changesHistory = ({ isReset, redacted, timeline }: RoomUpdate): boolean =>
+  isReset || redacted.length > 0 || timeline.some(({ redacts }) => redacts !== null);
 
 /** The first of a set in the order of insertion. */
 const first = <T>(set: ReadonlySet<T>): T | undefined => set.values().next().value;

@@ -1,7 +1,8 @@
 import type { SyncError } from "#src/errors.ts";
 import type { UpstreamResult } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
-import type { Asked } from "#actors/runtime/actor.ts";
+import type { Asked, Reply } from "#actors/runtime/actor.ts";
+import type { HistoryAnswer, HistoryQuery } from "./history.ts";
 
 /** Answer of `ensure-polling`: the device's first sync is stored and applied. */
 export interface PollingEnsured {
@@ -26,6 +27,8 @@ export type PollerCommand =
    * by then is here. Rejected `homeserver_unreachable` or `storage_unavailable` when polls keep failing.
    */
   | Asked<{ type: "poll-through" }, PollingEnsured>
+  /** Read a part of a room's history with the device's token. */
+  | Asked<{ type: "read-history"; query: HistoryQuery }, HistoryAnswer>
   /** Poll now (keys were uploaded, an invite accepted …). Wakes nobody, and says nothing of the device being in use. */
   | { type: "poll-now" };
 
@@ -44,6 +47,7 @@ export type PollerEvent =
   | { type: "device-loaded"; loadId: number; device: DeviceRecord | null }
   | { type: "load-failed"; loadId: number; error: SyncError }
   | { type: "filter-ready"; filterId: string | null }
+  | { type: "history-read"; answer: HistoryAnswer; reply: Reply<HistoryAnswer> }
   | StepEvent;
 
 export type PollerMessage = PollerCommand | PollerEvent;

@@ -13,6 +13,7 @@ import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/act
 import { LONG_POLL_MS, adviseOnFailure } from "./decide.ts";
 import { DeviceLoading } from "./device-loading.ts";
 import { PolledDevice } from "./polled-device.ts";
+import { answerHistory, type HistoryAnswer, type HistoryQuery, readHistory } from "./history.ts";
 import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
@@ -101,6 +102,12 @@ export class PollerActor implements Actor<PollerMessage> {
       case "poll-now":
         this.#hurry();
         return;
+      case "read-history":
+        this.#readHistory(message.query, message.reply);
+        return;
+      case "history-read":
+        answerHistory(message.reply, message.answer);
+        return;
       case "device-loaded":
         if (this.#loading.isLatest(message.loadId)) this.#deviceLoaded(message.device);
         return;
@@ -186,6 +193,20 @@ export class PollerActor implements Actor<PollerMessage> {
     // A poll that is not held may have been answered before what is to be fetched: it is followed by another one.
     if (this.#phase !== "polling" || this.#poll?.plan.timeoutMs === 0) return;
     this.#next();
+  }
+
+  /** Nothing is asked of a homeserver that polls leave in peace. */
+  #readHistory(query: HistoryQuery, reply: Reply<HistoryAnswer>): void {
+    const { accessToken } = this.#device;
+    if (accessToken === null || this.#phase === "waiting") {
+      reply.resolve({ kind: "unavailable" });
+      return;
+    }
+    this.#context.pipe(
+      readHistory(this.#deps.homeserver, accessToken, query),
+      (answer) => ({ type: "history-read", answer, reply }),
+      () => ({ type: "history-read", answer: { kind: "failed", retryAfterMs: 0 }, reply }),
+    );
   }
 
   #load(): void {

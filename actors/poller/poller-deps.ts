@@ -14,7 +14,7 @@ export interface PollerConfig {
 }
 
 export interface PollerDeps {
-  homeserver: Pick<Homeserver, "sync" | "createFilter">;
+  homeserver: Pick<Homeserver, "sync" | "createFilter" | "roomMessages">;
   devices: Pick<DeviceStore, "loadDevice" | "removeToken" | "findFilter" | "saveFilter">;
   /** One for all pollers of the host. */
   slots: FirstSyncSlots;

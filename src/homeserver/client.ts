@@ -12,6 +12,9 @@ import { contextOfTraceparent } from "./traceparent.ts";
 /** Answers of whoami, versions and filter uploads are a few KiB at most; of joined rooms, 50 bytes for each. */
 const MAX_SMALL_BODY_BYTES = 8 * 1024 * 1024;
 
+/** A hundred of the largest events, with some of what may come along. */
+const MAX_MESSAGES_BODY_BYTES = 16 * 1024 * 1024;
+
 /** Largest sync body taken: some ten times that of an account with thousands of large rooms. */
 const MAX_SYNC_BODY_BYTES = 1024 * 1024 * 1024;
 
@@ -122,6 +125,27 @@ class HomeserverClient implements Homeserver {
       body: null,
       deadlineMs: this.#deps.deadlineMs,
       maxBytes: this.#deps.maxSyncBytes ?? MAX_SYNC_BODY_BYTES,
+      signal: null,
+      parent: context.active(),
+      traceparent: null,
+    });
+    return this.#settle(answer, false, (body) => body);
+  }
+
+  async roomMessages(
+    accessToken: string,
+    roomId: RoomId,
+    { from, limit, deadlineMs }: { from: string; limit: number; deadlineMs: number },
+  ): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    const query = new URLSearchParams({ dir: "b", from, limit: String(limit) });
+    const answer = await this.#callApi({
+      span: "homeserver.messages.get",
+      method: "GET",
+      path: `/rooms/${encodeURIComponent(roomId)}/messages?${query.toString()}`,
+      token: accessToken,
+      body: null,
+      deadlineMs: Math.min(deadlineMs, this.#deps.deadlineMs),
+      maxBytes: MAX_MESSAGES_BODY_BYTES,
       signal: null,
       parent: context.active(),
       traceparent: null,

@@ -1,11 +1,12 @@
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
-import type { Logger, Metrics, Timers } from "#src/ports/basics.ts";
+import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { ConnectionStore, RoomReader } from "#src/ports/stores.ts";
 import { SyncError } from "#src/errors.ts";
 import { INGEST } from "#actors/addresses.ts";
 import type { TypingRecalled } from "#actors/ingest/messages.ts";
 import { ConnectionActor } from "#actors/connection/connection-actor.ts";
+import { HistoryReader } from "#actors/connection/history-reader.ts";
 import type { ConnectionMessage } from "#actors/connection/messages.ts";
 import { DirectoryActor } from "#actors/directory/directory-actor.ts";
 import type { DirectoryEvent, DirectoryMessage } from "#actors/directory/messages.ts";
@@ -21,6 +22,7 @@ export interface SyncHostParts {
   reader: RoomReader;
   connections: ConnectionStore;
   metrics: Metrics;
+  clock: Clock;
   timers: Timers;
   logger: Logger;
   actors: HostServices["actors"];
@@ -58,7 +60,17 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
     onCrash: "stop",
   };
   const toDeviceToken = toDeviceTokens(parts.epoch);
-  const connectionDeps = { directory, reader, metrics, toDeviceToken, store: parts.connections, mac: parts.mac };
+  const history = new HistoryReader({ ...parts, shelf: directory.history });
+  metrics.gauge("history_cached_bytes", () => directory.history.bytes);
+  const connectionDeps = {
+    directory,
+    reader,
+    history,
+    metrics,
+    toDeviceToken,
+    store: parts.connections,
+    mac: parts.mac,
+  };
   let connectionCount = 0;
   metrics.gauge("sliding_sync_api_num_active_conns", () => connectionCount);
   const connectionKind: ActorKind<ConnectionMessage> = {

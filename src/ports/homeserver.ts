@@ -31,6 +31,12 @@ export interface Homeserver {
   whoami(accessToken: string): Promise<UpstreamResult<{ userId: UserId; deviceId: DeviceId | null; isGuest: boolean }>>;
   /** Body bytes of `GET /rooms/{roomId}/state`: as of now for a member, as of leaving for who left. */
   roomState(accessToken: string, roomId: RoomId): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
+  /** Body bytes of `GET /rooms/{roomId}/messages`: events from before a token, the newest first. */
+  roomMessages(
+    accessToken: string,
+    roomId: RoomId,
+    page: { from: string; limit: number; deadlineMs: number },
+  ): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
   /** The rooms that the token's user is in. */
   joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>>;
   /** Uploads a filter; its id. */

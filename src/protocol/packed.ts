@@ -118,6 +118,11 @@ function unpack<A, B>(packed: Packed, mapper: (value: A, map: MapBytes<ByteRef, 
   return mapper(JSON.parse(packed.head) as A, ([offset, length]) => bytes.subarray(offset, offset + length));
 }
 
+const mapEvents = <A, B>(events: readonly EventFields<A>[], map: MapBytes<A, B>): EventFields<B>[] =>
+  mapAll(events, map) as EventFields<B>[];
+
+export const packEvents = (events: readonly EventFields[]): Packed => pack(events, mapEvents<Uint8Array, ByteRef>);
+export const unpackEvents = (packed: Packed): EventFields[] => unpack(packed, mapEvents<ByteRef, Uint8Array>);
 export const packPollBatch = (batch: PollBatch): Packed => pack(batch, mapBatch<Uint8Array, ByteRef>);
 export const unpackPollBatch = (packed: Packed): PollBatch => unpack(packed, mapBatch<ByteRef, Uint8Array>);
 export const packUpdates = (updates: UpdateBatch): Packed => pack(updates, mapUpdates<Uint8Array, ByteRef>);

@@ -143,6 +143,28 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Rooms a sync host keeps at hand.",
   },
   {
+    name: "history_reads_total",
+    type: "counter",
+    labels: ["outcome"],
+    help: "Parts of rooms' histories wanted for simplified sliding sync and not stored; outcome: read, cached, refused, failed, unavailable while there is no token or polls wait, or skipped because of such an answer before or too many at once.",
+  },
+  {
+    name: "history_read_duration_secs",
+    type: "histogram",
+    buckets: REQUEST_BUCKETS,
+    help: "Time until the homeserver had told a part of a room's history, or refused to.",
+  },
+  {
+    name: "history_late_responses_total",
+    type: "counter",
+    help: "Responses that left with less history than was wanted because the homeserver took too long.",
+  },
+  {
+    name: "history_cached_bytes",
+    type: "gauge",
+    help: "Histories kept that are older than what is stored.",
+  },
+  {
     name: "sliding_sync_api_setup_duration_secs",
     type: "histogram",
     labels: ["initial"],

@@ -70,6 +70,8 @@ export class FakeHomeserverPort implements Homeserver {
   /** State of rooms and rooms of users, by token; a failure where there is none. */
   readonly states = new Map<string, unknown>();
   readonly joined = new Map<string, RoomId[]>();
+  /** Pages of rooms' histories. */
+  readonly messages = new Map<string, unknown>();
   /** Every other request, in order. */
   readonly asked: string[] = [];
   /** What the next requests fail with. */
@@ -83,6 +85,15 @@ export class FakeHomeserverPort implements Homeserver {
     if (state === undefined) return { ok: false, failure: refusedFailure(403) };
     const text = typeof state === "string" ? state : JSON.stringify(state);
     return { ok: true, value: new TextEncoder().encode(text) };
+  }
+
+  async roomMessages(accessToken: string, roomId: RoomId): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    this.asked.push(`messages ${accessToken} ${roomId}`);
+    const failure = this.failures.shift();
+    if (failure !== undefined) return { ok: false, failure };
+    const page = this.messages.get(roomId);
+    if (page === undefined) return { ok: false, failure: refusedFailure(403) };
+    return { ok: true, value: new TextEncoder().encode(JSON.stringify(page)) };
   }
 
   async joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>> {

@@ -63,11 +63,12 @@ export class SyncRig {
           kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },
         }),
         poller: () => ({ kinds: { poller: readyPoller } }),
-        sync: (_init, { timers, logger, actors }) =>
+        sync: (_init, { clock, timers, logger, actors }) =>
           composeSyncHost({
             reader: stores.rooms,
             connections: stores.connections,
             metrics: noMetrics,
+            clock,
             timers,
             logger,
             actors,

@@ -1,4 +1,5 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import type { OlderEvents, OlderNeed } from "./older-events.ts";
 import type { RoomEntry, StateNeed } from "./room-entry.ts";
 import type { RoomHead } from "./room-facts.ts";
 import type { TimelineNeed } from "./room-timelines.ts";
@@ -18,6 +19,10 @@ export interface Entries {
   earlyStateNeeds(): StateNeed[];
   /** True when more of the timelines is needed: `timelineNeeds` again. */
   cutTimelines(): boolean;
+  /** Older events that are wanted and not stored, those of the rooms looked at; the most wanted first. To be asked after `cutTimelines`. */
+  olderNeeds(): OlderNeed[];
+  /** Puts what was found of these before the timelines. */
+  addOlder(found: ReadonlyMap<RoomNid, OlderEvents>): void;
   /** Rooms whose changed state is not all in their timelines. */
   changesNeeds(): ChangesNeed[];
   stateNeeds(): StateNeed[];

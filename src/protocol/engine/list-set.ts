@@ -180,6 +180,14 @@ export class ListSet {
     for (const { list } of this.#entries.values()) yield* list.visible();
   }
 
+  /** The first so many rooms of each window. */
+  *foremost(count: number): Iterable<RoomNid> {
+    for (const { list } of this.#entries.values()) {
+      for (const [start, end] of list.windows(list.length))
+        yield* list.slice([start, Math.min(end, start + count - 1)]);
+    }
+  }
+
   /** What the lists that show the room want of it. */
   shownConfigs(nid: RoomNid): RoomConfig[] {
     return this.#configs((list) => list.shows(nid));

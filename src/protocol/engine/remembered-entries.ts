@@ -6,6 +6,7 @@ import type { Hero, UserRoom } from "../room-meta.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
 import type { ChangesNeed, Entries } from "./entries-api.ts";
 import { LIVE } from "./held-room.ts";
+import { type OlderEvents, type OlderNeed, withOlder } from "./older-events.ts";
 import type { Remembering } from "./remembering-api.ts";
 import type { RoomData } from "./room-data.ts";
 import { wantsAllMembers } from "./room-entries.ts";
@@ -13,13 +14,15 @@ import type { RoomEntry, StateNeed } from "./room-entry.ts";
 import type { RoomHead } from "./room-facts.ts";
 import type { TimelineNeed } from "./room-timelines.ts";
 import { bumpStamp, isBump, isNameKnown, isStripped, simplifiedHead } from "./simplified-rooms.ts";
-import { MAX_SIMPLIFIED_TIMELINE, newestTimeline } from "./simplified-timeline.ts";
+import { MAX_SIMPLIFIED_TIMELINE, type NewestCut, newestTimeline } from "./simplified-timeline.ts";
 import { strippedWithOwnMember } from "./stripped-state.ts";
-import { firstAfter, liveAfter, type TimelineCut } from "./timeline.ts";
+import { firstAfter, liveAfter } from "./timeline.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** Members remembered as sent, of one room; after more they are sent again. */
 const MAX_LAZY_MEMBERS = 1000;
+/** So many rooms at the start of a window are what its user looks at. */
+const FOREMOST_ROOMS = 20;
 const NOTHING: readonly StoredEvent[] = [];
 /** State that heads are made of. */
 const HEAD_TYPES: ReadonlySet<string> = new Set(["m.room.name", "m.room.avatar", "m.room.member"]);
@@ -33,7 +36,7 @@ interface Work {
   readonly head: RoomHead;
   /** What of the room may be told ends here. */
   readonly upTo: StreamPos;
-  cut: TimelineCut | null;
+  cut: NewestCut | null;
   /** Current state that changed since the client's position. */
   changes: readonly StoredEvent[];
   members: Set<string>;
@@ -102,6 +105,28 @@ export class RememberedEntries implements Entries {
       work.cut = newestTimeline(this.#world, room.nid, tail, limit, isWhole ? null : room.since, upTo);
     }
     return false;
+  }
+
+  olderNeeds(): OlderNeed[] {
+    let isAny = false;
+    for (const { cut } of this.#works()) isAny ||= cut !== null && cut.missing !== null;
+    if (!isAny) return [];
+    const needs: OlderNeed[] = [];
+    for (const nid of this.#engine.foremost(FOREMOST_ROOMS)) {
+      const missing = this.#work.get(nid)?.cut?.missing ?? null;
+      const roomId = this.#world.meta(nid)?.roomId;
+      if (missing !== null && roomId !== undefined) needs.push({ nid, roomId, ...missing });
+    }
+    return needs;
+  }
+
+  addOlder(found: ReadonlyMap<RoomNid, OlderEvents>): void {
+    for (const [nid, older] of found) {
+      const work = this.#work.get(nid);
+      if (work !== undefined && work.cut !== null && work.cut.missing !== null) {
+        work.cut = withOlder(this.#world, nid, work.cut, older);
+      }
+    }
   }
 
   /** Where the timeline at hand does not reach back far enough, or is not all that changed state, storage says what did. */

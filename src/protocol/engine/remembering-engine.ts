@@ -324,6 +324,10 @@ export class RememberingEngine implements Remembering {
     return new Set([...this.#subscribed.keys(), ...this.#lists.visible()]);
   }
 
+  foremost(count: number): Set<RoomNid> {
+    return new Set([...this.#subscribed.keys(), ...this.#lists.foremost(count)]);
+  }
+
   configOf(nid: RoomNid): RoomConfig {
     const configs = this.#lists.shownConfigs(nid);
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];

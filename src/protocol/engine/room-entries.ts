@@ -7,6 +7,7 @@ import { EMPTY_ROOM } from "../room-name.ts";
 import type { StoredEvent } from "../events.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
 import type { ChangesNeed, Entries } from "./entries-api.ts";
+import type { OlderNeed } from "./older-events.ts";
 import type { RoomEntry, StateNeed } from "./room-entry.ts";
 import type { SyncedEngine } from "./synced-room.ts";
 import type { RoomData } from "./room-data.ts";
@@ -75,6 +76,13 @@ export class RoomEntries implements Entries {
     }
     return needs;
   }
+
+  /** Clients of this dialect page back by themselves. */
+  olderNeeds(): OlderNeed[] {
+    return [];
+  }
+
+  addOlder(): void {}
 
   /** What changed is in the timelines; of a gap the room is sent anew. */
   changesNeeds(): ChangesNeed[] {

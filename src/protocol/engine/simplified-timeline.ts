@@ -1,4 +1,4 @@
-import type { StoredEvent } from "../events.ts";
+import type { EventFields } from "../events.ts";
 import type { RoomNid, StreamPos } from "../ids.ts";
 import { isIgnoredEvent, visibleRange } from "../visibility.ts";
 import type { TimelineTail } from "./room-data.ts";
@@ -7,6 +7,12 @@ import type { World } from "./world.ts";
 
 /** The most that is sent of one timeline, whatever is asked for. */
 export const MAX_SIMPLIFIED_TIMELINE = 100;
+
+/** The newest part of a timeline. */
+export interface NewestCut extends TimelineCut {
+  /** How many more were asked for than are at hand, and from where back they are; null = all there are, or nobody knows from where. */
+  missing: { from: string; limit: number } | null;
+}
 
 /**
  * The newest `limit` events in (since, upTo] that are contiguous; `limited` when there were more. `since` null = of all there is.
@@ -19,23 +25,26 @@ export function newestTimeline(
   limit: number,
   since: StreamPos | null,
   upTo: StreamPos,
-): TimelineCut {
+): NewestCut {
   const standing = world.standing(nid);
   const meta = world.meta(nid);
   const range = standing === undefined || meta === undefined ? null : visibleRange(standing, meta);
-  if (range === null) return { events: [], isLimited: since === null, prevBatch: null };
+  if (range === null) return { events: [], isLimited: since === null, prevBatch: null, missing: null };
   const { events } = tail;
   const end = firstAfter(events, Math.min(range.to, upTo));
-  const from = Math.max(firstAfter(events, range.from - 1), since === null ? 0 : firstAfter(events, since));
+  const start = Math.max(firstAfter(events, range.from - 1), since === null ? 0 : firstAfter(events, since));
   let first = end;
   let isCut = false;
-  while (first > from && end - first < limit && !isCut) {
+  while (first > start && end - first < limit && !isCut) {
     first -= 1;
     isCut = events[first]?.gapBefore === true;
   }
   const picked = events.slice(first, end).filter((event) => !isIgnoredEvent(event, world.ignored));
-  const isLimited = since === null ? hasMore(tail, from, first, end) : isCut || first > from || isShort(tail, since);
-  return { events: picked, isLimited, prevBatch: nearestPrevBatch(events, first) };
+  const isLimited = since === null ? hasMore(tail, start, first, end) : isCut || first > start || isShort(tail, since);
+  const from = standing?.membership === "join" && first < end ? (events[first]?.prevBatch ?? null) : null;
+  const lacking = limit - (end - first);
+  const missing = since === null && isLimited && from !== null && lacking > 0 ? { from, limit: lacking } : null;
+  return { events: picked, isLimited, prevBatch: nearestPrevBatch(events, first), missing };
 }
 
 /** Events after the position are missing from what there is. */
@@ -52,4 +61,6 @@ function hasMore({ events, isComplete }: TimelineTail, from: number, first: numb
   return !isComplete || oldest.gapBefore || oldest.prevBatch !== null;
 }
 
-const isCreation = (event: StoredEvent): boolean => event.type === "m.room.create" && event.stateKey === "";
+/** True for the event that a room begins with. */
+export const isCreation = (event: Pick<EventFields, "type" | "stateKey">): boolean =>
+  event.type === "m.room.create" && event.stateKey === "";

@@ -75,11 +75,12 @@ export class ModelNode {
             }),
           },
         }),
-        sync: (_init, { timers, logger, actors }) =>
+        sync: (_init, { clock, timers, logger, actors }) =>
           composeSyncHost({
             reader: stores.rooms,
             connections: stores.connections,
             metrics: noMetrics,
+            clock,
             timers,
             logger,
             actors,

@@ -1,0 +1,46 @@
+import type { EventFields, StoredEvent } from "../events.ts";
+import type { RoomNid } from "../ids.ts";
+import { isIgnoredEvent } from "../visibility.ts";
+import { isCreation, type NewestCut } from "./simplified-timeline.ts";
+import type { World } from "./world.ts";
+
+/** Events from before the first one at hand, which the homeserver is to be asked for. */
+export interface OlderNeed {
+  nid: RoomNid;
+  roomId: string;
+  /** The homeserver's token of the place before the first event at hand. */
+  from: string;
+  limit: number;
+}
+
+/** What the homeserver has of a room from before a token. */
+export interface OlderEvents {
+  /** Oldest first. */
+  events: readonly EventFields[];
+  /** Pages on from before all of them, or from among them where that is all that is safe; null = there is no more. */
+  prevBatch: string | null;
+  hasMore: boolean;
+}
+
+/** Older than anything of the stream: never live, and before all that is. */
+const BEFORE_ALL = 0;
+
+/** The cut with what the homeserver has from before it. */
+export function withOlder(world: World, nid: RoomNid, cut: NewestCut, older: OlderEvents): NewestCut {
+  const known = new Set<string>(cut.events.map(({ id }) => id));
+  const events: StoredEvent[] = [];
+  for (const event of older.events) {
+    if (known.has(event.id)) continue;
+    known.add(event.id);
+    if (isIgnoredEvent(event, world.ignored)) continue;
+    const place = { nid, pos: BEFORE_ALL, inTimeline: true, gapBefore: false, prevBatch: null };
+    // Transaction ids are of the device that asked, and long forgotten by it.
+    events.push({ ...event, ...place, txnId: null });
+  }
+  const [oldest] = older.events;
+  const isFromStart = oldest !== undefined && isCreation(oldest);
+  const isLimited = older.hasMore && !isFromStart;
+  // A token from before what nobody sees is of no more use than the one at hand, and that one is never too old.
+  const prevBatch = events.length === 0 ? cut.prevBatch : older.prevBatch;
+  return { events: [...events, ...cut.events], isLimited, prevBatch, missing: null };
+}
