@@ -319,6 +319,6 @@ class Performance {
 }
 
 /** Some element, whatever the number; undefined only of an empty array. */
-export function pick<T>(from: readonly T[], n: number): T {
+function pick<T>(from: readonly T[], n: number): T {
   return from[n % Math.max(1, from.length)] as T;
 }
