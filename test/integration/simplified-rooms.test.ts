@@ -247,6 +247,8 @@ describe("rooms of simplified sliding sync", () => {
     expect(await rooms(ALL)).toEqual({});
     expect(await rooms([])).toEqual({});
     expect(await rooms(ALL)).toMatchObject({ [room("a")]: { content: { user_ids: [id] } } });
+    await play("a", { timeline: { events: [rig.say(id, "other news")] } });
+    expect(await rooms(ALL)).toEqual({});
     await typing();
     expect(await rooms(ALL)).toMatchObject({ [room("a")]: { content: { user_ids: [] } } });
   });

@@ -139,7 +139,8 @@ function roomsOf(name: PerRoom, world: World, engine: Remembering, draft: Draft)
     if (isChanged || upTo !== LIVE || draft.rooms.get(nid)?.kind === "initial") rooms.set(nid, { roomId, upTo });
   };
   for (const [nid, bits] of draft.dirty) if ((bits & BITS[name]) !== 0) add(nid, true);
-  for (const nid of draft.rooms.keys()) add(nid, false);
+  // Who types is told when it changes and to who comes to see the room: other news of it are none of typing.
+  for (const [nid, { kind }] of draft.rooms) if (name !== "typing" || kind === "initial") add(nid, false);
   for (const nid of draft.shown ?? []) add(nid, false);
   return rooms;
 }
