@@ -8,7 +8,7 @@ import type {
   RoomConfigRequest,
   SyncRequest,
 } from "./request.ts";
-import { sameRequiredState, type StateTuple, uniteSelections } from "./required-state.ts";
+import { sameRequiredState, uniteSelections } from "./required-state.ts";
 
 /** How much of a room a client wants. */
 export interface RoomConfig {

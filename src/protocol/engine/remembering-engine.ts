@@ -412,6 +412,7 @@ export class RememberingEngine implements Remembering {
     const standing = world.standing(nid);
     const held = this.held.get(nid);
     if (standing === undefined || held === undefined || !isSelfLeft(standing)) return false;
+    if (!isUsable(world, standing)) return false;
     return this.options.keepsSelfLeft || standing.memberPos > Math.min(held.upTo, this.streamPos);
   }
 

@@ -45,8 +45,13 @@ const isIgnoredInvite = (world: World, { membership, memberSender }: UserRoom): 
 const isStrange = ({ membership, joinPos, stripped }: UserRoom): boolean =>
   membership === "ban" && joinPos <= 0 && stripped === null;
 
-/** A room that may be subscribed to: the user is or was something in it. */
-export const isUsable = (world: World, standing: UserRoom): boolean => !isIgnoredInvite(world, standing);
+/** Left by oneself, and nothing is known of a stay: a room that was forgotten, or left before anybody looked. */
+const isForgotten = (standing: UserRoom): boolean =>
+  isSelfLeft(standing) && standing.joinPos <= 0 && standing.leftPos === null && standing.stripped === null;
+
+/** A room that may be shown to who asks for it, or holds it: the user is or was something in it, and has not forgotten it. */
+export const isUsable = (world: World, standing: UserRoom): boolean =>
+  !isIgnoredInvite(world, standing) && !isForgotten(standing);
 
 /**
  * Lists of simplified sliding sync: everything but what one left by oneself, by last activity. One form hides rooms that the user
