@@ -6,7 +6,7 @@ import { LruCache } from "#src/protocol/lru-cache.ts";
 import { unpackEvents } from "#src/protocol/packed.ts";
 import { pollerAddress } from "#actors/addresses.ts";
 import type { HistoryShelf } from "#actors/directory/history-shelf.ts";
-import type { HistoryAnswer, HistoryQuery } from "#actors/poller/history.ts";
+import type { HistoryAnswer, HistoryQuery } from "#actors/poller/messages.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 
 /** So long a response waits for the homeserver, for all its rooms together. */

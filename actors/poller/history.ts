@@ -1,35 +1,34 @@
 import { readMessages } from "#src/homeserver/messages-reader.ts";
 import type { Homeserver } from "#src/ports/homeserver.ts";
-import type { RoomId } from "#src/protocol/ids.ts";
-import { type Packed, packEvents } from "#src/protocol/packed.ts";
-import type { Reply } from "#actors/runtime/actor.ts";
-
-/** A part of a room's history that the homeserver is asked for. */
-export interface HistoryQuery {
-  roomId: RoomId;
-  /** Events from before this token, so many at most. */
-  from: string;
-  limit: number;
-  deadlineMs: number;
-}
-
-/** What the homeserver has of it, or why there is nothing to go by. */
-export type HistoryAnswer =
-  /** See `OlderEvents`. */
-  | { kind: "read"; events: Packed; prevBatch: string | null; hasMore: boolean }
-  /** Nobody may ask for the device now: there is no token, or the homeserver is left in peace. */
-  | { kind: "unavailable" }
-  /** It is not for this user. */
-  | { kind: "refused" }
-  | { kind: "failed"; retryAfterMs: number };
+import { packEvents } from "#src/protocol/packed.ts";
+import type { ActorContext, Reply } from "#actors/runtime/actor.ts";
+import type { HistoryAnswer, HistoryQuery, PollerMessage } from "./messages.ts";
 
 /** Answers whoever asked; the events' memory goes with it. */
 export function answerHistory(reply: Reply<HistoryAnswer>, answer: HistoryAnswer): void {
   reply.resolve(answer, answer.kind === "read" ? [answer.events.bytes.buffer] : []);
 }
 
+/** Reads what a message asks for; the answer comes as a message. `accessToken` null = nobody may ask. */
+export function askHistory(
+  context: ActorContext<PollerMessage>,
+  homeserver: Pick<Homeserver, "roomMessages">,
+  accessToken: string | null,
+  { query, reply }: { query: HistoryQuery; reply: Reply<HistoryAnswer> },
+): void {
+  if (accessToken === null) {
+    reply.resolve({ kind: "unavailable" });
+    return;
+  }
+  context.pipe(
+    readHistory(homeserver, accessToken, query),
+    (answer) => ({ type: "history-read", answer, reply }),
+    () => ({ type: "history-read", answer: { kind: "failed", retryAfterMs: 0 }, reply }),
+  );
+}
+
 /** Asks the homeserver; never rejects but for a bug. */
-export async function readHistory(
+async function readHistory(
   homeserver: Pick<Homeserver, "roomMessages">,
   accessToken: string,
   { roomId, ...page }: HistoryQuery,

@@ -1,13 +1,33 @@
 import type { SyncError } from "#src/errors.ts";
 import type { UpstreamResult } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
+import type { RoomId } from "#src/protocol/ids.ts";
+import type { Packed } from "#src/protocol/packed.ts";
 import type { Asked, Reply } from "#actors/runtime/actor.ts";
-import type { HistoryAnswer, HistoryQuery } from "./history.ts";
 
 /** Answer of `ensure-polling`: the device's first sync is stored and applied. */
 export interface PollingEnsured {
   ok: true;
 }
+
+/** A part of a room's history that the homeserver is asked for. */
+export interface HistoryQuery {
+  roomId: RoomId;
+  /** Events from before this token, so many at most. */
+  from: string;
+  limit: number;
+  deadlineMs: number;
+}
+
+/** What the homeserver has of it, or why there is nothing to go by. */
+export type HistoryAnswer =
+  /** See `OlderEvents`. */
+  | { kind: "read"; events: Packed; prevBatch: string | null; hasMore: boolean }
+  /** Nobody may ask for the device now: there is no token, or the homeserver is left in peace. */
+  | { kind: "unavailable" }
+  /** It is not for this user. */
+  | { kind: "refused" }
+  | { kind: "failed"; retryAfterMs: number };
 
 /** What others send to a poller. */
 export type PollerCommand =

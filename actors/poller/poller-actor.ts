@@ -13,7 +13,7 @@ import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/act
 import { LONG_POLL_MS, adviseOnFailure } from "./decide.ts";
 import { DeviceLoading } from "./device-loading.ts";
 import { PolledDevice } from "./polled-device.ts";
-import { answerHistory, type HistoryAnswer, type HistoryQuery, readHistory } from "./history.ts";
+import { answerHistory, askHistory } from "./history.ts";
 import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
@@ -102,9 +102,12 @@ export class PollerActor implements Actor<PollerMessage> {
       case "poll-now":
         this.#hurry();
         return;
-      case "read-history":
-        this.#readHistory(message.query, message.reply);
+      case "read-history": {
+        // Nothing is asked of a homeserver that polls leave in peace.
+        const token = this.#phase === "waiting" ? null : this.#device.accessToken;
+        askHistory(this.#context, this.#deps.homeserver, token, message);
         return;
+      }
       case "history-read":
         answerHistory(message.reply, message.answer);
         return;
@@ -112,7 +115,9 @@ export class PollerActor implements Actor<PollerMessage> {
         if (this.#loading.isLatest(message.loadId)) this.#deviceLoaded(message.device);
         return;
       case "load-failed":
-        if (this.#loading.isLatest(message.loadId)) this.#loadFailed(message.error);
+        // Elsewhere it was about a newer token: the one in use serves until it is refused.
+        if (this.#loading.isLatest(message.loadId) && this.#phase === "loading")
+          this.#retry("storage", { cause: "storage", reason: message.error.code, retryAfterMs: 0, resume: "load" });
         return;
       case "filter-ready":
         this.#filters.id = message.filterId;
@@ -165,7 +170,7 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "retry":
         if (this.#resume === "load") this.#load();
-        else if (this.#resume === "store") this.#store();
+        else if (this.#resume === "store") this.#storing.send(this.#beginStep("storing"));
         else this.#next();
         return;
       case "check-idle":
@@ -195,29 +200,9 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#next();
   }
 
-  /** Nothing is asked of a homeserver that polls leave in peace. */
-  #readHistory(query: HistoryQuery, reply: Reply<HistoryAnswer>): void {
-    const { accessToken } = this.#device;
-    if (accessToken === null || this.#phase === "waiting") {
-      reply.resolve({ kind: "unavailable" });
-      return;
-    }
-    this.#context.pipe(
-      readHistory(this.#deps.homeserver, accessToken, query),
-      (answer) => ({ type: "history-read", answer, reply }),
-      () => ({ type: "history-read", answer: { kind: "failed", retryAfterMs: 0 }, reply }),
-    );
-  }
-
   #load(): void {
     this.#phase = "loading";
     this.#loading.beginAnew(this.#device.deadTokenHash);
-  }
-
-  #loadFailed(error: SyncError): void {
-    // Elsewhere it was about a newer token: the one in use serves until it is refused.
-    if (this.#phase !== "loading") return;
-    this.#retry("storage", { cause: "storage", reason: error.code, retryAfterMs: 0, resume: "load" });
   }
 
   #deviceLoaded(device: DeviceRecord | null): void {
@@ -304,8 +289,7 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     if (advice.do === "forget-filter") this.#filters.id = null;
     const reason = failure.kind === "auth" ? failure.kind : failure.reason;
-    const { cause, retryAfterMs } = advice;
-    this.#retry(failure.kind, { cause, reason, retryAfterMs, resume: "poll" });
+    this.#retry(failure.kind, { cause: advice.cause, reason, retryAfterMs: advice.retryAfterMs, resume: "poll" });
   }
 
   #bodyArrived(body: Uint8Array): void {
@@ -323,23 +307,18 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#setbacks.over();
     const origin: PollOrigin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
     if (this.#device.hasSynced) origin.hasSyncedBefore = true;
-    if (this.#storing.begin(outline, origin)) {
-      this.#store();
-      return;
+    if (this.#storing.begin(outline, origin)) this.#storing.send(this.#beginStep("storing"));
+    else {
+      // Asked again from an older `since`, the homeserver has as little to say.
+      this.#pollStored();
+      this.#goOn();
     }
-    // Asked again from an older `since`, the homeserver has as little to say.
-    this.#pollStored();
-    this.#goOn();
   }
 
   #goOn(): void {
     if (this.#drained !== null) this.#halt();
     else if (this.#spins.delayMs === 0) this.#next();
     else this.#wait(this.#spins.delayMs, "poll");
-  }
-
-  #store(): void {
-    this.#storing.send(this.#beginStep("storing"));
   }
 
   #batchStored(): void {

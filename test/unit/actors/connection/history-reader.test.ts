@@ -5,7 +5,7 @@ import type { DeviceId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import { packEvents } from "#src/protocol/packed.ts";
 import { HistoryReader } from "#actors/connection/history-reader.ts";
 import { HistoryShelf } from "#actors/directory/history-shelf.ts";
-import type { HistoryAnswer } from "#actors/poller/history.ts";
+import type { HistoryAnswer } from "#actors/poller/messages.ts";
 import { settlePromises, VirtualTime } from "#test/support/virtual-time.ts";
 
 const OWNER = { userId: "@a:hs" as UserId, deviceId: "A" as DeviceId };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { RoomId } from "#src/protocol/ids.ts";
 import { unpackEvents } from "#src/protocol/packed.ts";
-import type { HistoryAnswer } from "#actors/poller/history.ts";
+import type { HistoryAnswer } from "#actors/poller/messages.ts";
 import { authFailure, transientFailure } from "#test/support/fake-homeserver-port.ts";
 import { settlePromises } from "#test/support/virtual-time.ts";
 import { type PollerHarness, running } from "./harness.ts";
