@@ -372,7 +372,11 @@ export class RememberedEntries implements Entries {
       cut?.isLimited === true ||
       standing.membership !== "join" ||
       cut?.events.some(({ type }) => isBump(type)) === true;
-    if (isTold) entry.bumpStamp = bumpStamp(this.#world, room.nid);
+    if (!isTold) return;
+    const own = standing.membership === "join" ? null : this.#data.member(room.nid, this.#world.userId);
+    // For who is not inside, the end of the stay is the last that happened.
+    entry.bumpStamp =
+      own !== null && own.membership === standing.membership && own.ts > 0 ? own.ts : bumpStamp(this.#world, room.nid);
   }
 
   #requiredState(work: Work): Uint8Array[] {

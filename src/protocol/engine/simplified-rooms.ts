@@ -1,7 +1,7 @@
 import type { Membership } from "../events.ts";
 import type { FiltersRequest } from "../request.ts";
 import type { RoomNid } from "../ids.ts";
-import type { RoomMeta, UserRoom } from "../room-meta.ts";
+import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
 import { roomName } from "../room-name.ts";
 import type { ListParams } from "../sticky.ts";
 import type { ListRules } from "./list-rules.ts";
@@ -121,7 +121,7 @@ export function simplifiedHead(world: World, nid: RoomNid): RoomHead | null {
     ...head,
     name: meta.name ?? "",
     avatar: meta.avatar || null,
-    heroes: isNamed ? null : roomName(meta, world.userId).heroes.slice(0, SHOWN_HEROES),
+    heroes: isNamed ? null : joinedFirst(roomName(meta, world.userId).heroes).slice(0, SHOWN_HEROES),
     joinedCount: meta.joinedCount,
     invitedCount: meta.invitedCount,
   };
@@ -134,6 +134,11 @@ export function isNameKnown(world: World, nid: RoomNid): boolean {
   if (standing === undefined || meta === undefined) return false;
   return standing.membership !== "leave" && standing.membership !== "ban" ? true : isAsLeft(standing, meta);
 }
+
+const joinedFirst = (heroes: readonly Hero[]): Hero[] => [
+  ...heroes.filter(({ membership }) => membership === "join"),
+  ...heroes.filter(({ membership }) => membership !== "join"),
+];
 
 /** Nothing happened in the room since the user left it: what it is now is what they saw. */
 const isAsLeft = ({ leftPos }: UserRoom, { latestPos, resetPos }: RoomMeta): boolean =>
