@@ -1,0 +1,259 @@
+import type { GlissadeProcess } from "#test/support/glissade-process.ts";
+import { HttpClient } from "#test/support/http-client.ts";
+import { type Outcome, SimplifiedConnection, type WireRoom, type Wish } from "#test/support/simplified-connection.ts";
+import type { SynapseUser } from "#test/support/synapse.ts";
+import { type Difference, explanationOf, type Scene } from "./deviations.ts";
+import { MARKER, type View, Viewer } from "./view.ts";
+import type { Name, World } from "./world.ts";
+
+/** How long Glissade may take to hear what Synapse knows. */
+const SETTLE_MS = 60_000;
+
+/** Every difference between two views. */
+export function differencesOf(reference: View, subject: View): Difference[] {
+  return [...new Set([...reference.keys(), ...subject.keys()])]
+    .map((path) => ({ path, synapse: reference.get(path) ?? null, glissade: subject.get(path) ?? null }))
+    .filter(({ synapse, glissade }) => synapse !== glissade);
+}
+
+/** How a request is sent. */
+export interface Asking {
+  /** Once more from where the last request started. */
+  isRetry?: boolean;
+  /** How long the server may wait for news. */
+  waitMs?: number;
+  /** What happens while it waits. */
+  during?: () => unknown;
+}
+
+/** When something happens that is waited for: after every server has begun to wait. */
+const DURING_MS = 300;
+
+/** One of the servers that are compared, with a connection and what it was told. */
+class Side {
+  readonly viewer = new Viewer();
+  readonly connection: SimplifiedConnection;
+  readonly #device: SynapseUser;
+  #rooms: Record<string, WireRoom> = {};
+
+  constructor(url: string, device: SynapseUser, connId: string) {
+    this.connection = new SimplifiedConnection(url, device.accessToken, connId);
+    this.#device = device;
+  }
+
+  async ask(wish: Wish, { isRetry = false, waitMs = 0 }: Asking): Promise<View> {
+    const from = isRetry ? this.connection.before : this.connection.place;
+    const startedMs = performance.now();
+    const outcome: Outcome = await this.connection.sync(wish, { from, timeoutMs: waitMs });
+    const hasWaited = waitMs > 0 && performance.now() - startedMs >= waitMs;
+    this.#rooms = outcome.answer?.rooms ?? {};
+    return this.viewer.view(outcome, wish).set("came", hasWaited ? "in the end" : "at once");
+  }
+
+  /** Rooms of the last answer in which there is more before the timeline. */
+  get limited(): string[] {
+    return Object.entries(this.#rooms).flatMap(([roomId, { limited, timeline }]) =>
+      limited === true && timeline !== undefined ? [roomId] : [],
+    );
+  }
+
+  /** The events of a room's timeline in the last answer. */
+  timeline(roomId: string): string[] {
+    return (this.#rooms[roomId]?.timeline ?? []).map((event) => event.event_id ?? "");
+  }
+
+  /** What the homeserver has before the timeline of the last answer, by its `prev_batch`, the latest first. */
+  async before(roomId: string): Promise<string[]> {
+    const query = new URLSearchParams({ dir: "b", limit: "100", from: this.#rooms[roomId]?.prev_batch ?? "" });
+    const page = await this.#device.call<{ chunk: { event_id: string }[] }>(
+      "GET",
+      `/rooms/${encodeURIComponent(roomId)}/messages?${query}`,
+    );
+    return page.chunk.map((event) => event.event_id);
+  }
+}
+
+/** The devices of one account: one asks Synapse, one asks it too, one asks Glissade. */
+interface Devices {
+  reference: SynapseUser;
+  control: SynapseUser;
+  subject: SynapseUser | null;
+}
+
+/** What a step came to: differences between Synapse and itself, between it and Glissade, and what explains the others. */
+export interface Findings {
+  control: string[];
+  subject: string[];
+  explained: string[];
+}
+
+/** The same requests to several servers on one homeserver, for two of its accounts. */
+export class DifferentialRig {
+  readonly world: World;
+  readonly #glissade: GlissadeProcess | null;
+  readonly #devices: Map<Name, Devices>;
+  readonly #markers = new Map<Name, HttpClient>();
+  readonly #lastMarker = new Map<Name, number>();
+  #marker = 0;
+
+  private constructor(world: World, glissade: GlissadeProcess | null, devices: Map<Name, Devices>) {
+    this.world = world;
+    this.#glissade = glissade;
+    this.#devices = devices;
+    if (glissade !== null)
+      for (const [name, { subject }] of devices)
+        if (subject !== null)
+          this.#markers.set(
+            name,
+            new HttpClient(glissade, subject.accessToken, {
+              conn_id: "marker",
+              extensions: { account_data: { enabled: true } },
+            }),
+          );
+  }
+
+  static async create(world: World, watchers: readonly Name[], glissade: GlissadeProcess | null) {
+    const devices = new Map<Name, Devices>();
+    for (const name of watchers) {
+      const user = world.user(name);
+      devices.set(name, {
+        reference: await user.logIn(),
+        control: await user.logIn(),
+        subject: glissade === null ? null : await user.logIn(),
+      });
+    }
+    return new DifferentialRig(world, glissade, devices);
+  }
+
+  /** The devices that one account asks with. */
+  devicesOf(name: Name): SynapseUser[] {
+    const { reference, control, subject } = this.#devices.get(name) ?? {};
+    return [reference, control, subject].filter((device) => device != null);
+  }
+
+  /** A conversation of one account with all servers. */
+  open(name: Name, connId: string, wish: Wish): Conversation {
+    const devices = this.#devices.get(name);
+    if (devices === undefined) throw new Error(`${name} does not watch`);
+    const { url } = this.world.user(name);
+    const sides = [devices.reference, devices.control].map((device) => new Side(url, device, connId));
+    if (this.#glissade !== null && devices.subject !== null)
+      sides.push(new Side(this.#glissade.url, devices.subject, connId));
+    return new Conversation(this.world, name, sides, wish);
+  }
+
+  /** Waits until Glissade has heard of everything that has happened. */
+  async settle(): Promise<void> {
+    if (this.#glissade === null) return;
+    this.#marker += 1;
+    for (const name of this.#markers.keys()) await this.world.accountData(name, MARKER, { number: this.#marker });
+    await Promise.all([...this.#markers].map(([name, client]) => this.#awaitMarker(name, client)));
+  }
+
+  async #awaitMarker(name: Name, client: HttpClient): Promise<void> {
+    const deadline = performance.now() + SETTLE_MS;
+    while ((this.#lastMarker.get(name) ?? 0) < this.#marker) {
+      if (performance.now() > deadline) throw new Error(`glissade has not heard of marker ${this.#marker}`);
+      const { extensions } = await client.sync({ timeoutMs: 10_000 });
+      const global = (extensions["account_data"]?.["global"] ?? []) as { type: string; content: { number: number } }[];
+      for (const { type, content } of global) if (type === MARKER) this.#lastMarker.set(name, content.number);
+    }
+  }
+}
+
+/** The same connection to every server, and what is asked of it now. */
+export class Conversation {
+  wish: Wish;
+  readonly #world: World;
+  readonly #name: Name;
+  readonly #sides: readonly Side[];
+  readonly #uneven: Set<string>[] = [];
+
+  constructor(world: World, name: Name, sides: readonly Side[], wish: Wish) {
+    this.#world = world;
+    this.#name = name;
+    this.#sides = sides;
+    this.wish = wish;
+  }
+
+  /** Asks every server the same. */
+  async compare(asking: Asking = {}): Promise<Findings> {
+    const asked = Promise.all(this.#sides.map((side) => side.ask(this.wish, asking)));
+    if (asking.during !== undefined) {
+      await Bun.sleep(DURING_MS);
+      await asking.during();
+    }
+    const views = await asked;
+    const findings: Findings = { control: [], subject: [], explained: [] };
+    const [reference, ...others] = views;
+    if (reference === undefined) return findings;
+    for (const [index, view] of others.entries()) {
+      const viewer = this.#sides[index + 1]?.viewer;
+      const scene: Scene = {
+        wish: this.wish,
+        userId: this.#world.id(this.#name),
+        reference,
+        subject: view,
+        toldBefore: (path) => viewer?.toldBefore(path) ?? null,
+      };
+      this.#noteStamps(reference, view, index + 1);
+      const differences = [
+        ...differencesOf(reference, view),
+        ...this.#bumpDifferences(index + 1),
+        ...(await this.#holes(index + 1)),
+      ];
+      for (const difference of differences) {
+        const explanation = index === 0 ? null : explanationOf(difference, scene);
+        if (explanation !== null) findings.explained.push(explanation.name);
+        else findings[index === 0 ? "control" : "subject"].push(this.#told(difference));
+      }
+    }
+    return findings;
+  }
+
+  /** Remembers of which rooms one of two sides has a later bump stamp than the other. */
+  #noteStamps(reference: View, subject: View, index: number): void {
+    const uneven = this.#uneven[index] ?? new Set();
+    this.#uneven[index] = uneven;
+    for (const view of [reference, subject])
+      for (const path of view.keys()) {
+        if (!path.endsWith(" bump_stamp")) continue;
+        const roomId = path.split(" ")[1] ?? "";
+        if (reference.has(path) && subject.has(path)) uneven.delete(roomId);
+        else uneven.add(roomId);
+      }
+  }
+
+  #bumpDifferences(index: number): Difference[] {
+    const [reference, subject] = [this.#sides[0]?.viewer, this.#sides[index]?.viewer];
+    if (reference === undefined || subject === undefined) return [];
+    const order = reference.bumpOrder.filter(
+      (roomId) => subject.stampOf(roomId) > 0 && this.#uneven[index]?.has(roomId) !== true,
+    );
+    return order.flatMap((roomId, place) => {
+      const next = order[place + 1];
+      if (next === undefined || subject.stampOf(roomId) >= subject.stampOf(next)) return [];
+      return [{ path: "bump order", synapse: `${roomId} before ${next}`, glissade: `${next} before ${roomId}` }];
+    });
+  }
+
+  /** Rooms whose history goes on from Synapse's `prev_batch` with an event that the other's cannot reach. */
+  async #holes(index: number): Promise<Difference[]> {
+    const [reference, subject] = [this.#sides[0], this.#sides[index]];
+    if (reference === undefined || subject === undefined) return [];
+    const limited = reference.limited.filter((roomId) => subject.limited.includes(roomId));
+    const found = await Promise.all(
+      limited.map(async (roomId) => {
+        const [expected] = await reference.before(roomId);
+        const reached = [...subject.timeline(roomId), ...(await subject.before(roomId))];
+        if (expected === undefined || reached.includes(expected)) return [];
+        return [{ path: `rooms ${roomId} prev_batch`, synapse: `reaches ${expected}`, glissade: "does not" }];
+      }),
+    );
+    return found.flat();
+  }
+
+  #told({ path, synapse, glissade }: Difference): string {
+    return this.#world.named(`${this.#name}: ${path}\n    synapse:  ${synapse}\n    glissade: ${glissade}`);
+  }
+}
