@@ -95,6 +95,8 @@ class ChunkReduction {
   /** Others saw the user leave, and may have seen more since: what this section says of other state is old. */
   readonly #isPast: boolean;
   readonly #stored = new Map<EventId, StoredEvent>();
+  /** The section tells all state, not what changed. */
+  readonly #isWhole: boolean;
   /** Stored state events of the timeline: where in it the last one of each key lies. */
   readonly #successors = new Map<string, number>();
   #firstPos: StreamPos = 0;
@@ -107,8 +109,9 @@ class ChunkReduction {
     this.#section = section;
     this.#room = room;
     this.#isHeld = !room.isBare;
-    const own = section.kind === "leave" ? findOwnMember(section, batch.userId) : null;
-    this.#isPast = own !== null && group.isKnownEvent(room, own.id);
+    const own = findOwnMember(section, batch.userId);
+    this.#isPast = section.kind === "leave" && own !== null && group.isKnownEvent(room, own.id);
+    this.#isWhole = batch.isFirstSync || (own?.membership === "join" && own.prevMembership !== "join");
     if (batch.isFirstSync && batch.hasSyncedBefore !== true) room.isFromFirstSync = true;
   }
 
@@ -284,6 +287,11 @@ class ChunkReduction {
       // An event that we have, and that is not current. Listed in the timeline, or with a gap before and nothing new after it,
       // it is what a lagging poller sees, and a departure shows state as it was then; otherwise state fell back to it.
       if (section.kind === "leave" || shown.has(event.id) || (section.limited && !hasNews)) continue;
+      // Who is told the whole state may be told it late, by an answer that others have overtaken: the homeserver is asked.
+      if (this.#isWhole) {
+        this.#suspect("moved-back");
+        continue;
+      }
       const place = { nid: room.nid, inTimeline: false, gapBefore: false, prevBatch: null, txnId: null };
       const healed: StoredEvent = { ...event, ...place, pos: group.nextPos() };
       this.#apply(healed, healed.pos);

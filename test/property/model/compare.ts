@@ -116,6 +116,8 @@ class Comparison {
       const heroes = this.#shown.get(id)?.heroes === true ? seen.heroes : null;
       const told = head.heroes?.map(({ user_id: userId }) => userId);
       if (seen.names.length === 1) expect("heroes", told?.join(), heroes?.join());
+      const bumps = [...this.#viewed.wishes.lists.values()].flatMap((list) => list.bump_event_types);
+      if (seen.isWhole && !seen.isInvite) expect("timestamp", head.timestamp ?? 0, this.#oracle.timestamp(seen, bumps));
     }
     if (seen.isInvite) {
       const invite = JSON.stringify(head.invite_state);

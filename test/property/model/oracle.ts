@@ -90,6 +90,14 @@ export class Oracle {
     return seen.room.log.find(({ pos }) => pos === stay?.from)?.ts ?? 0;
   }
 
+  /** `timestamp` of a joined room: never before the own join where types of events count. */
+  timestamp(seen: TrueRoom, bumpTypes: readonly string[]): number {
+    const recency = this.recency(seen, bumpTypes);
+    if (bumpTypes.length === 0) return recency;
+    const stay = seen.room.staysOf(this.#me).at(-1);
+    return Math.max(recency, seen.room.log.find(({ pos }) => pos === stay?.from)?.ts ?? 0);
+  }
+
   isDirect(roomId: string): boolean {
     const direct = this.#hs.globalContent(this.#me, "m.direct") as Record<string, string[]> | undefined;
     return Object.values(direct ?? {}).some((rooms) => rooms.includes(roomId));

@@ -98,6 +98,16 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     [ask(0), act("invite", 2, 0, 1), poll(1), act("message", 2), act("ban", 2, 0, 1), poll(1)],
   ],
   [
+    "who joins is told the whole state late, and nobody is back in the room for that",
+    [
+      act("join", 2, 0, 5),
+      { kind: "poll-early", device: 3, limit: 50 },
+      ask(0),
+      act("leave", 2),
+      { kind: "poll-early", device: 0, limit: 50 },
+    ],
+  ],
+  [
     "the end of a stay behind a gap says so",
     [
       ask(1),

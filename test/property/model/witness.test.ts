@@ -22,8 +22,9 @@ describe("Witness", () => {
     const join = wire(hs.setMember("!r", "@alice:hs", "join"));
     const [first, second, third] = [say(), say(), say()];
     const told: string[] = [];
-    const look = (entry: WireRoom, timeline: WireEvent[] = []): number => {
+    const look = (given: WireRoom, timeline: WireEvent[] = []): number => {
       told.length = 0;
+      const entry = given.initial === true ? given : { num_live: given.timeline?.length ?? 0, ...given };
       const known = entry.initial === true ? undefined : { head: {}, timeline, state: new Map<string, WireEvent>() };
       new Witness(hs, "@alice:hs", "A", (what) => told.push(what)).look(room.id, entry, known);
       return told.length;
@@ -38,6 +39,8 @@ describe("Witness", () => {
     expect(look({ timeline: [first] }, [first])).toBeGreaterThan(0);
     expect(look({ timeline: [{ ...third, unsigned: { transaction_id: "t" } }] }, [second])).toBe(1);
     expect(look({ timeline: [{ ...third, content: {} }] }, [second])).toBe(1);
+    expect(look({ timeline: [third], num_live: 2 }, [second])).toBe(1);
+    expect(look({ initial: true, limited: true, timeline: [third], num_live: 2 })).toBe(1);
     expect(look({ initial: true, name: "room 99" })).toBe(1);
   });
 });

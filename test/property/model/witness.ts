@@ -25,6 +25,7 @@ export class Witness {
     const events = (entry.timeline ?? []).flatMap((event) => this.#timelineEvent(room, event));
     for (const event of entry.required_state ?? []) this.#stateEvent(room, event);
     if (known === undefined && !isWhole && events.length > 0) this.#tell(`${roomId}: events before its initial entry`);
+    this.#live(room, events.length, entry);
     this.#order(room, before, events, entry);
     if (isWhole) this.#start(room, events, entry);
     this.#invite(room, entry);
@@ -70,6 +71,12 @@ export class Witness {
     }
     if (wire.unsigned?.["membership"] !== undefined) this.#tell(`${room.id}: ${event.id} says whose poll it came from`);
     return event;
+  }
+
+  /** All that a delta brings is live; of a whole entry some of it may be. */
+  #live(room: ModelRoom, count: number, { initial, num_live: live = 0 }: WireRoom): void {
+    if (initial === true ? live > count : live !== count)
+      this.#tell(`${room.id}: ${live} of ${count} events are said to be live`);
   }
 
   /** In order, none twice, none left out without a word. */

@@ -279,6 +279,24 @@ describe("state_after", () => {
     expect(row?.pos).toBeGreaterThan(world.event("$2").pos);
   });
 
+  test("[KEPT-27] whole state that arrives late takes nobody back; the homeserver is asked", async () => {
+    await startRoom();
+    const carolJoins = { ...memberEvent("$carol", "@carol:hs", "join"), prevMembership: "leave" as const };
+    const leaves = { ...memberEvent("$gone", ALICE, "leave"), prevMembership: "join" as const };
+    const timeline = [carolJoins, leaves];
+    const left = leaveSection(ROOM, { timeline, state: timeline, isStateAfter: true });
+    await world.apply(pollBatch(ALICE, { rooms: [left] }));
+    const whole = joinSection(ROOM, {
+      timeline: [carolJoins],
+      state: [...roomState(), carolJoins],
+      isStateAfter: true,
+    });
+    const late = await world.apply(pollBatch("@carol:hs", { rooms: [whole] }));
+    expect(world.standing(ALICE, ROOM)).toMatchObject({ membership: "leave" });
+    expect(world.current(ROOM, "m.room.member", ALICE)?.eventId).toBe("$gone");
+    expect(late.suspicions).toMatchObject([{ roomId: ROOM, reason: "moved-back" }]);
+  });
+
   test("[KEPT-22] a lagging poller does not move state back", async () => {
     await startRoom();
     await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
