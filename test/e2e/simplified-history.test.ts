@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { GlissadeProcess } from "#test/support/glissade-process.ts";
+import type { WireEvent } from "#test/support/naive-client.ts";
+import type { SimplifiedAnswer, SimplifiedRoom } from "#test/support/simplified-client.ts";
+import { startSynapse, type Synapse, type SynapseUser, synapseProblem } from "#test/support/synapse.ts";
+
+const STEP_MS = 120_000;
+const PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync?timeout=0";
+const MESSAGES = 30;
+const problem = synapseProblem();
+
+interface Page {
+  chunk: WireEvent[];
+  end?: string;
+}
+
+describe.skipIf(problem !== null)(`history of rooms on Synapse${problem === null ? "" : ` (${problem})`}`, () => {
+  let synapse: Synapse;
+  let glissade: GlissadeProcess;
+  let dataDir: string;
+  let alice: SynapseUser;
+  let bob: SynapseUser;
+  let room: string;
+  let redacted: string;
+
+  beforeAll(async () => {
+    synapse = await startSynapse({ stateAfter: false });
+    [alice, bob] = [await synapse.register("alice"), await synapse.register("bob")];
+    room = await alice.createRoom({ name: "Old room", preset: "public_chat" });
+    await bob.join(room);
+    const said: string[] = [];
+    for (let index = 0; index < MESSAGES; index += 1) {
+      said.push(await (index % 2 === 0 ? alice : bob).say(room, `message ${index}`));
+    }
+    redacted = said[MESSAGES - 5] ?? "";
+    await alice.call("PUT", `/rooms/${encodeURIComponent(room)}/redact/${encodeURIComponent(redacted)}/r`, {});
+    dataDir = await mkdtemp(join(tmpdir(), "glissade-data-"));
+    glissade = await GlissadeProcess.create({ SYNCV3_SERVER: synapse.url, SYNCV3_DATA: dataDir });
+    await glissade.start();
+  }, STEP_MS);
+
+  afterAll(async () => {
+    await glissade?.kill();
+    await synapse?.stop();
+    if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true });
+  }, STEP_MS);
+
+  /** What the room shows of itself to who asks for so much, on a connection of its own. */
+  const open = async (user: SynapseUser, limit: number): Promise<SimplifiedRoom> => {
+    const answer = await glissade.fetch(PATH, {
+      method: "POST",
+      headers: { authorization: `Bearer ${user.accessToken}` },
+      body: JSON.stringify({
+        conn_id: `limit-${limit}`,
+        room_subscriptions: { [room]: { timeline_limit: limit, required_state: [["m.room.member", "$LAZY"]] } },
+      }),
+    });
+    expect(answer.status).toBe(200);
+    const shown = ((await answer.json()) as SimplifiedAnswer).rooms[room];
+    if (shown === undefined) throw new Error("the room is not in the answer");
+    return shown;
+  };
+  const page = (user: SynapseUser, query: Record<string, string>): Promise<Page> =>
+    user.call<Page>(
+      "GET",
+      `/rooms/${encodeURIComponent(room)}/messages?${new URLSearchParams({ dir: "b", ...query })}`,
+    );
+  const idsOf = (events: readonly WireEvent[] = []): string[] => events.map(({ event_id: id }) => id ?? "");
+
+  test(
+    "[HIS-30] a room of which a first sync told little shows as much as its homeserver has, and pages on without a hole",
+    async () => {
+      for (const user of [alice, bob]) {
+        const shown = await open(user, 20);
+        const newest = await page(user, { limit: "20" });
+        expect(idsOf(shown.timeline)).toEqual(idsOf(newest.chunk).reverse());
+        expect(shown).toMatchObject({ initial: true, limited: true, num_live: 0 });
+        expect(shown.required_state?.map(({ state_key: key }) => key).sort()).toEqual([alice.userId, bob.userId]);
+        const older = await page(user, { limit: "5", from: shown.prev_batch ?? "" });
+        const all = await page(user, { limit: "25" });
+        expect(idsOf(older.chunk)).toEqual(idsOf(all.chunk).slice(20));
+        const gone = shown.timeline?.find(({ event_id: id }) => id === redacted);
+        expect(gone?.["content"]).toEqual({});
+      }
+    },
+    STEP_MS,
+  );
+
+  test(
+    "[HIS-31] a room that is shown from its creation on is not limited",
+    async () => {
+      const shown = await open(alice, 60);
+      expect(shown.timeline?.[0]?.type).toBe("m.room.create");
+      expect(idsOf(shown.timeline)).toEqual(idsOf((await page(alice, { limit: "60" })).chunk).reverse());
+      expect(shown.limited).toBe(false);
+    },
+    STEP_MS,
+  );
+});
