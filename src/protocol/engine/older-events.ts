@@ -25,6 +25,21 @@ export interface OlderEvents {
 /** Older than anything of the stream: never live, and before all that is. */
 const BEFORE_ALL = 0;
 
+/** What of these rooms is wanted and not at hand. */
+export function olderNeeds(
+  world: World,
+  nids: Iterable<RoomNid>,
+  cutOf: (nid: RoomNid) => NewestCut | null | undefined,
+): OlderNeed[] {
+  const needs: OlderNeed[] = [];
+  for (const nid of nids) {
+    const missing = cutOf(nid)?.missing ?? null;
+    const roomId = world.meta(nid)?.roomId;
+    if (missing !== null && roomId !== undefined) needs.push({ nid, roomId, ...missing });
+  }
+  return needs;
+}
+
 /** The cut with what the homeserver has from before it. */
 export function withOlder(world: World, nid: RoomNid, cut: NewestCut, older: OlderEvents): NewestCut {
   const known = new Set<string>(cut.events.map(({ id }) => id));

@@ -6,7 +6,7 @@ import type { Hero, UserRoom } from "../room-meta.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
 import type { ChangesNeed, Entries } from "./entries-api.ts";
 import { LIVE } from "./held-room.ts";
-import { type OlderEvents, type OlderNeed, withOlder } from "./older-events.ts";
+import { type OlderEvents, type OlderNeed, olderNeeds, withOlder } from "./older-events.ts";
 import type { Remembering } from "./remembering-api.ts";
 import type { RoomData } from "./room-data.ts";
 import { wantsAllMembers } from "./room-entries.ts";
@@ -108,16 +108,8 @@ export class RememberedEntries implements Entries {
   }
 
   olderNeeds(): OlderNeed[] {
-    let isAny = false;
-    for (const { cut } of this.#works()) isAny ||= cut !== null && cut.missing !== null;
-    if (!isAny) return [];
-    const needs: OlderNeed[] = [];
-    for (const nid of this.#engine.foremost(FOREMOST_ROOMS)) {
-      const missing = this.#work.get(nid)?.cut?.missing ?? null;
-      const roomId = this.#world.meta(nid)?.roomId;
-      if (missing !== null && roomId !== undefined) needs.push({ nid, roomId, ...missing });
-    }
-    return needs;
+    if (!this.#work.values().some(({ cut }) => cut !== null && cut.missing !== null)) return [];
+    return olderNeeds(this.#world, this.#engine.foremost(FOREMOST_ROOMS), (nid) => this.#work.get(nid)?.cut);
   }
 
   addOlder(found: ReadonlyMap<RoomNid, OlderEvents>): void {
