@@ -14,7 +14,8 @@ describe("history that the homeserver has and we do not", () => {
   const asked: SeenRequest[] = [];
 
   beforeAll(async () => {
-    rig = await FrontRig.start();
+    // A response waits for a second: no less, on a machine that is busy.
+    rig = await FrontRig.start({ haste: 1 });
     rig.node.homeserver.onRequest((seen) => {
       const room = /\/rooms\/([^/]+)\/messages$/.exec(seen.pathname)?.[1];
       if (room === undefined) return undefined;
