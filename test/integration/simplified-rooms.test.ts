@@ -302,7 +302,8 @@ describe("rooms of simplified sliding sync", () => {
     const { me, client, id, room, play } = await inRooms("a");
     const lazy = list({ required_state: [["m.room.member", "$LAZY"]] });
     const bob = rig.event("m.room.member", "@bob:test", { membership: "join" }, "@bob:test");
-    await play("a", { timeline: { events: [bob, rig.say(id, "1"), rig.say(id, "2")] } });
+    await play("a", { timeline: { events: [bob] } });
+    await play("a", { timeline: { events: [rig.say(id, "1"), rig.say(id, "2")], prev_batch: "p" } });
     await client.sync(lazy);
     const left = rig.event("m.room.member", id, { membership: "leave" }, id);
     const events = [rig.say("@bob:test", "farewell"), left];

@@ -106,12 +106,25 @@ describe("simplified sliding sync over HTTP", () => {
     const { me, client, id, room } = inRooms(["a"]);
     await client.sync(list([[0, 9]]));
     const renamed = rig.event("m.room.name", id, { name: "renamed" }, "");
-    const events = [renamed, ...["1", "2", "3"].map((body) => rig.say(id, body))];
-    await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events, prev_batch: "before" } } } } });
+    const poll = (token: string, ...bodies: string[]): Promise<void> => {
+      const events = bodies.map((body) => (body === "renamed" ? renamed : rig.say(id, body)));
+      return rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events, prev_batch: token } } } } });
+    };
+    await poll("one", "renamed");
+    await poll("two", "1", "2");
     const { rooms } = await client.sync(list([[0, 9]]));
-    expect(timelineOf(rooms[room("a")])).toEqual(["2", "3"]);
-    expect(rooms[room("a")]).toMatchObject({ limited: true, num_live: 2, name: "renamed" });
+    expect(timelineOf(rooms[room("a")])).toEqual(["1", "2"]);
+    expect(rooms[room("a")]).toMatchObject({ limited: true, prev_batch: "two", num_live: 2, name: "renamed" });
     expect(stateOf(rooms[room("a")])).toEqual(["m.room.name|"]);
+    await poll("three", "3");
+    await poll("four", "4", "5", "6");
+    // A token from before what is not shown would be no use, and none would be worse.
+    const more = await client.sync(list([[0, 9]]));
+    expect(timelineOf(more.rooms[room("a")])).toEqual(["4", "5", "6"]);
+    expect(more.rooms[room("a")]).toMatchObject({ limited: true, prev_batch: "four", num_live: 3 });
+    await poll("five", "7", "8", "9");
+    const all = await client.sync(list([[0, 9]]));
+    expect(timelineOf(all.rooms[room("a")])).toEqual(["7", "8", "9"]);
   });
 
   test("[SSS-6] a room that was out of view goes on from where the client has it", async () => {
@@ -295,9 +308,8 @@ describe("simplified sliding sync over HTTP", () => {
     const { me, client, id, room } = inRooms(["a"]);
     await client.sync({});
     const bob = rig.event("m.room.member", "@bob:test", { membership: "join" }, "@bob:test");
-    await rig.poll(me, {
-      rooms: { join: { [room("a")]: { timeline: { events: [bob, rig.say(id, "x"), rig.say(id, "y")] } } } },
-    });
+    for (const events of [[bob], [rig.say(id, "x"), rig.say(id, "y")]])
+      await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events, prev_batch: "p" } } } } });
     const first = await client.sync(list([[0, 0]]));
     expect(stateOf(first.rooms[room("a")])).toEqual([`m.room.member|${id}`, "m.room.name|"]);
     await rig.poll(me, say("@bob:test", room("a"), "hi"));

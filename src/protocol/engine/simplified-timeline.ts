@@ -16,7 +16,7 @@ export interface NewestCut extends TimelineCut {
 
 /**
  * The newest `limit` events in (since, upTo] that are contiguous; `limited` when there were more. `since` null = of all there is.
- * What the viewer may not see of them is left out behind the limit.
+ * They are more than that where nothing else would lead to those before them. What the viewer may not see of them is left out behind the limit.
  */
 export function newestTimeline(
   world: World,
@@ -34,17 +34,39 @@ export function newestTimeline(
   const end = firstAfter(events, Math.min(range.to, upTo));
   const start = Math.max(firstAfter(events, range.from - 1), since === null ? 0 : firstAfter(events, since));
   let first = end;
-  let isCut = false;
-  while (first > start && end - first < limit && !isCut) {
+  while (first > start && end - first < limit) {
     first -= 1;
-    isCut = events[first]?.gapBefore === true;
+    if (events[first]?.gapBefore === true) break;
   }
+  first = pageableFrom(tail, { start, isAll: since !== null }, first, end);
+  const isCut = first < end && events[first]?.gapBefore === true;
   const picked = events.slice(first, end).filter((event) => !isIgnoredEvent(event, world.ignored));
   const isLimited = since === null ? hasMore(tail, start, first, end) : isCut || first > start || isShort(tail, since);
   const from = standing?.membership === "join" && first < end ? (events[first]?.prevBatch ?? null) : null;
   const lacking = limit - (end - first);
   const missing = since === null && isLimited && from !== null && lacking > 0 ? { from, limit: lacking } : null;
   return { events: picked, isLimited, prevBatch: nearestPrevBatch(events, first), missing };
+}
+
+/**
+ * Where a timeline that would begin here is to begin: further back, if no token leads to what was left out before it, and one is in
+ * reach, or nothing is left out from there on. A client that cannot page back never sees what it was not sent.
+ */
+function pageableFrom(
+  { events }: TimelineTail,
+  { start, isAll }: { start: number; isAll: boolean },
+  first: number,
+  end: number,
+): number {
+  if (first === start || first === end || nearestPrevBatch(events, first) !== null) return first;
+  const last = Math.max(start, end - MAX_SIMPLIFIED_TIMELINE);
+  for (let index = first; index >= last; index -= 1) {
+    const event = events[index];
+    if (event === undefined) break;
+    if (event.prevBatch !== null || (isAll && index === start) || isCreation(event)) return index;
+    if (event.gapBefore) break;
+  }
+  return first;
 }
 
 /** Events after the position are missing from what there is. */
