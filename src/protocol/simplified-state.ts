@@ -11,9 +11,12 @@ const EXCLUDED = "\0-";
 /** As key of members: only of those who appear, even where everything is asked for. */
 const LAZY_ALWAYS = "\0lazy";
 
+/** No event has such a type or key: it would mean something here that its sender cannot mean. */
+export const isMadeUp = (text: string): boolean => text.includes("\0");
+
 /** A type or key that means itself. */
 export function literal(text: string): string {
-  if (text === ANY) return NONE;
+  if (text === ANY || isMadeUp(text)) return NONE;
   return text.startsWith("$") ? LITERAL + text : text;
 }
 /** An entry that takes away what others ask for. */
@@ -68,14 +71,16 @@ export function compileSimplifiedState(entries: readonly StateTuple[], me: strin
   const lazyMembers = isLazyAlways || (isLazy && !wanted.matches(MEMBER, ANY));
   const isMatch = (type: string, key: string): boolean =>
     wanted.matches(type, key) && (unwanted.isEmpty || !unwanted.matches(type, key));
+  // What is named is read without being matched again.
+  const isRead = ([type, key]: StateTuple): boolean => type === ANY || key === ANY || isMatch(type, key);
   if (!isLazyAlways) {
-    const queried = wanted.has(ANY, ANY) ? [[ANY, ANY] as [string, string]] : wanted.entries();
+    const queried = wanted.has(ANY, ANY) ? [[ANY, ANY] as [string, string]] : wanted.entries().filter(isRead);
     return { entries: queried, lazyMembers, matches: isMatch };
   }
   // Of members only those named one by one.
   const isNamed = (key: string): boolean => wanted.has(MEMBER, key) || wanted.has(ANY, key);
   return {
-    entries: wanted.entries().filter(([type, key]) => type !== MEMBER || key !== ANY),
+    entries: wanted.entries().filter((entry) => isRead(entry) && (entry[0] !== MEMBER || entry[1] !== ANY)),
     lazyMembers: true,
     matches: (type, key) => isMatch(type, key) && (type !== MEMBER || isNamed(key)),
   };

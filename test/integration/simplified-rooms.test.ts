@@ -275,6 +275,13 @@ describe("rooms of simplified sliding sync", () => {
     expect(stateOf(rooms[room("a")])).toContain("m.room.member|@bob:test");
     const other = new SimplifiedClient(rig, (await inRooms("z")).me);
     expect((await other.sync(list({ required_state: [["*", ""]] }))).rooms).not.toEqual({});
+    const made = [
+      ["m.room.name", ""],
+      ["\0-m.room.name", ""],
+      ["m.room.member", "\0lazy"],
+    ];
+    const anew = await client.sync(list({ required_state: made }), { pos: null });
+    expect(stateOf(anew.rooms[room("a")])).toEqual(["m.room.name|"]);
   });
 
   test("[SSS-60] a leave is believed although the state after it says nothing", async () => {

@@ -64,6 +64,13 @@ describe("MSC4186 over HTTP", () => {
     expect(await types({ include: [{}], exclude: [{ state_key: "" }], lazy_members: true })).toEqual([
       `m.room.member|${id}`,
     ]);
+    const named = ["m.room.create", "m.room.name"].map((type) => ({ type, state_key: "" }));
+    expect(await types({ include: named, exclude: [{ type: "m.room.name" }] })).toEqual(["m.room.create|"]);
+    // What stands for something here is none of a client's to say.
+    expect(await types({ include: [...named, { type: "\0-m.room.name" }] })).toEqual([
+      "m.room.create|",
+      "m.room.name|",
+    ]);
     expect(await types({})).toEqual([]);
   });
 

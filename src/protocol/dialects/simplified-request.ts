@@ -10,7 +10,7 @@ import type {
   RoomConfigRequest,
   SyncRequest,
 } from "../request.ts";
-import { excluded, LAZY_MEMBERS, literal } from "../simplified-state.ts";
+import { excluded, isMadeUp, LAZY_MEMBERS, literal } from "../simplified-state.ts";
 import {
   arrayAt,
   booleanAt,
@@ -185,17 +185,16 @@ export const UNSTABLE_FORM: RequestForm = {
   config(config, path) {
     const limit = integerAt(config, "timeline_limit", path) ?? 0;
     if (limit > MAX_TIMELINE) throw new SyncError("bad_json", `${path}timeline_limit is larger than ${MAX_TIMELINE}`);
-    const required_state = arrayAt(config, "required_state", path, MAX_STATE) ?? [];
-    return {
-      timeline_limit: Math.max(0, limit),
-      required_state: required_state.map((item, index): [string, string] => {
+    const required_state = (arrayAt(config, "required_state", path, MAX_STATE) ?? [])
+      .map((item, index): [string, string] => {
         const [type, key] = Array.isArray(item) ? (item as unknown[]) : [];
         if (typeof type !== "string" || typeof key !== "string") {
           throw wrongType(`${path}required_state[${index}]`, "a type and a state key");
         }
         return [type, key];
-      }),
-    };
+      })
+      .filter(([type, key]) => !isMadeUp(type) && !isMadeUp(key));
+    return { timeline_limit: Math.max(0, limit), required_state };
   },
   window(list, path) {
     booleanAt(list, "slow_get_all_rooms", path);
