@@ -19,6 +19,8 @@ export const looseAddress = (userId: UserId, deviceId: DeviceId, connId: ConnId,
   key: JSON.stringify([userId, deviceId, connId, requestId]),
   shard: userId,
 });
+/** True for an address that `looseAddress` made. */
+export const isLooseAddress = ({ key }: Address): boolean => (JSON.parse(key) as unknown[]).length > 3;
 export const directoryAddress = (hostIndex: number): Address => ({
   kind: "directory",
   key: String(hostIndex),

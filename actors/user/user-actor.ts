@@ -2,7 +2,7 @@ import { SyncError } from "#src/errors.ts";
 import { CONNECTIONS_PER_DEVICE, type DeviceId, type StreamPos, type UserId } from "#src/protocol/ids.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { RoomReader, UserSnapshot } from "#src/ports/stores.ts";
-import { pollerAddress } from "#actors/addresses.ts";
+import { isLooseAddress, pollerAddress } from "#actors/addresses.ts";
 import type { ConnectionFeed } from "#actors/connection/messages.ts";
 import type { Barrier } from "#actors/directory/barrier.ts";
 import type { DirectoryUser, RoomDirectory, UserLoad } from "#actors/directory/room-directory.ts";
@@ -29,6 +29,8 @@ export interface UserDeps {
 interface Attached {
   address: Address;
   deviceId: DeviceId;
+  /** There for one request alone. */
+  isLoose: boolean;
   link: UserLink | null;
 }
 
@@ -60,6 +62,7 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
         this.#connections.set(message.connection.key, {
           address: message.connection,
           deviceId: message.deviceId,
+          isLoose: isLooseAddress(message.connection),
           link: null,
         });
         this.#expireConnections(message.deviceId);
@@ -277,7 +280,10 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
 
   /** A device that keeps making connections loses those it has not used for longest. */
   #expireConnections(deviceId: DeviceId): void {
-    const ofDevice = [...this.#connections.values()].filter((connection) => connection.deviceId === deviceId);
+    // Single requests end by themselves, and the gateway bounds them.
+    const ofDevice = [...this.#connections.values()].filter(
+      (connection) => connection.deviceId === deviceId && !connection.isLoose,
+    );
     if (ofDevice.length <= CONNECTIONS_PER_DEVICE) return;
     // Those that still wait for their user are the newest.
     const usedMs = ({ link }: Attached): number => link?.usedMs ?? Infinity;

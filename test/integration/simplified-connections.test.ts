@@ -157,4 +157,17 @@ describe("connections of simplified sliding sync", () => {
     });
     expect((await client.sync(bare)).rooms).toMatchObject({ [room("a")]: { name: "renamed" }, [room("b")]: unread });
   });
+
+  test("[SSS-55] however many requests about no room a device has waiting, none of them ends a connection or another request", async () => {
+    const { me } = inRooms(["a"]);
+    const client = new SimplifiedClient(rig, me);
+    await client.sync(list([[0, 0]]));
+    const others = Array.from({ length: 30 }, () => new SimplifiedClient(rig, me));
+    for (const other of others) await other.sync(DEVICE);
+    const waits = others.map((other) => other.sync(DEVICE, { timeout: 20_000 }));
+    await rig.waiting(others.length);
+    await client.sync(list([[0, 0]]));
+    await rig.poll(me, { to_device: { events: [{ type: "m.test", sender: "@bob:test", content: {} }] } });
+    for (const { extensions } of await Promise.all(waits)) expect(extensions["to_device"]?.["events"]).toHaveLength(1);
+  });
 });
