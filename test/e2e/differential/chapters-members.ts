@@ -82,13 +82,9 @@ export const MEMBERSHIPS: Chapter = {
     { title: "the ban is lifted", play: ({ world }) => world.unban("bans", "bob", "alice") },
     { title: "and back", play: ({ world }) => world.join("bans", "alice") },
     { title: "a ban of somebody who never was there", play: ({ world }) => world.ban("unheard", "bob", "alice") },
-    {
-      title: "left and forgotten",
-      play: async ({ world }) => {
-        await world.leave("forgets", "alice");
-        await world.forget("forgets", "alice");
-      },
-    },
+    { title: "left, to be forgotten", play: ({ world }) => world.leave("forgets", "alice") },
+    // Synapse fails at times where both are news at once.
+    { title: "and forgotten", play: ({ world }) => world.forget("forgets", "alice") },
     { title: "back after forgetting", play: ({ world }) => world.join("forgets", "alice") },
     { title: "kicked once more", play: ({ world }) => world.kick("forgets", "bob", "alice") },
     {
