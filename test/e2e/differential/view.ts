@@ -13,7 +13,7 @@ export const NOT_COMPARED = [
   ],
   ["`unsigned.age`", "it grows while one looks"],
   [
-    "`age`, `user_id` and the like outside `unsigned`",
+    "`age`, `room_id`, `user_id` and the like outside `unsigned`",
     "Synapse's `/messages`, which older history comes from, still has them there",
   ],
   ["`unsigned.membership`", "a classic sync carries it as of its own time"],
@@ -26,7 +26,15 @@ export const NOT_COMPARED = [
 const UNSIGNED = new Set(["prev_content", "prev_sender", "replaces_state", "redacted_because"]);
 
 /** What Synapse's `/messages` adds to an event outside `unsigned`. */
-const LEGACY = new Set(["age", "user_id", "prev_content", "prev_sender", "replaces_state", "redacted_because"]);
+const LEGACY = new Set([
+  "age",
+  "room_id",
+  "user_id",
+  "prev_content",
+  "prev_sender",
+  "replaces_state",
+  "redacted_because",
+]);
 
 /** JSON with its members in one order. */
 function canonical(value: unknown): string {
