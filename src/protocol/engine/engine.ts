@@ -162,8 +162,8 @@ export class ConnectionEngine implements SyncedEngine {
     for (const [nid, { configs, ...wanted }] of this.#initial) {
       if (world.standing(nid)?.membership === "invite") this.#shownInvites.add(nid);
       else this.#shownInvites.delete(nid);
-      // Where state alone was asked for, what happened meanwhile is not to be lost.
-      const hasNews = !wanted.withTimeline && deltas.has(nid);
+      // Where state alone was asked for, or after a restart, what happened meanwhile is not to be lost.
+      const hasNews = deltas.has(nid) && (!wanted.withTimeline || this.synced.get(nid)?.head === null);
       const config = combineConfigs(hasNews ? [...configs, this.configOf(nid)] : [...configs]);
       const withTimeline = wanted.withTimeline || hasNews;
       rooms.set(nid, { nid, kind: "initial", config, ...this.#span(world, nid, upTo), ...wanted, withTimeline });

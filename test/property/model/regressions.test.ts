@@ -108,6 +108,10 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     ],
   ],
   [
+    "what happened while the connection's memory was lost is told beside a new list that wants less",
+    [ask(1), act("alias", 0), crash("sync"), poll(0), ask(1, { kind: "shape", list: 1, n: 4 }), poll(0)],
+  ],
+  [
     "the end of a stay behind a gap says so",
     [
       ask(1),
