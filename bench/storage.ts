@@ -342,7 +342,7 @@ await firstSync(ingest);
 print("database after it", await sizeOf(opened));
 const tables = await db.query<{ name: string; bytes: number; heap: number }>(
   `select relname as name, pg_total_relation_size(oid) as bytes, pg_relation_size(oid) as heap
-   from pg_class where relnamespace = 'glissade'::regnamespace and relkind = 'r' order by 2 desc limit 4`,
+   from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r' order by 2 desc limit 4`,
 );
 for (const { name, bytes, heap } of tables) {
   print(`  ${name}`, `${(bytes / 1e6).toFixed(1)} MB, rows ${(heap / 1e6).toFixed(1)} MB`);

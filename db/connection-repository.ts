@@ -16,7 +16,7 @@ interface ConnectionRow {
 const MAX_GROUP = 500;
 
 const SELECT = `
-  select incarnation, params, cursors, to_device_pos, device_lists_pos, last_used_ms from glissade.connections
+  select incarnation, params, cursors, to_device_pos, device_lists_pos, last_used_ms from connections
   where user_id = $1::text and device_id = $2::text and conn_id = $3::text`;
 
 /**
@@ -25,7 +25,7 @@ const SELECT = `
  * what it had not written dies with it. The setting ends with the statement.
  */
 const upsert = (synchronousCommit: "on" | "off"): string => `
-  insert into glissade.connections as c
+  insert into connections as c
     (user_id, device_id, conn_id, incarnation, params, cursors, to_device_pos, device_lists_pos, last_used_ms)
   select n.* from (select set_config('synchronous_commit', '${synchronousCommit}', true)) setting (value),
     unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::int8[], $8::int8[], $9::int8[]) n
@@ -90,7 +90,7 @@ class ConnectionRepository implements ConnectionStore {
 
   async delete(userId: UserId, deviceId: DeviceId, connId: ConnId): Promise<void> {
     await this.#db.query(
-      "delete from glissade.connections where user_id = $1::text and device_id = $2::text and conn_id = $3::text",
+      "delete from connections where user_id = $1::text and device_id = $2::text and conn_id = $3::text",
       [keyText(userId), keyText(deviceId), keyText(connId)],
     );
   }
@@ -100,9 +100,9 @@ class ConnectionRepository implements ConnectionStore {
       `with ranked as (
          select user_id, device_id, conn_id,
            row_number() over (partition by user_id, device_id order by last_used_ms desc, conn_id) as place
-         from glissade.connections
+         from connections
        ), gone as (
-         delete from glissade.connections c using ranked r
+         delete from connections c using ranked r
          where (c.user_id, c.device_id, c.conn_id) = (r.user_id, r.device_id, r.conn_id)
            and (c.last_used_ms < $1::int8 or r.place > $2::int4)
          returning 1

@@ -15,24 +15,24 @@ const DEVICES_PER_SLICE = 50;
 const SLICES_AT_ONCE = 100;
 
 const HAS_TOKEN = `
-  exists (select from glissade.tokens t where t.user_id = d.user_id and t.device_id = d.device_id)`;
+  exists (select from tokens t where t.user_id = d.user_id and t.device_id = d.device_id)`;
 const NOTE_TOKENLESS = `
-  update glissade.devices d set tokenless_ms = case when tokenless_ms is null then $1::int8 end
+  update devices d set tokenless_ms = case when tokenless_ms is null then $1::int8 end
   where (tokenless_ms is not null) = ${HAS_TOKEN}`;
 /** A device that gets a token meanwhile waits for this, or is left alone. */
 const DELETE_TOKENLESS = `
   with due as materialized (
-    select user_id, device_id from glissade.devices d
+    select user_id, device_id from devices d
     where tokenless_ms > 0 and tokenless_ms < $1::int8 and not ${HAS_TOKEN}
     order by tokenless_ms limit ${DEVICES_PER_SLICE} for update skip locked
   ), messages as (
-    delete from glissade.to_device m using due where (m.user_id, m.device_id) = (due.user_id, due.device_id)
+    delete from to_device m using due where (m.user_id, m.device_id) = (due.user_id, due.device_id)
   ), lists as (
-    delete from glissade.device_lists l using due where (l.user_id, l.device_id) = (due.user_id, due.device_id)
+    delete from device_lists l using due where (l.user_id, l.device_id) = (due.user_id, due.device_id)
   ), keys as (
-    delete from glissade.device_keys k using due where (k.user_id, k.device_id) = (due.user_id, due.device_id)
+    delete from device_keys k using due where (k.user_id, k.device_id) = (due.user_id, due.device_id)
   ), marked as (
-    update glissade.devices d set tokenless_ms = 0 from due
+    update devices d set tokenless_ms = 0 from due
     where (d.user_id, d.device_id) = (due.user_id, due.device_id) returning 1
   )
   select count(*)::int4 as n from marked`;
@@ -55,10 +55,10 @@ class DeviceRepository implements DeviceStore {
       is_newest: boolean;
     }>(
       `select user_id, device_id, last_seen_ms, not exists (
-         select 1 from glissade.tokens n
+         select 1 from tokens n
          where n.user_id = t.user_id and n.device_id = t.device_id and n.serial > t.serial
        ) as is_newest
-       from glissade.tokens t where hash = $1::text`,
+       from tokens t where hash = $1::text`,
       [keyText(tokenHash)],
     );
     return row === undefined ? null : { ...ownerOf(row), isNewest: row.is_newest };
@@ -69,10 +69,10 @@ class DeviceRepository implements DeviceStore {
     // A token proven again is the newest of its device again: hence the new serial number.
     await this.#db.query(
       `with device as (
-         insert into glissade.devices as d (user_id, device_id) values ($1::text, $2::text)
+         insert into devices as d (user_id, device_id) values ($1::text, $2::text)
          on conflict (user_id, device_id) do update set tokenless_ms = null where d.tokenless_ms is not null
        )
-       insert into glissade.tokens as t (hash, user_id, device_id, sealed, last_seen_ms)
+       insert into tokens as t (hash, user_id, device_id, sealed, last_seen_ms)
        values ($3::text, $1::text, $2::text, $4::bytea, $5::int8)
        on conflict (hash) do update set
          serial = default, user_id = excluded.user_id, device_id = excluded.device_id, sealed = excluded.sealed,
@@ -83,13 +83,13 @@ class DeviceRepository implements DeviceStore {
 
   async touchToken(tokenHash: string, nowMs: number): Promise<void> {
     await this.#db.query(
-      "update glissade.tokens set last_seen_ms = $2::int8 where hash = $1::text and last_seen_ms < $2::int8",
+      "update tokens set last_seen_ms = $2::int8 where hash = $1::text and last_seen_ms < $2::int8",
       [keyText(tokenHash), nowMs],
     );
   }
 
   async removeToken(tokenHash: string): Promise<void> {
-    await this.#db.query("delete from glissade.tokens where hash = $1::text", [keyText(tokenHash)]);
+    await this.#db.query("delete from tokens where hash = $1::text", [keyText(tokenHash)]);
   }
 
   async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceRecord | null> {
@@ -100,8 +100,8 @@ class DeviceRepository implements DeviceStore {
       last_seen_ms: number | null;
     }>(
       `select d.since, t.hash, t.sealed, t.last_seen_ms
-       from glissade.devices d left join lateral (
-         select hash, sealed, last_seen_ms from glissade.tokens t
+       from devices d left join lateral (
+         select hash, sealed, last_seen_ms from tokens t
          where t.user_id = d.user_id and t.device_id = d.device_id order by t.serial desc limit 1
        ) t on true
        where d.user_id = $1::text and d.device_id = $2::text`,
@@ -125,7 +125,7 @@ class DeviceRepository implements DeviceStore {
 
   async listDevices(sinceMs: number): ReturnType<DeviceStore["listDevices"]> {
     const rows = await this.#db.query<{ user_id: string; device_id: string; last_seen_ms: number }>(
-      `select user_id, device_id, max(last_seen_ms) as last_seen_ms from glissade.tokens
+      `select user_id, device_id, max(last_seen_ms) as last_seen_ms from tokens
        where last_seen_ms >= $1::int8 group by user_id, device_id order by max(last_seen_ms) desc`,
       [sinceMs],
     );
@@ -134,7 +134,7 @@ class DeviceRepository implements DeviceStore {
 
   async findFilter(userId: UserId, filterHash: string): Promise<string | null> {
     const [row] = await this.#db.query<{ filter_id: string }>(
-      "select filter_id from glissade.filters where user_id = $1::text and filter_hash = $2::text",
+      "select filter_id from filters where user_id = $1::text and filter_hash = $2::text",
       [keyText(userId), keyText(filterHash)],
     );
     return row === undefined ? null : originalText(row.filter_id);
@@ -142,7 +142,7 @@ class DeviceRepository implements DeviceStore {
 
   async saveFilter(userId: UserId, filterHash: string, filterId: string): Promise<void> {
     await this.#db.query(
-      `insert into glissade.filters (user_id, filter_hash, filter_id) values ($1::text, $2::text, $3::text)
+      `insert into filters (user_id, filter_hash, filter_id) values ($1::text, $2::text, $3::text)
        on conflict (user_id, filter_hash) do update set filter_id = excluded.filter_id`,
       [keyText(userId), keyText(filterHash), storableText(filterId)],
     );
@@ -150,7 +150,7 @@ class DeviceRepository implements DeviceStore {
 
   async expireTokens(beforeMs: number): ReturnType<DeviceStore["expireTokens"]> {
     const rows = await this.#db.query<{ hash: string; user_id: string; device_id: string; last_seen_ms: number }>(
-      `delete from glissade.tokens where last_seen_ms < $1::int8 returning hash, user_id, device_id, last_seen_ms`,
+      `delete from tokens where last_seen_ms < $1::int8 returning hash, user_id, device_id, last_seen_ms`,
       [beforeMs],
     );
     return rows.map((row) => {
@@ -172,7 +172,7 @@ class DeviceRepository implements DeviceStore {
 
   async expireTxns(beforeMs: number): Promise<number> {
     const rows = await this.#db.query<{ n: number }>(
-      `with gone as (delete from glissade.txns where seen_ms < $1::int8 returning 1)
+      `with gone as (delete from txns where seen_ms < $1::int8 returning 1)
        select count(*)::int4 as n from gone`,
       [beforeMs],
     );

@@ -33,7 +33,7 @@ function roomPart(rows: IngestTransaction["rooms"]): Part {
     name: "rooms",
     isEmpty: rows.length === 0,
     sql: (param) => `
-      insert into glissade.rooms as r (nid, room_id, meta)
+      insert into rooms as r (nid, room_id, meta)
       select * from unnest(
         ${param(intArray(rows.map(({ meta }) => meta.nid)), "int4[]")},
         ${param(keyArray(rows.map(({ meta }) => meta.roomId)), "text[]")},
@@ -51,7 +51,7 @@ function eventPart(chunks: readonly EventChunk[], hashId: (id: string) => number
       const { blob, offsets, lengths } = packBytes(chunks.map(({ records }) => records));
       const bytes = param(blob, "bytea");
       return `
-      insert into glissade.events
+      insert into events
         (nid, in_timeline, has_gap, first_pos, last_pos, event_count, id_hashes, records)
       select nid, in_timeline, has_gap, first_pos, last_pos, event_count, id_hashes::int4[],
         substring(${bytes} from start for length)
@@ -86,7 +86,7 @@ function rewrittenPart(rows: readonly RewrittenChunk[]): Part {
       const { blob, offsets, lengths } = packBytes(rows.map(({ records }) => records));
       const bytes = param(blob, "bytea");
       return `
-      update glissade.events e set records = substring(${bytes} from c.start for c.length)
+      update events e set records = substring(${bytes} from c.start for c.length)
       from unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(boolArray(rows.map(({ inTimeline }) => inTimeline)), "bool[]")},
@@ -104,7 +104,7 @@ function statePart(rows: IngestTransaction["state"], places: readonly EventPlace
     name: "state",
     isEmpty: rows.length === 0,
     sql: (param) => `
-      insert into glissade.room_state as s (nid, type, state_key, pos, chunk_pos, event_pos, membership, in_timeline)
+      insert into room_state as s (nid, type, state_key, pos, chunk_pos, event_pos, membership, in_timeline)
       select * from unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(keyArray(rows.map(({ type }) => type)), "text[]")},
@@ -128,7 +128,7 @@ function removedStatePart(repairs: IngestTransaction["repairs"]): Part {
     name: "removed_state",
     isEmpty: rows.length === 0,
     sql: (param) => `
-      delete from glissade.room_state s using unnest(
+      delete from room_state s using unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(keyArray(rows.map(({ type }) => type)), "text[]")},
         ${param(keyArray(rows.map(({ stateKey }) => stateKey)), "text[]")}
@@ -145,7 +145,7 @@ function userRoomPart(rows: IngestTransaction["userRooms"]): Part {
       const { blob, offsets, lengths } = packBytes(rows.map(({ stripped }) => stripped));
       const bytes = param(blob, "bytea");
       return `
-      insert into glissade.user_rooms as u
+      insert into user_rooms as u
         (user_id, nid, membership, member_pos, member_sender, join_pos, join_ts, left_pos, is_direct,
          notification_count, highlight_count, pos, stripped)
       select user_id, nid, membership, member_pos, member_sender, join_pos, join_ts, left_pos, is_direct,
@@ -181,7 +181,7 @@ function receiptPart(rows: IngestTransaction["receipts"]): Part {
     name: "receipts",
     isEmpty: rows.length === 0,
     sql: (param) => `
-      insert into glissade.receipts as r (nid, user_id, thread_id, is_private, event_id, ts, pos)
+      insert into receipts as r (nid, user_id, thread_id, is_private, event_id, ts, pos)
       select * from unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(keyArray(rows.map(({ userId }) => userId)), "text[]")},
@@ -204,7 +204,7 @@ function accountDataPart(rows: IngestTransaction["accountData"]): Part {
       const { blob, offsets, lengths } = packBytes(rows.map(({ json }) => json));
       const bytes = param(blob, "bytea");
       return `
-      insert into glissade.account_data as a (user_id, nid, type, pos, json)
+      insert into account_data as a (user_id, nid, type, pos, json)
       select user_id, nid, type, pos, substring(${bytes} from start for length)
       from unnest(
         ${param(keyArray(rows.map(({ userId }) => userId)), "text[]")},
@@ -228,7 +228,7 @@ function toDevicePart(rows: IngestTransaction["toDevice"]): Part {
       const { blob, offsets, lengths } = packBytes(rows.map(({ json }) => json));
       const bytes = param(blob, "bytea");
       return `
-      insert into glissade.to_device (user_id, device_id, pos, json)
+      insert into to_device (user_id, device_id, pos, json)
       select user_id, device_id, pos, substring(${bytes} from start for length)
       from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
@@ -247,7 +247,7 @@ function deviceListPart(rows: IngestTransaction["deviceLists"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into glissade.device_lists as d (user_id, device_id, target, has_left, pos)
+      insert into device_lists as d (user_id, device_id, target, has_left, pos)
       select * from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(keyArray(rows.map(({ target }) => target)), "text[]")},
@@ -266,7 +266,7 @@ function deviceKeyPart(rows: IngestTransaction["deviceKeys"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into glissade.device_keys as d (user_id, device_id, otk_counts, fallback_key_types, pos, fallback_pos)
+      insert into device_keys as d (user_id, device_id, otk_counts, fallback_key_types, pos, fallback_pos)
       select n.*, n.pos from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(textArray(rows.map(({ otkCounts }) => otkCounts)), "text[]")},
@@ -289,7 +289,7 @@ function txnPart(rows: IngestTransaction["txns"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into glissade.txns as t (user_id, device_id, event_id, txn_id, seen_ms)
+      insert into txns as t (user_id, device_id, event_id, txn_id, seen_ms)
       select * from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(keyArray(rows.map(({ eventId }) => eventId)), "text[]")},
@@ -309,7 +309,7 @@ function quarantinePart(all: IngestTransaction["quarantine"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into glissade.quarantine (user_id, device_id, seen_ms, room_id, section, reason, sample)
+      insert into quarantine (user_id, device_id, seen_ms, room_id, section, reason, sample)
       select * from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(intArray(rows.map(({ nowMs }) => storableInt(nowMs))), "int8[]")},
@@ -330,8 +330,8 @@ function quarantineTrimPart(rows: IngestTransaction["quarantine"]): Part {
     name: "quarantine_trim",
     isEmpty: rows.length === 0,
     sql: (param) => `
-      delete from glissade.quarantine q where exists (select from guard) and q.id <= coalesce(
-        (select k.id from glissade.quarantine k order by k.id desc offset ${param(room, "int8")} limit 1), 0)`,
+      delete from quarantine q where exists (select from guard) and q.id <= coalesce(
+        (select k.id from quarantine k order by k.id desc offset ${param(room, "int8")} limit 1), 0)`,
   };
 }
 
@@ -342,7 +342,7 @@ function sincePart(rows: IngestTransaction["sinces"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into glissade.devices as d (user_id, device_id, since)
+      insert into devices as d (user_id, device_id, since)
       select * from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(textArray(rows.map(({ since }) => since)), "text[]")}
@@ -395,13 +395,16 @@ export class CommitStatements {
     const param = (value: Param, type: string): string => `$${params.push(value)}::${type}`;
     const clauses = [
       `guard as (
-        update glissade.meta set head = ${param(tx.head, "int8")}, commit_seq = commit_seq + 1
+        update meta set head = ${param(tx.head, "int8")}, commit_seq = commit_seq + 1
         where writer = ${param(guard.writer, "text")} and commit_seq = ${param(guard.commitSeq, "int8")}
           and head <= ${param(tx.head, "int8")}
         returning 1
       )`,
     ];
-    for (const part of this.#chosen(parts)) clauses.push(`${part.name} as (${part.sql(param)})`);
+    for (const part of this.#chosen(parts)) {
+      // No clause is named like the table it writes: a name without schema would mean the clause.
+      clauses.push(`write_${part.name} as (${part.sql(param)})`);
+    }
     return { text: `with ${clauses.join(",\n")}\nselect count(*)::int4 as committed from guard`, params };
   }
 

@@ -40,25 +40,25 @@ interface MetaRow {
 const SELECT_STATE = `
   select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   cross join lateral (
-    select * from glissade.room_state s
+    select * from room_state s
     where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
   ) s`;
 
 const SELECT_ROOM_STATE = `
   select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
-  cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`;
+  cross join lateral (select * from room_state s where s.nid = q.nid offset 0) s`;
 
 const SELECT_HEROES = `
   select ${STATE_COLUMNS} from unnest($1::int4[]) q (nid)
   cross join lateral (
-    select * from glissade.room_state s
+    select * from room_state s
     where s.nid = q.nid and s.membership in (1, 2) order by s.pos limit $2::int8
   ) s`;
 
 const SELECT_USER_ROOMS = `
   select ${USER_ROOM_COLUMNS} from unnest($1::text[], $2::int4[]) q (user_id, nid)
   cross join lateral (
-    select * from glissade.user_rooms u where u.user_id = q.user_id and u.nid = q.nid limit 1
+    select * from user_rooms u where u.user_id = q.user_id and u.nid = q.nid limit 1
   ) u`;
 
 /** The index is slow at looking for thousands of alternatives at once: one look-up for each hash. */
@@ -66,12 +66,12 @@ const SELECT_BY_ID_HASH = `
   with place as materialized (
     select distinct e.nid, e.in_timeline, e.first_pos from unnest($1::int4[]) q (hash)
     cross join lateral (
-      select e.nid, e.in_timeline, e.first_pos from glissade.events e where e.id_hashes @> array[q.hash] offset 0
+      select e.nid, e.in_timeline, e.first_pos from events e where e.id_hashes @> array[q.hash] offset 0
     ) e
   )
   select p.*, e.records from place p
   cross join lateral (
-    select e.records from glissade.events e
+    select e.records from events e
     where e.nid = p.nid and e.in_timeline = p.in_timeline and e.first_pos = p.first_pos limit 1
   ) e`;
 
@@ -79,7 +79,7 @@ const SELECT_CHUNKS_AT = `
   select distinct on (e.nid, e.in_timeline, e.first_pos) e.nid, e.in_timeline, e.first_pos, e.records
   from unnest($1::int4[], $2::bool[], $3::int8[]) q (nid, in_timeline, pos)
   cross join lateral (
-    select * from glissade.events e
+    select * from events e
     where e.nid = q.nid and e.in_timeline = q.in_timeline and e.first_pos <= q.pos
     order by e.first_pos desc limit 1
   ) e`;
@@ -120,9 +120,9 @@ class IngestRepository implements IngestStore {
   async loadHead(): ReturnType<IngestStore["loadHead"]> {
     const id = this.#makeWriterId();
     const [row] = await this.#db.query<MetaRow & { epoch: string; max_nid: number }>(
-      `update glissade.meta set writer = $1::text
+      `update meta set writer = $1::text
        returning writer, commit_seq, head, epoch,
-         (select coalesce(max(nid), 0)::int4 from glissade.rooms) as max_nid`,
+         (select coalesce(max(nid), 0)::int4 from rooms) as max_nid`,
       [id],
     );
     invariant(row !== undefined, "the database has its one row of metadata");
@@ -184,7 +184,7 @@ class IngestRepository implements IngestStore {
     if (userIds.length === 0) return new Set();
     const rows = await this.#db.query<{ user_id: string }>(
       `select q.user_id from unnest($1::text[]) q (user_id)
-       where exists (select from glissade.devices d where d.user_id = q.user_id)`,
+       where exists (select from devices d where d.user_id = q.user_id)`,
       [keyArray([...new Set(userIds)])],
     );
     return new Set(rows.map((row) => originalText(row.user_id) as UserId));
@@ -194,7 +194,7 @@ class IngestRepository implements IngestStore {
     if (devices.length === 0) return [];
     const rows = await this.#db.query<{ user_id: string; device_id: string; since: string }>(
       `select d.user_id, d.device_id, d.since from unnest($1::text[], $2::text[]) q (user_id, device_id)
-       join glissade.devices d on d.user_id = q.user_id and d.device_id = q.device_id
+       join devices d on d.user_id = q.user_id and d.device_id = q.device_id
        where d.since is not null`,
       [keyArray(devices.map(({ userId }) => userId)), keyArray(devices.map(({ deviceId }) => deviceId))],
     );
@@ -256,7 +256,7 @@ class IngestRepository implements IngestStore {
   async #resolveUncertain(writer: Writer, tx: IngestTransaction): Promise<boolean> {
     const uncertain = this.#uncertain;
     if (uncertain === null) return this.#committed === tx;
-    const [row] = await this.#db.query<MetaRow>("select writer, commit_seq, head from glissade.meta");
+    const [row] = await this.#db.query<MetaRow>("select writer, commit_seq, head from meta");
     invariant(row !== undefined, "the database has its one row of metadata");
     if (row.writer !== writer.id) {
       throw new SyncError("internal", "another process has taken over writing to this database: stop one of the two");

@@ -1,6 +1,7 @@
 import { SyncError } from "#src/errors.ts";
 import type { Logger } from "#src/ports/basics.ts";
 import type { Database, Query } from "./connection.ts";
+import { driverCode } from "./driver-error.ts";
 import init from "./migrations/0000_init.sql" with { type: "text" };
 import deviceReaders from "./migrations/0002_device_readers.sql" with { type: "text" };
 import storageParameters from "./migrations/0001_storage_parameters.sql" with { type: "text" };
@@ -27,10 +28,10 @@ const ADVISORY_LOCK = 5_718_254_931;
 
 /** Id of the newest applied migration; -1 = an empty database. */
 async function appliedUpTo(query: Query): Promise<number> {
-  const [table] = await query<{ exists: boolean }>("select to_regclass('glissade.migrations') is not null as exists");
+  const [table] = await query<{ exists: boolean }>("select to_regclass('glissade_migrations') is not null as exists");
   if (table?.exists !== true) return -1;
   const [row] = await query<{ newest: number }>(
-    "select coalesce(max(id), -1)::int4 as newest from glissade.migrations",
+    "select coalesce(max(id), -1)::int4 as newest from glissade_migrations",
   );
   return row?.newest ?? -1;
 }
@@ -45,6 +46,21 @@ function checkNotNewer(newest: number): void {
   );
 }
 
+/** A table of this name that is somebody else's: nothing of it is touched. */
+const DUPLICATE_TABLE = "42P07";
+
+async function runMigration(query: Query, { id, sql }: Migration): Promise<void> {
+  try {
+    await query(sql);
+  } catch (error) {
+    if (id > 0 || driverCode(error) !== DUPLICATE_TABLE) throw error;
+    const advice =
+      "the database holds tables of another program: give Glissade a database of its own, or a schema " +
+      "(create it, and add options=-csearch_path=NAME to SYNCV3_DB)";
+    throw new SyncError("internal", advice);
+  }
+}
+
 /**
  * Brings the database to the schema of this executable, each step in a transaction of its own. Processes that start at
  * the same time take turns. Returns how many migrations were applied.
@@ -57,8 +73,8 @@ export async function migrateDatabase(db: Database, logger: Logger): Promise<num
       const newest = await appliedUpTo(query);
       checkNotNewer(newest);
       if (newest >= migration.id) return false;
-      await query(migration.sql);
-      await query("insert into glissade.migrations (id, name) values ($1::int4, $2::text)", [
+      await runMigration(query, migration);
+      await query("insert into glissade_migrations (id, name) values ($1::int4, $2::text)", [
         migration.id,
         migration.name,
       ]);

@@ -39,10 +39,10 @@ class RepairRepository implements RepairStore {
 
   async readersOf(roomId: RoomId, limit: number): Promise<RepairReader[]> {
     const rows = await this.#db.query<ReaderRow>(
-      `select t.user_id, t.device_id from glissade.rooms r
-       join glissade.user_rooms u on u.nid = r.nid and ${JOINED}
+      `select t.user_id, t.device_id from rooms r
+       join user_rooms u on u.nid = r.nid and ${JOINED}
        join lateral (
-         select t.user_id, t.device_id, t.last_seen_ms from glissade.tokens t
+         select t.user_id, t.device_id, t.last_seen_ms from tokens t
          where t.user_id = u.user_id order by t.last_seen_ms desc limit 1
        ) t on true
        where r.room_id = $1::text order by t.last_seen_ms desc limit $2::int8`,
@@ -53,7 +53,7 @@ class RepairRepository implements RepairStore {
 
   async readerFor(userId: UserId): Promise<RepairReader | null> {
     const [row] = await this.#db.query<ReaderRow>(
-      `select user_id, device_id from glissade.tokens where user_id = $1::text order by last_seen_ms desc limit 1`,
+      `select user_id, device_id from tokens where user_id = $1::text order by last_seen_ms desc limit 1`,
       [keyText(userId)],
     );
     return row === undefined ? null : readerOf(row);
@@ -61,7 +61,7 @@ class RepairRepository implements RepairStore {
 
   async nextUser(userId: string, sinceMs: number): Promise<RepairReader | null> {
     const [row] = await this.#db.query<ReaderRow>(
-      `select user_id, device_id from glissade.tokens where user_id > $1::text and last_seen_ms >= $2::int8
+      `select user_id, device_id from tokens where user_id > $1::text and last_seen_ms >= $2::int8
        order by user_id, last_seen_ms desc limit 1`,
       [keyText(userId), sinceMs],
     );
@@ -70,7 +70,7 @@ class RepairRepository implements RepairStore {
 
   async countUsers(sinceMs: number): Promise<number> {
     const [row] = await this.#db.query<{ n: number }>(
-      "select count(distinct user_id)::int4 as n from glissade.tokens where last_seen_ms >= $1::int8",
+      "select count(distinct user_id)::int4 as n from tokens where last_seen_ms >= $1::int8",
       [sinceMs],
     );
     return row?.n ?? 0;
@@ -78,7 +78,7 @@ class RepairRepository implements RepairStore {
 
   async joinedRooms(userId: UserId): Promise<RoomId[]> {
     const rows = await this.#db.query<{ room_id: string }>(
-      `select r.room_id from glissade.user_rooms u join glissade.rooms r on r.nid = u.nid
+      `select r.room_id from user_rooms u join rooms r on r.nid = u.nid
        where u.user_id = $1::text and ${JOINED} order by r.nid`,
       [keyText(userId)],
     );
@@ -87,8 +87,8 @@ class RepairRepository implements RepairStore {
 
   async roomsAfter(after: number, limit: number): Promise<{ nid: RoomNid; roomId: RoomId }[]> {
     const rows = await this.#db.query<{ nid: number; room_id: string }>(
-      `select r.nid, r.room_id from glissade.rooms r
-       where r.nid > $1::int4 and exists (select from glissade.user_rooms u where u.nid = r.nid and ${JOINED})
+      `select r.nid, r.room_id from rooms r
+       where r.nid > $1::int4 and exists (select from user_rooms u where u.nid = r.nid and ${JOINED})
        order by r.nid limit $2::int8`,
       [after, limit],
     );
@@ -97,7 +97,7 @@ class RepairRepository implements RepairStore {
 
   async countRooms(): Promise<number> {
     const [row] = await this.#db.query<{ n: number }>(
-      `select count(distinct u.nid)::int4 as n from glissade.user_rooms u where ${JOINED} and u.nid > $1::int4`,
+      `select count(distinct u.nid)::int4 as n from user_rooms u where ${JOINED} and u.nid > $1::int4`,
       [0],
     );
     return row?.n ?? 0;
@@ -106,11 +106,11 @@ class RepairRepository implements RepairStore {
   async ask({ kind, target }: RepairTarget, nowMs: number): Promise<number> {
     const [row] = await this.#db.query<{ id: number }>(
       `with old as (
-         delete from glissade.repairs where id <= coalesce(
-           (select id from glissade.repairs where ended_ms is not null order by id desc offset $4::int8 limit 1), 0)
+         delete from repairs where id <= coalesce(
+           (select id from repairs where ended_ms is not null order by id desc offset $4::int8 limit 1), 0)
          and ended_ms is not null
        )
-       insert into glissade.repairs (asked_ms, kind, target, total, done, failed, cursor)
+       insert into repairs (asked_ms, kind, target, total, done, failed, cursor)
        values ($1::int8, $2::text, $3::text, 0, 0, 0, 0) returning id`,
       [nowMs, kind, storableText(target), KEPT_REQUESTS],
     );
@@ -120,7 +120,7 @@ class RepairRepository implements RepairStore {
 
   async progress(id: number): ReturnType<RepairStore["progress"]> {
     const [row] = await this.#db.query<RequestRow & { ended_ms: number | null }>(
-      "select * from glissade.repairs where id = $1::int8",
+      "select * from repairs where id = $1::int8",
       [id],
     );
     if (row === undefined) return null;
@@ -129,7 +129,7 @@ class RepairRepository implements RepairStore {
 
   async nextRequest(): Promise<RepairRequest | null> {
     const [row] = await this.#db.query<RequestRow>(
-      `select id, kind, target, total, done, failed, cursor from glissade.repairs
+      `select id, kind, target, total, done, failed, cursor from repairs
        where ended_ms is null and id > $1::int8 order by id limit 1`,
       [0],
     );
@@ -142,7 +142,7 @@ class RepairRepository implements RepairStore {
   async saveRequest(request: RepairRequest, endedMs: number | null): Promise<void> {
     const { id, total, done, failed, cursor } = request;
     await this.#db.query(
-      `update glissade.repairs set total = $2::int4, done = $3::int4, failed = $4::int4, cursor = $5::int4,
+      `update repairs set total = $2::int4, done = $3::int4, failed = $4::int4, cursor = $5::int4,
          ended_ms = $6::int8 where id = $1::int8`,
       [id, total, done, failed, cursor, endedMs],
     );

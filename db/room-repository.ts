@@ -40,7 +40,7 @@ const SELECT_TIMELINES = `
         coalesce(sum(case when e.last_pos <= q.up_to then e.event_count else 0 end) over newer, 0) as newer,
         coalesce(bool_or(e.has_gap and e.last_pos <= q.up_to) over newer, false) as is_cut
       from (
-        select * from glissade.events e
+        select * from events e
         where e.nid = q.nid and e.in_timeline and e.first_pos <= q.up_to
         order by e.first_pos desc limit q.max_events + 2
       ) e
@@ -53,13 +53,13 @@ const SELECT_TIMELINES = `
 /** What a device's connections share, as JSON text: all of it is small, but for the lists after a long absence. */
 const SELECT_DEVICE = `
   select
-    (select json_build_array(otk_counts, pos, fallback_key_types, fallback_pos)::text from glissade.device_keys
+    (select json_build_array(otk_counts, pos, fallback_key_types, fallback_pos)::text from device_keys
       where user_id = $1::text and device_id = $2::text) as keys,
-    (select json_agg(json_build_array(target, has_left, pos) order by pos)::text from glissade.device_lists
+    (select json_agg(json_build_array(target, has_left, pos) order by pos)::text from device_lists
       where user_id = $1::text and device_id = $2::text) as lists,
-    coalesce((select pos from glissade.to_device where user_id = $1::text and device_id = $2::text
+    coalesce((select pos from to_device where user_id = $1::text and device_id = $2::text
       order by pos desc limit 1), 0)::int8 as newest,
-    (select json_agg(json_build_array(conn_id, to_device_pos, device_lists_pos))::text from glissade.connections
+    (select json_agg(json_build_array(conn_id, to_device_pos, device_lists_pos))::text from connections
       where user_id = $1::text and device_id = $2::text) as readers`;
 
 const parsed = <T>(text: string | null): T | null => (text === null ? null : (JSON.parse(text) as T));
@@ -69,28 +69,28 @@ const parsed = <T>(text: string | null): T | null => (text === null ? null : (JS
 const SELECT_STATE = withChunks(`
   select ${STATE_COLUMNS} from unnest($1::int4[], $2::text[], $3::text[]) q (nid, type, state_key)
   cross join lateral (
-    select * from glissade.room_state s
+    select * from room_state s
     where s.nid = q.nid and s.type = q.type and s.state_key = q.state_key limit 1
   ) s
   union all
   select ${STATE_COLUMNS} from unnest($4::int4[], $5::text[]) q (nid, type)
   cross join lateral (
-    select * from glissade.room_state s where s.nid = q.nid and s.type = q.type offset 0
+    select * from room_state s where s.nid = q.nid and s.type = q.type offset 0
   ) s
   union all
   select ${STATE_COLUMNS} from unnest($6::int4[], $7::text[]) q (nid, state_key)
   cross join lateral (
-    select * from glissade.room_state s where s.nid = q.nid and s.state_key = q.state_key offset 0
+    select * from room_state s where s.nid = q.nid and s.state_key = q.state_key offset 0
   ) s
   union all
   select ${STATE_COLUMNS} from unnest($8::int4[]) q (nid)
-  cross join lateral (select * from glissade.room_state s where s.nid = q.nid offset 0) s`);
+  cross join lateral (select * from room_state s where s.nid = q.nid offset 0) s`);
 
 /** By room: few rows have changed, and only their events are read. */
 const SELECT_STATE_SINCE = withChunks(`
   select ${STATE_COLUMNS} from unnest($1::int4[], $2::int8[]) q (nid, since)
   cross join lateral (
-    select * from glissade.room_state s where s.nid = q.nid and s.pos > q.since offset 0
+    select * from room_state s where s.nid = q.nid and s.pos > q.since offset 0
   ) s`);
 
 interface ReceiptRow {
@@ -139,7 +139,7 @@ class RoomRepository implements RoomReader {
   }
 
   async loadHead(): Promise<StreamPos> {
-    const [row] = await this.#db.query<{ head: number }>("select head from glissade.meta where id = $1::int2", [1]);
+    const [row] = await this.#db.query<{ head: number }>("select head from meta where id = $1::int2", [1]);
     invariant(row !== undefined, "the database has its one row of metadata");
     return row.head;
   }
@@ -150,22 +150,22 @@ class RoomRepository implements RoomReader {
     // Sent in one go; the server answers them in order, all as of the first.
     return this.#db.snapshot(async (query) => {
       const [heads, rooms, steering, txns] = await Promise.all([
-        query<{ head: number }>("select head from glissade.meta where id = $1::int2", [1]),
-        query<UserRoomRow>(`select ${USER_ROOM_COLUMNS} from glissade.user_rooms u where u.user_id = $1::text`, [user]),
+        query<{ head: number }>("select head from meta where id = $1::int2", [1]),
+        query<UserRoomRow>(`select ${USER_ROOM_COLUMNS} from user_rooms u where u.user_id = $1::text`, [user]),
         query<AccountDataRow>(
-          `select nid, type, pos, json from glissade.account_data where user_id = $1::text
+          `select nid, type, pos, json from account_data where user_id = $1::text
            and case when nid = 0 then type in ('m.direct', 'm.ignored_user_list') else type = 'm.tag' end`,
           [user],
         ),
         query<{ device_id: string; event_id: string; txn_id: string }>(
-          "select device_id, event_id, txn_id from glissade.txns where user_id = $1::text and seen_ms > $2::int8",
+          "select device_id, event_id, txn_id from txns where user_id = $1::text and seen_ms > $2::int8",
           [user, since],
         ),
       ]);
       const metas = new Map<number, RoomMeta>();
       const missing = rooms.flatMap(({ nid }) => (hasRoom(nid as RoomNid) ? [] : [nid]));
       if (missing.length > 0) {
-        const found = await query<{ meta: string }>("select meta from glissade.rooms where nid = any($1::int4[])", [
+        const found = await query<{ meta: string }>("select meta from rooms where nid = any($1::int4[])", [
           intArray(missing),
         ]);
         for (const meta of found.map(roomMetaOf)) metas.set(meta.nid, meta);
@@ -251,7 +251,7 @@ class RoomRepository implements RoomReader {
     if (nids.length === 0) return [];
     const rows = await this.#db.query<ReceiptRow>(
       `select nid, user_id, event_id, thread_id, is_private, ts, pos
-       from glissade.receipts where nid = any($1::int4[]) order by pos`,
+       from receipts where nid = any($1::int4[]) order by pos`,
       [intArray(nids)],
     );
     return rows.map((row) => ({
@@ -272,7 +272,7 @@ class RoomRepository implements RoomReader {
   ): ReturnType<RoomReader["loadAccountData"]> {
     if (nids.length === 0) return [];
     const rows = await this.#db.query<AccountDataRow>(
-      `select nid, type, pos, json from glissade.account_data
+      `select nid, type, pos, json from account_data
        where user_id = $1::text and nid = any($2::int4[]) and pos > $3::int8 order by pos`,
       [keyText(userId), intArray(nids), after],
     );
@@ -325,7 +325,7 @@ class RoomRepository implements RoomReader {
     limit: number,
   ): Promise<{ pos: StreamPos; json: Uint8Array }[]> {
     return this.#db.query<{ pos: number; json: Uint8Array }>(
-      `select pos, json from glissade.to_device
+      `select pos, json from to_device
        where user_id = $1::text and device_id = $2::text and pos > $3::int8 order by pos limit $4::int8`,
       [keyText(userId), keyText(deviceId), after, limit],
     );
@@ -333,14 +333,14 @@ class RoomRepository implements RoomReader {
 
   async deleteToDevice(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
     await this.#db.query(
-      "delete from glissade.to_device where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
+      "delete from to_device where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
       [keyText(userId), keyText(deviceId), upTo],
     );
   }
 
   async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
     await this.#db.query(
-      "delete from glissade.device_lists where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
+      "delete from device_lists where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
       [keyText(userId), keyText(deviceId), upTo],
     );
   }

@@ -63,7 +63,7 @@ export const roomMetaOf = (row: { meta: string }): RoomMeta => ({
 /** Metadata of those of the rooms that there are. */
 export async function loadRoomMetas(db: Database, roomIds: readonly RoomId[]): Promise<RoomMeta[]> {
   if (roomIds.length === 0) return [];
-  const rows = await db.query<{ meta: string }>("select meta from glissade.rooms where room_id = any($1::text[])", [
+  const rows = await db.query<{ meta: string }>("select meta from rooms where room_id = any($1::text[])", [
     keyArray(roomIds),
   ]);
   return rows.map(roomMetaOf);
@@ -108,7 +108,7 @@ export const withChunks = (selection: string): string => `
   )
   select c.*, e.records from c
   cross join lateral (
-    select e.records from glissade.events e
+    select e.records from events e
     where e.nid = c.nid and e.in_timeline = c.in_timeline and e.first_pos = c.first_pos limit 1
   ) e`;
 

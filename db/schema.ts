@@ -6,15 +6,12 @@ import {
   customType,
   index,
   integer,
-  pgSchema,
+  pgTable,
   primaryKey,
   smallint,
   text,
   timestamp,
 } from "drizzle-orm/pg-core";
-
-/** Our own schema: the database may be shared with another program, even one that has an `events` table. */
-export const glissade = pgSchema("glissade");
 
 /** Text compared by bytes: fast, and immune to changes of the operating system's collations. */
 const key = customType<{ data: string }>({ dataType: () => 'text COLLATE "C"' });
@@ -22,15 +19,20 @@ const bytes = customType<{ data: Uint8Array }>({ dataType: () => "bytea" });
 /** Positions and times stay below 2^53. */
 const int8 = (name?: string) => bigint(name ?? "", { mode: "number" });
 
+/*
+ * Tables are in the schema that the connection finds first, `public` unless its settings say otherwise, as other programs'
+ * tables are: who shares a database gives Glissade a schema by `search_path`.
+ */
+
 /** Which migrations were applied. */
-export const migrations = glissade.table("migrations", {
+export const migrations = pgTable("glissade_migrations", {
   id: integer().primaryKey(),
   name: text().notNull(),
   appliedAt: timestamp("applied_at", { withTimezone: true }).notNull().defaultNow(),
 });
 
 /** The one row about the database as a whole. */
-export const meta = glissade.table(
+export const meta = pgTable(
   "meta",
   {
     id: smallint().primaryKey(),
@@ -47,7 +49,7 @@ export const meta = glissade.table(
 );
 
 /** Rooms as everybody sees them. */
-export const rooms = glissade.table("rooms", {
+export const rooms = pgTable("rooms", {
   nid: integer().primaryKey(),
   roomId: key("room_id").notNull().unique("rooms_room_id"),
   /** `RoomMeta` as JSON. */
@@ -58,7 +60,7 @@ export const rooms = glissade.table("rooms", {
  * Events, in chunks: what one commit brought to one lane (timeline or not) of one room, cut at a size.
  * A first sync makes few large, compressed rows; live traffic makes small ones.
  */
-export const events = glissade.table(
+export const events = pgTable(
   "events",
   {
     firstPos: int8("first_pos").notNull(),
@@ -80,7 +82,7 @@ export const events = glissade.table(
 );
 
 /** Current state of rooms; the event is in the chunk of this room, lane and position. */
-export const roomState = glissade.table(
+export const roomState = pgTable(
   "room_state",
   {
     pos: int8().notNull(),
@@ -104,7 +106,7 @@ export const roomState = glissade.table(
 );
 
 /** Standings of users that have a device with us. */
-export const userRooms = glissade.table(
+export const userRooms = pgTable(
   "user_rooms",
   {
     memberPos: int8("member_pos").notNull(),
@@ -131,7 +133,7 @@ export const userRooms = glissade.table(
 );
 
 /** Read receipts: the latest of each user, thread and kind. */
-export const receipts = glissade.table(
+export const receipts = pgTable(
   "receipts",
   {
     pos: int8().notNull(),
@@ -146,7 +148,7 @@ export const receipts = glissade.table(
 );
 
 /** Account data; `nid` 0 = global. */
-export const accountData = glissade.table(
+export const accountData = pgTable(
   "account_data",
   {
     pos: int8().notNull(),
@@ -159,7 +161,7 @@ export const accountData = glissade.table(
 );
 
 /** To-device messages that their device has not acknowledged. */
-export const toDevice = glissade.table(
+export const toDevice = pgTable(
   "to_device",
   {
     pos: int8().notNull(),
@@ -171,7 +173,7 @@ export const toDevice = glissade.table(
 );
 
 /** Device-list changes that their device has not acknowledged; the latest of each target. */
-export const deviceLists = glissade.table(
+export const deviceLists = pgTable(
   "device_lists",
   {
     pos: int8().notNull(),
@@ -184,7 +186,7 @@ export const deviceLists = glissade.table(
 );
 
 /** Key counts of devices, as the JSON the homeserver sent. */
-export const deviceKeys = glissade.table(
+export const deviceKeys = pgTable(
   "device_keys",
   {
     /** Last change of the counts. */
@@ -200,7 +202,7 @@ export const deviceKeys = glissade.table(
 );
 
 /** Devices, and how far each was polled. */
-export const devices = glissade.table(
+export const devices = pgTable(
   "devices",
   {
     userId: key("user_id").notNull(),
@@ -218,7 +220,7 @@ export const devices = glissade.table(
 );
 
 /** Access tokens, sealed. */
-export const tokens = glissade.table(
+export const tokens = pgTable(
   "tokens",
   {
     /** Grows with every proof: the highest of a device is its newest. */
@@ -233,7 +235,7 @@ export const tokens = glissade.table(
 );
 
 /** Filters uploaded to the homeserver. */
-export const filters = glissade.table(
+export const filters = pgTable(
   "filters",
   {
     userId: key("user_id").notNull(),
@@ -244,7 +246,7 @@ export const filters = glissade.table(
 );
 
 /** Transaction ids of events that a device of ours sent. */
-export const txns = glissade.table(
+export const txns = pgTable(
   "txns",
   {
     seenMs: int8("seen_ms").notNull(),
@@ -260,7 +262,7 @@ export const txns = glissade.table(
 );
 
 /** Sliding sync connections. */
-export const connections = glissade.table(
+export const connections = pgTable(
   "connections",
   {
     lastUsedMs: int8("last_used_ms").notNull(),
@@ -278,7 +280,7 @@ export const connections = glissade.table(
 );
 
 /** What operators asked to have compared with the homeserver; the newest rows only. */
-export const repairs = glissade.table("repairs", {
+export const repairs = pgTable("repairs", {
   id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
   askedMs: int8("asked_ms").notNull(),
   /** null while it is not done. */
@@ -296,7 +298,7 @@ export const repairs = glissade.table("repairs", {
 });
 
 /** What was skipped, for the operator to look at; the newest rows only. */
-export const quarantine = glissade.table("quarantine", {
+export const quarantine = pgTable("quarantine", {
   id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
   seenMs: int8("seen_ms").notNull(),
   userId: text("user_id").notNull(),

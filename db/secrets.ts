@@ -60,18 +60,18 @@ export function openToken(key: Uint8Array, sealed: Uint8Array, boundTo: string):
 
 /** Random id made with the database. */
 export async function loadEpoch(db: Database): Promise<string> {
-  const [row] = await db.query<{ epoch: string }>("select epoch from glissade.meta");
+  const [row] = await db.query<{ epoch: string }>("select epoch from meta");
   if (row === undefined) throw new SyncError("internal", "the database has no epoch: it was emptied by hand");
   return row.epoch;
 }
 
 /** Remembers the first secret a database is used with, and refuses every other one. */
 export async function claimSecret(db: Database, keys: SecretKeys): Promise<void> {
-  const [known] = await db.query<{ secret_check: string | null }>("select secret_check from glissade.meta");
+  const [known] = await db.query<{ secret_check: string | null }>("select secret_check from meta");
   if (known?.secret_check === keys.check) return;
   // Of two that come first at the same time, one wins, and both learn which.
   const [claimed] = await db.query<{ secret_check: string }>(
-    "update glissade.meta set secret_check = coalesce(secret_check, $1::text) returning secret_check",
+    "update meta set secret_check = coalesce(secret_check, $1::text) returning secret_check",
     [keys.check],
   );
   if (claimed?.secret_check === keys.check) return;

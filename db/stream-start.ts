@@ -11,5 +11,5 @@ const POSITIONS_PER_SECOND = 2 ** 20;
  */
 export async function raiseHead(db: Database, nowMs: number): Promise<void> {
   const least: StreamPos = Math.floor(nowMs / 1000) * POSITIONS_PER_SECOND;
-  await db.query("update glissade.meta set head = greatest(head, $1::int8)", [least]);
+  await db.query("update meta set head = greatest(head, $1::int8)", [least]);
 }

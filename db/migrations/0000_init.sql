@@ -1,6 +1,4 @@
-CREATE SCHEMA "glissade";
---> statement-breakpoint
-CREATE TABLE "glissade"."account_data" (
+CREATE TABLE "account_data" (
 	"pos" bigint NOT NULL,
 	"nid" integer NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
@@ -9,7 +7,7 @@ CREATE TABLE "glissade"."account_data" (
 	CONSTRAINT "account_data_pkey" PRIMARY KEY("user_id","nid","type")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."connections" (
+CREATE TABLE "connections" (
 	"last_used_ms" bigint NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
 	"device_id" text COLLATE "C" NOT NULL,
@@ -20,7 +18,7 @@ CREATE TABLE "glissade"."connections" (
 	CONSTRAINT "connections_pkey" PRIMARY KEY("user_id","device_id","conn_id")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."device_keys" (
+CREATE TABLE "device_keys" (
 	"pos" bigint NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
 	"device_id" text COLLATE "C" NOT NULL,
@@ -29,7 +27,7 @@ CREATE TABLE "glissade"."device_keys" (
 	CONSTRAINT "device_keys_pkey" PRIMARY KEY("user_id","device_id")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."device_lists" (
+CREATE TABLE "device_lists" (
 	"pos" bigint NOT NULL,
 	"has_left" boolean NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
@@ -38,14 +36,14 @@ CREATE TABLE "glissade"."device_lists" (
 	CONSTRAINT "device_lists_pkey" PRIMARY KEY("user_id","device_id","target")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."devices" (
+CREATE TABLE "devices" (
 	"user_id" text COLLATE "C" NOT NULL,
 	"device_id" text COLLATE "C" NOT NULL,
 	"since" text,
 	CONSTRAINT "devices_pkey" PRIMARY KEY("user_id","device_id")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."events" (
+CREATE TABLE "events" (
 	"first_pos" bigint NOT NULL,
 	"last_pos" bigint NOT NULL,
 	"nid" integer NOT NULL,
@@ -57,31 +55,31 @@ CREATE TABLE "glissade"."events" (
 	CONSTRAINT "events_pkey" PRIMARY KEY("nid","in_timeline","first_pos")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."filters" (
+CREATE TABLE "filters" (
 	"user_id" text COLLATE "C" NOT NULL,
 	"filter_hash" text COLLATE "C" NOT NULL,
 	"filter_id" text NOT NULL,
 	CONSTRAINT "filters_pkey" PRIMARY KEY("user_id","filter_hash")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."meta" (
+CREATE TABLE "meta" (
 	"id" smallint PRIMARY KEY NOT NULL,
 	"epoch" text COLLATE "C" NOT NULL,
 	"secret_check" text COLLATE "C",
 	"writer" text COLLATE "C" NOT NULL,
 	"commit_seq" bigint NOT NULL,
 	"head" bigint NOT NULL,
-	CONSTRAINT "meta_single" CHECK ("glissade"."meta"."id" = 1)
+	CONSTRAINT "meta_single" CHECK ("meta"."id" = 1)
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."migrations" (
+CREATE TABLE "glissade_migrations" (
 	"id" integer PRIMARY KEY NOT NULL,
 	"name" text NOT NULL,
 	"applied_at" timestamp with time zone DEFAULT now() NOT NULL
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."quarantine" (
-	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "glissade"."quarantine_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+CREATE TABLE "quarantine" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "quarantine_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
 	"seen_ms" bigint NOT NULL,
 	"user_id" text NOT NULL,
 	"device_id" text NOT NULL,
@@ -91,7 +89,7 @@ CREATE TABLE "glissade"."quarantine" (
 	"sample" text NOT NULL
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."receipts" (
+CREATE TABLE "receipts" (
 	"pos" bigint NOT NULL,
 	"ts" bigint NOT NULL,
 	"nid" integer NOT NULL,
@@ -102,7 +100,7 @@ CREATE TABLE "glissade"."receipts" (
 	CONSTRAINT "receipts_pkey" PRIMARY KEY("nid","user_id","thread_id","is_private")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."room_state" (
+CREATE TABLE "room_state" (
 	"pos" bigint NOT NULL,
 	"chunk_pos" bigint NOT NULL,
 	"event_pos" bigint,
@@ -114,14 +112,14 @@ CREATE TABLE "glissade"."room_state" (
 	CONSTRAINT "room_state_pkey" PRIMARY KEY("nid","type","state_key")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."rooms" (
+CREATE TABLE "rooms" (
 	"nid" integer PRIMARY KEY NOT NULL,
 	"room_id" text COLLATE "C" NOT NULL,
 	"meta" text NOT NULL,
 	CONSTRAINT "rooms_room_id" UNIQUE("room_id")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."to_device" (
+CREATE TABLE "to_device" (
 	"pos" bigint NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
 	"device_id" text COLLATE "C" NOT NULL,
@@ -129,8 +127,8 @@ CREATE TABLE "glissade"."to_device" (
 	CONSTRAINT "to_device_pkey" PRIMARY KEY("user_id","device_id","pos")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."tokens" (
-	"serial" bigint GENERATED ALWAYS AS IDENTITY (sequence name "glissade"."tokens_serial_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+CREATE TABLE "tokens" (
+	"serial" bigint GENERATED ALWAYS AS IDENTITY (sequence name "tokens_serial_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
 	"last_seen_ms" bigint NOT NULL,
 	"hash" text COLLATE "C" PRIMARY KEY NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
@@ -138,7 +136,7 @@ CREATE TABLE "glissade"."tokens" (
 	"sealed" "bytea" NOT NULL
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."txns" (
+CREATE TABLE "txns" (
 	"seen_ms" bigint NOT NULL,
 	"user_id" text COLLATE "C" NOT NULL,
 	"device_id" text COLLATE "C" NOT NULL,
@@ -147,7 +145,7 @@ CREATE TABLE "glissade"."txns" (
 	CONSTRAINT "txns_pkey" PRIMARY KEY("user_id","device_id","event_id")
 );
 --> statement-breakpoint
-CREATE TABLE "glissade"."user_rooms" (
+CREATE TABLE "user_rooms" (
 	"member_pos" bigint NOT NULL,
 	"join_pos" bigint NOT NULL,
 	"join_ts" bigint NOT NULL,
@@ -164,7 +162,7 @@ CREATE TABLE "glissade"."user_rooms" (
 	CONSTRAINT "user_rooms_pkey" PRIMARY KEY("user_id","nid")
 );
 --> statement-breakpoint
-CREATE INDEX "events_id_hashes" ON "glissade"."events" USING gin ("id_hashes") WITH (fastupdate=false);--> statement-breakpoint
-CREATE INDEX "room_state_active_members" ON "glissade"."room_state" USING btree ("nid","pos") WHERE "glissade"."room_state"."membership" in (1, 2);--> statement-breakpoint
-CREATE INDEX "tokens_device" ON "glissade"."tokens" USING btree ("user_id","device_id");--> statement-breakpoint
-CREATE INDEX "txns_seen" ON "glissade"."txns" USING btree ("seen_ms");
+CREATE INDEX "events_id_hashes" ON "events" USING gin ("id_hashes") WITH (fastupdate=false);--> statement-breakpoint
+CREATE INDEX "room_state_active_members" ON "room_state" USING btree ("nid","pos") WHERE "room_state"."membership" in (1, 2);--> statement-breakpoint
+CREATE INDEX "tokens_device" ON "tokens" USING btree ("user_id","device_id");--> statement-breakpoint
+CREATE INDEX "txns_seen" ON "txns" USING btree ("seen_ms");

@@ -1,3 +1,3 @@
-ALTER TABLE "glissade"."connections" ADD COLUMN "to_device_pos" bigint;--> statement-breakpoint
-ALTER TABLE "glissade"."connections" ADD COLUMN "device_lists_pos" bigint;--> statement-breakpoint
-ALTER TABLE "glissade"."device_keys" ADD COLUMN "fallback_pos" bigint DEFAULT 0 NOT NULL;
+ALTER TABLE "connections" ADD COLUMN "to_device_pos" bigint;--> statement-breakpoint
+ALTER TABLE "connections" ADD COLUMN "device_lists_pos" bigint;--> statement-breakpoint
+ALTER TABLE "device_keys" ADD COLUMN "fallback_pos" bigint DEFAULT 0 NOT NULL;

@@ -1,5 +1,5 @@
-CREATE TABLE "glissade"."repairs" (
-	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "glissade"."repairs_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
+CREATE TABLE "repairs" (
+	"id" bigint PRIMARY KEY GENERATED ALWAYS AS IDENTITY (sequence name "repairs_id_seq" INCREMENT BY 1 MINVALUE 1 MAXVALUE 9223372036854775807 START WITH 1 CACHE 1),
 	"asked_ms" bigint NOT NULL,
 	"ended_ms" bigint,
 	"kind" text NOT NULL,
@@ -10,4 +10,4 @@ CREATE TABLE "glissade"."repairs" (
 	"cursor" integer NOT NULL
 );
 --> statement-breakpoint
-CREATE INDEX "user_rooms_joined" ON "glissade"."user_rooms" USING btree ("nid") WHERE "glissade"."user_rooms"."membership" = 1;
+CREATE INDEX "user_rooms_joined" ON "user_rooms" USING btree ("nid") WHERE "user_rooms"."membership" = 1;

@@ -1,2 +1,2 @@
-ALTER TABLE "glissade"."devices" ADD COLUMN "tokenless_ms" bigint;--> statement-breakpoint
-CREATE INDEX "devices_tokenless" ON "glissade"."devices" USING btree ("tokenless_ms") WHERE "glissade"."devices"."tokenless_ms" > 0;
+ALTER TABLE "devices" ADD COLUMN "tokenless_ms" bigint;--> statement-breakpoint
+CREATE INDEX "devices_tokenless" ON "devices" USING btree ("tokenless_ms") WHERE "devices"."tokenless_ms" > 0;

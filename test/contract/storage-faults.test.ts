@@ -72,7 +72,7 @@ describe("storage when the database fails", () => {
       await ingest.commit(structuredClone(tx));
       await ingest.commit(withMark(head + 2, "next"));
       const [row] = await rig.db.query<{ n: number }>(
-        "select sum(event_count)::int4 as n from glissade.events where first_pos = $1::int8",
+        "select sum(event_count)::int4 as n from events where first_pos = $1::int8",
         [head + 1],
       );
       expect(row?.n).toBe(1);
@@ -124,7 +124,7 @@ describe("storage when the database fails", () => {
         await ingest.commit(transaction(head, { quarantine }));
       }
       const [row] = await rig.db.query<{ n: number; newest: number; oldest: number }>(
-        "select count(*)::int4 as n, max(seen_ms) as newest, min(seen_ms) as oldest from glissade.quarantine",
+        "select count(*)::int4 as n, max(seen_ms) as newest, min(seen_ms) as oldest from quarantine",
       );
       expect(row).toEqual({ n: 1000, newest: 2799, oldest: 1800 });
     });
@@ -205,13 +205,13 @@ describe("storage when the database fails", () => {
 
     test("[DBC-14] a snapshot sees one moment", async () => {
       const seen = await rig.db.snapshot(async (query) => {
-        const [before] = await query<{ n: number }>("select count(*)::int4 as n from glissade.filters");
-        await rig.db.query("insert into glissade.filters values ('@snap:x', $1::text, '1')", [randomUUID()]);
-        const [after] = await query<{ n: number }>("select count(*)::int4 as n from glissade.filters");
+        const [before] = await query<{ n: number }>("select count(*)::int4 as n from filters");
+        await rig.db.query("insert into filters values ('@snap:x', $1::text, '1')", [randomUUID()]);
+        const [after] = await query<{ n: number }>("select count(*)::int4 as n from filters");
         return [before?.n, after?.n];
       });
       expect(seen[0]).toBe(seen[1] ?? -1);
-      expect(await failureOf(rig.db.snapshot((query) => query("delete from glissade.filters")))).toMatchObject({
+      expect(await failureOf(rig.db.snapshot((query) => query("delete from filters")))).toMatchObject({
         code: "storage_unavailable",
       });
     });

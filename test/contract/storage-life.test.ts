@@ -55,26 +55,40 @@ describe("storage over its life", () => {
       const empty = await (await withPostgres()).createDatabase();
       const pool = rig.open({}, empty);
       await migrateDatabase(pool, logger);
-      await pool.query("insert into glissade.migrations (id, name) values ($1::int4, 'from the future')", [999]);
+      await pool.query("insert into glissade_migrations (id, name) values ($1::int4, 'from the future')", [999]);
       expect(String(await failureOf(migrateDatabase(pool, logger)))).toContain("newer version of Glissade");
     });
 
     test("[MIG-3] a migration that fails leaves nothing behind", async () => {
       const empty = await (await withPostgres()).createDatabase();
       const pool = rig.open({}, empty);
-      await pool.query("create schema glissade");
+      await pool.query("create view txns as select 1");
       expect(await failureOf(migrateDatabase(pool, logger))).toMatchObject({ code: "internal" });
-      const tables = await pool.query("select 1 from pg_class where relnamespace = 'glissade'::regnamespace");
+      const tables = await pool.query(
+        "select 1 from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'",
+      );
       expect(tables).toEqual([]);
-      await pool.query("drop schema glissade");
+      await pool.query("drop view txns");
       expect(await migrateDatabase(pool, logger)).toBe(MIGRATIONS.length);
     });
 
-    test("[MIG-4] another program's tables of the same names do not matter", async () => {
+    test("[MIG-4] another program's tables of the same names are left alone; a schema of one's own helps", async () => {
       const shared = await (await withPostgres()).createDatabase();
       const pool = rig.open({}, shared);
       await pool.query("create table events (x int)");
-      await pool.query("create table rooms (x int)");
+      expect(String(await failureOf(migrateDatabase(pool, logger)))).toContain("tables of another program");
+      expect(await pool.query("select count(*)::int4 as n from events")).toEqual([{ n: 0 }]);
+      await pool.query("create schema ours");
+      const own = rig.open({}, `${shared}?options=-csearch_path%3Dours`);
+      expect(await migrateDatabase(own, logger)).toBe(MIGRATIONS.length);
+      expect(await own.query("select head from ours.meta")).toHaveLength(1);
+    });
+
+    test("[MIG-6] a schema that was dropped and made again is an empty database", async () => {
+      const pool = rig.open({}, await (await withPostgres()).createDatabase());
+      await migrateDatabase(pool, logger);
+      await pool.query("drop schema public cascade");
+      await pool.query("create schema public");
       expect(await migrateDatabase(pool, logger)).toBe(MIGRATIONS.length);
     });
 
@@ -124,7 +138,7 @@ describe("storage over its life", () => {
         nowMs: 1,
       });
       const [row] = await rig.db.query<{ text: string }>(
-        "select encode(sealed, 'escape') || t::text as text from glissade.tokens t",
+        "select encode(sealed, 'escape') || t::text as text from tokens t",
       );
       expect(row?.text).not.toContain("syt_in");
       const other = createDeviceStore(rig.db, { tokenKey: deriveKeys("second", "x").tokenKey, logger });
@@ -143,13 +157,13 @@ describe("storage over its life", () => {
       pools.flatMap((pool, p) =>
         Array.from({ length: 25 }, async (_, i) => {
           if (i % 2 === 0) {
-            await pool.query("insert into glissade.filters values ($1::text, $2::text, 'x')", [`@p${p}:x`, String(i)]);
+            await pool.query("insert into filters values ($1::text, $2::text, 'x')", [`@p${p}:x`, String(i)]);
             return;
           }
           const rolledBack = pool.transaction(async (query) => {
-            await query("insert into glissade.filters values ($1::text, $2::text, 'x')", [`@p${p}:x`, String(i)]);
+            await query("insert into filters values ($1::text, $2::text, 'x')", [`@p${p}:x`, String(i)]);
             const [row] = await query<{ n: number }>(
-              "select count(*)::int4 as n from glissade.filters where filter_hash = $1::text and user_id = $2::text",
+              "select count(*)::int4 as n from filters where filter_hash = $1::text and user_id = $2::text",
               [String(i), `@p${p}:x`],
             );
             expect(row?.n).toBe(1);
@@ -159,7 +173,7 @@ describe("storage over its life", () => {
         }),
       ),
     );
-    const [row] = await (pools[3] as Database).query<{ n: number }>("select count(*)::int4 as n from glissade.filters");
+    const [row] = await (pools[3] as Database).query<{ n: number }>("select count(*)::int4 as n from filters");
     expect(row?.n).toBe(4 * 13);
   });
 });

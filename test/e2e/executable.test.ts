@@ -168,11 +168,11 @@ describe("start", () => {
         await embedded.close();
         return rows;
       };
-      await change("insert into glissade.migrations (id, name) values (999, '0999_of_the_future')");
+      await change("insert into glissade_migrations (id, name) values (999, '0999_of_the_future')");
       const refusal = await refusalOf(glissade);
       expect(refusal).toContain("glissade exited with 1");
       expect(refusal).toContain("made by a newer version of Glissade (schema 999");
-      const left = await change("delete from glissade.migrations where id = 999 returning name");
+      const left = await change("delete from glissade_migrations where id = 999 returning name");
       expect(left).toEqual([{ name: "0999_of_the_future" }]);
       await glissade.start();
       expect(await glissade.kill("SIGTERM")).toBe(0);

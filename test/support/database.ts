@@ -140,7 +140,8 @@ async function startPglite(): Promise<TestServer> {
     name: "PGlite",
     createDatabase: async () => {
       // The engine has one database; ours is a schema in it.
-      await admin.query("drop schema if exists glissade cascade");
+      await admin.query("drop schema public cascade");
+      await admin.query("create schema public");
       return embedded.connection;
     },
   };
