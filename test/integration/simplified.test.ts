@@ -364,6 +364,11 @@ describe("simplified sliding sync over HTTP", () => {
     expect(await refused({ lists: { a: { required_state: {} } } })).toEqual([400, "M_BAD_JSON"]);
     expect(await refused({ lists: { a: { ranges: [[-1, 2]] } } })).toEqual([400, "M_BAD_JSON"]);
     expect(await refused({ lists: { ["k".repeat(65)]: {} } })).toEqual([400, "M_BAD_JSON"]);
+    const ranges = Array.from({ length: 100 }, () => [0, 1000]);
+    const overlapping = (count: number): Record<string, unknown> =>
+      Object.fromEntries(Array.from({ length: count }, (_, index) => [`l${index}`, { ranges }]));
+    expect(await refused({ lists: overlapping(3) })).toEqual([200, undefined]);
+    expect(await refused({ lists: overlapping(4) })).toEqual([400, "M_INVALID_PARAM"]);
     expect(await refused({}, "-1")).toEqual([400, "M_INVALID_PARAM"]);
     expect(await refused({}, "x")).toEqual([400, "M_INVALID_PARAM"]);
     expect(await refused({ extensions: { to_device: { enabled: true, since: 5 } } })).toEqual([200, undefined]);

@@ -28,6 +28,8 @@ const MAX_TXN_ID_BYTES = 255;
 const MAX_LISTS = 100;
 const MAX_ROOMS = 1000;
 const MAX_RANGES = 100;
+/** Of all lists together: each is told whole in every response, however they overlap. */
+const MAX_ALL_RANGES = 300;
 const MAX_STATE = 1000;
 const MAX_NAMES = 100;
 const MAX_TEXT_BYTES = 1024;
@@ -68,23 +70,24 @@ function readLists(body: JsonObject, form: RequestForm): SyncRequest["lists"] {
   if (lists === undefined) return undefined;
   const entries = Object.entries(lists);
   form.listCount(entries.length);
-  return Object.fromEntries(
-    entries.map(([key, value]): [string, ListRequest] => {
-      form.listKey(key);
-      const path = `lists[${key}].`;
-      const list = asObject(value);
-      if (list === null) throw wrongType(`lists[${key}]`, "an object");
-      const filters = objectAt(list, "filters", path);
-      return [
-        key,
-        given({
-          ...form.config(list, path),
-          ...form.window(list, path),
-          filters: filters === undefined ? undefined : form.filters(filters, `${path}filters.`),
-        }),
-      ];
-    }),
-  );
+  const read = entries.map(([key, value]): [string, ListRequest] => {
+    form.listKey(key);
+    const path = `lists[${key}].`;
+    const list = asObject(value);
+    if (list === null) throw wrongType(`lists[${key}]`, "an object");
+    const filters = objectAt(list, "filters", path);
+    return [
+      key,
+      given({
+        ...form.config(list, path),
+        ...form.window(list, path),
+        filters: filters === undefined ? undefined : form.filters(filters, `${path}filters.`),
+      }),
+    ];
+  });
+  const rangeCount = read.reduce((sum, [, { windows = [] }]) => sum + windows.length, 0);
+  tooMuch("invalid_param", "ranges", rangeCount, MAX_ALL_RANGES);
+  return Object.fromEntries(read);
 }
 
 function readSubscriptions(body: JsonObject, form: RequestForm): SyncRequest["room_subscriptions"] {
