@@ -8,7 +8,7 @@ import type { ConnectionMessage } from "./messages.ts";
 export const LOAD_WORK = -1;
 export const BACKGROUND_WORK = -2;
 /** What the client holds is written down this long after it changed. */
-const CURSOR_FLUSH_MS = 2000;
+const CURSOR_FLUSH_MS = 500;
 
 /** How one connection reaches storage: what it waits for, and what is written behind. */
 export class ConnectionStorage {

@@ -1,3 +1,4 @@
+import "#test/support/several-sdks.ts";
 import { expect } from "bun:test";
 import { EventType, type IEvent } from "matrix-js-sdk-msc3575";
 import type { MSC3575List } from "matrix-js-sdk-msc3575/lib/sliding-sync.js";

@@ -1,3 +1,4 @@
+import "#test/support/several-sdks.ts";
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import * as sdk from "matrix-js-sdk-msc3575";
 import { type Logger, logger } from "matrix-js-sdk-msc3575/lib/logger.js";

@@ -1,3 +1,4 @@
+import "./several-sdks.ts";
 import { EventEmitter } from "node:events";
 import * as sdk from "matrix-js-sdk-msc3575";
 import type { CryptoCallbacks } from "matrix-js-sdk-msc3575/lib/crypto-api/index.js";

@@ -1,3 +1,4 @@
+import "./several-sdks.ts";
 import { EventEmitter } from "node:events";
 import * as sdk from "matrix-js-sdk-simplified";
 import { logger } from "matrix-js-sdk-simplified/lib/logger.js";
