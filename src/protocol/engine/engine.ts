@@ -1,10 +1,10 @@
 import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import type { UserRoom } from "../room-meta.ts";
-import { compileRequiredState, type StateSelection } from "../required-state.ts";
+import { compileRequiredState, type StateSelection, uniteSelections } from "../required-state.ts";
 import { isListed } from "../visibility.ts";
 import type { SyncRequest } from "../request.ts";
 import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type StickyParams } from "../sticky.ts";
-import { askedAfter, covers, NOTHING_ASKED } from "./asked.ts";
+import { type Asked, askedAfter, covers, NOTHING_ASKED } from "./asked.ts";
 import type { Draft, ExtensionName, RoomDraft } from "./draft.ts";
 import type { Entries } from "./entries-api.ts";
 import { ExtensionStarts } from "./extension-starts.ts";
@@ -307,17 +307,28 @@ export class ConnectionEngine implements SyncedEngine {
     const isVisible = this.isVisible(nid);
     const hasLeft = memberPos > this.streamPos && !isListed({ membership });
     if (proven !== null && !isReset && joinPos <= this.streamPos && ((isVisible && membership === "join") || hasLeft)) {
-      this.synced.set(nid, { ...proven, head: null, timelineFrom: null, lazyMembers: new Set() });
+      const asked = this.#provenAsked(nid, proven.asked);
+      this.synced.set(nid, { ...proven, asked, head: null, timelineFrom: null, lazyMembers: new Set() });
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
       // It may have come into a second window meanwhile.
-      const more = isVisible ? this.#configsOf(nid).filter((config) => !covers(proven.asked, config)) : [];
+      const more = isVisible ? this.#configsOf(nid).filter((config) => !covers(asked, config)) : [];
       if (more.length > 0 && membership === "join") this.#addInitial(nid, more, WHOLE);
     } else if (isVisible) {
       this.#addInitial(nid, [this.configOf(nid)], WHOLE);
     } else if (pos > this.streamPos && membership === "join") {
       this.markDirty(nid, DIRTY.counts);
     }
+  }
+
+  /** A subscription that counted for the acknowledged response was served in it, or before: only windows move by themselves. */
+  #provenAsked(nid: RoomNid, asked: Asked): Asked {
+    const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
+    if (subscription === undefined) return asked;
+    return {
+      timelineLimit: Math.max(asked.timelineLimit, subscription.timelineLimit),
+      requiredState: uniteSelections(asked.requiredState, subscription.requiredState),
+    };
   }
 
   /** Takes in everything that is dirty: first the lists, then what it means for each room. */
