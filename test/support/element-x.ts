@@ -176,6 +176,11 @@ export class ElementX {
       this.rooms.set(roomId, room);
       const name = entry.required_state?.find(({ type }) => type === "m.room.name");
       if (name !== undefined) room.name = String(name.content["name"]);
+      if (entry["unstable_expanded_timeline"] === true) {
+        // The same events again with older ones before them: they move to where they are told now.
+        const again = new Set((entry.timeline ?? []).map(({ event_id: id }) => id));
+        room.events = room.events.filter((event) => event === null || !again.has(event.event_id));
+      }
       const known = new Set(this.eventIds(roomId));
       if (entry.limited === true && room.events.length > 0) room.events.push(null);
       room.events.push(...(entry.timeline ?? []).filter(({ event_id: id }) => id === undefined || !known.has(id)));
