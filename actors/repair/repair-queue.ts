@@ -52,7 +52,7 @@ export class RepairQueue {
     return true;
   }
 
-  /** A room that could not be read for now. */
+  /** Puts back a room whose reading failed, to be tried once more. */
   addAgain(task: RoomTask): void {
     const waiting = this.#tasks.get(task.roomId);
     if (waiting?.isForced !== true || task.isForced) this.#tasks.set(task.roomId, task);
