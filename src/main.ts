@@ -6,7 +6,7 @@ else await runWorker();
 
 async function runMain(argv: readonly string[]): Promise<void> {
   if (SERVERS.has(argv[0] ?? "serve")) await setRuntime();
-  const { runCli } = await import("./cli.ts");
+  const { runCli } = await import("./cli/cli.ts");
   process.exit(await runCli(argv));
 }
 

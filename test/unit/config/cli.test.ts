@@ -1,7 +1,15 @@
 import { describe, expect, test } from "bun:test";
-import { EXIT, runCli } from "#src/cli.ts";
-import type { CliDeps } from "#src/cli.ts";
+import { runCli } from "#src/cli/cli.ts";
+import { EXIT } from "#src/cli/command.ts";
+import type { Command } from "#src/cli/command.ts";
+import { COMMANDS } from "#src/cli/commands.ts";
+import { demoCommand } from "#src/cli/demo.ts";
+import { healthcheckCommand } from "#src/cli/healthcheck.ts";
+import { resyncCommand } from "#src/cli/resync.ts";
+import { serveCommand } from "#src/cli/serve.ts";
+import { smokeTestCommand } from "#src/cli/smoke-test.ts";
 import { ALL_VARIABLES } from "#src/config/variables.ts";
+import type { ProbedHealth } from "#src/http/probe-health.ts";
 
 interface Ran {
   code: number;
@@ -10,35 +18,47 @@ interface Ran {
   calls: string[];
 }
 
-async function run(argv: string[], env: Record<string, string> = {}, overrides: Partial<CliDeps> = {}): Promise<Ran> {
+interface Outcomes {
+  health: ProbedHealth;
+  isResynced: boolean;
+}
+
+/** The commands that start something, with what they would start written down instead. */
+function recorded(calls: string[], { health, isResynced }: Outcomes): Command[] {
+  const call = async (text: string, code: number): Promise<number> => {
+    calls.push(text);
+    return code;
+  };
+  return [
+    serveCommand((config) => call(`serve ${config.server}`, 7)),
+    demoCommand((args) => call(`demo ${args.join(" ")}`, 8)),
+    smokeTestCommand(() => call("smoke", 9)),
+    healthcheckCommand(async () => health),
+    resyncCommand(async (_config, { kind, target }) => {
+      calls.push(`resync ${kind} ${target}`);
+      return isResynced;
+    }),
+  ];
+}
+
+async function run(
+  argv: string[],
+  env: Record<string, string> = {},
+  outcomes: Outcomes = { health: { ready: true, text: "well" }, isResynced: true },
+): Promise<Ran> {
   const ran: Ran = { code: -1, out: "", err: "", calls: [] };
-  ran.code = await runCli(argv, {
+  const faked = recorded(ran.calls, outcomes);
+  const commands = COMMANDS.map((command) => faked.find(({ name }) => name === command.name) ?? command);
+  const terminal = {
     env,
-    readFile: (path) => {
+    readFile: (path: string): string => {
       throw new Error(`no such file ${path}`);
     },
     cores: 2,
-    out: (text) => void (ran.out += text),
-    err: (text) => void (ran.err += text),
-    probeHealth: async () => ({ ready: true, text: "well" }),
-    serve: async (config) => {
-      ran.calls.push(`serve ${config.server}`);
-      return 7;
-    },
-    demo: async (args) => {
-      ran.calls.push(`demo ${args.join(" ")}`);
-      return 8;
-    },
-    smokeTest: async () => {
-      ran.calls.push("smoke");
-      return 9;
-    },
-    resync: async (_config, { kind, target }) => {
-      ran.calls.push(`resync ${kind} ${target}`);
-      return true;
-    },
-    ...overrides,
-  });
+    out: (text: string) => void (ran.out += text),
+    err: (text: string) => void (ran.err += text),
+  };
+  ran.code = await runCli(argv, terminal, commands);
   return ran;
 }
 
@@ -59,9 +79,9 @@ describe("runCli", () => {
     const { code, out } = await run(["--help"]);
     expect(code).toBe(EXIT.ok);
     for (const { name } of ALL_VARIABLES) expect(out).toContain(name);
-    for (const word of ["serve", "demo", "config check", "resync all", "--version", "--healthcheck", "--smoke-test"]) {
-      expect(out).toContain(word);
-    }
+    for (const { usage } of COMMANDS) for (const form of usage) expect(out).toContain(`  ${form}`);
+    for (const word of ["serve", "config check", "resync all", "--version", "--help"]) expect(out).toContain(word);
+    expect(out.split("\n").filter((line) => line.length > 120)).toEqual([]);
   });
 
   test("[CLI-4] --version tells the version of package.json", async () => {
@@ -101,7 +121,7 @@ describe("runCli", () => {
 
   test("[CLI-8] healthcheck tells the health by its exit code", async () => {
     expect(await run(["--healthcheck"], SERVER)).toMatchObject({ code: EXIT.ok, out: "well\n" });
-    const sick = await run(["--healthcheck"], SERVER, { probeHealth: async () => ({ ready: false, text: "sick" }) });
+    const sick = await run(["--healthcheck"], SERVER, { health: { ready: false, text: "sick" }, isResynced: true });
     expect(sick).toMatchObject({ code: EXIT.failed, err: "sick\n" });
   });
 
@@ -113,7 +133,7 @@ describe("runCli", () => {
     expect(nginx.out).toContain("proxy_pass http://127.0.0.1:9001;");
     expect((await run(["routes"], { ...SERVER, SYNCV3_FORWARD: "1" })).out).toContain("SYNCV3_FORWARD is on");
     for (const wrong of [
-      ["routes", "--apache"],
+      ["routes", "--lighttpd"],
       ["routes", "--nginx", "more"],
     ]) {
       expect(await run(wrong)).toMatchObject({ code: EXIT.unusable, out: "" });
@@ -126,5 +146,18 @@ describe("runCli", () => {
     expect(ran.err).toContain("serve may be meant");
     expect((await run(["serve", "extra"], SERVER)).code).toBe(EXIT.unusable);
     expect((await run(["config"], SERVER)).code).toBe(EXIT.unusable);
+    expect((await run(["config", "chek"], SERVER)).err).toContain("config check may be meant");
+  });
+
+  test("[CLI-10] resync passes on what is to be compared, and fails when a room could not be", async () => {
+    expect(await run(["resync", "room", "!r:hs"], SERVER)).toMatchObject({
+      code: EXIT.ok,
+      calls: ["resync room !r:hs"],
+    });
+    const partly = { health: { ready: true, text: "well" }, isResynced: false };
+    expect((await run(["resync", "all"], SERVER, partly)).code).toBe(EXIT.failed);
+    const wrong = await run(["resync", "rooms"], SERVER);
+    expect(wrong).toMatchObject({ code: EXIT.unusable, calls: [] });
+    expect(wrong.err).toContain("room <room id>");
   });
 });

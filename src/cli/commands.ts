@@ -1,0 +1,22 @@
+import { probeHealth } from "#src/http/probe-health.ts";
+import type { Command } from "./command.ts";
+import { CONFIG_CHECK } from "./config-check.ts";
+import { demoCommand } from "./demo.ts";
+import { healthcheckCommand } from "./healthcheck.ts";
+import { resyncCommand } from "./resync.ts";
+import { ROUTES } from "./routes.ts";
+import { serveCommand } from "./serve.ts";
+import { smokeTestCommand } from "./smoke-test.ts";
+
+/** All there are, in the order of `--help`; what a command does not need is not loaded. */
+export const COMMANDS: readonly Command[] = [
+  serveCommand(async (config) => (await import("#src/run-main.ts")).runServe(config)),
+  demoCommand(async (args) => (await import("#src/demo/run-demo.ts")).runDemo(args)),
+  ROUTES,
+  CONFIG_CHECK,
+  resyncCommand(async (config, target, terminal) =>
+    (await import("#src/hosts/resync-host.ts")).resync(config, target, terminal),
+  ),
+  healthcheckCommand(probeHealth),
+  smokeTestCommand(async () => (await import("#src/hosts/smoke-test.ts")).runSmokeTest()),
+];

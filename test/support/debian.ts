@@ -1,0 +1,69 @@
+import { existsSync } from "node:fs";
+import { chmod, rm, writeFile } from "node:fs/promises";
+
+const INSTALL_LIMIT_MS = 240_000;
+/** Packages of servers would start them: this answer to `invoke-rc.d` means "not now". */
+const POLICY = "/usr/sbin/policy-rc.d";
+const NO_START = "#!/bin/sh\nexit 101\n";
+
+interface Ended {
+  code: number;
+  out: string;
+  err: string;
+}
+
+async function run(...command: string[]): Promise<Ended> {
+  const env = { ...process.env, PATH: SYSTEM_PATH, DEBIAN_FRONTEND: "noninteractive" };
+  const child = Bun.spawn(command, { stdout: "pipe", stderr: "pipe", timeout: INSTALL_LIMIT_MS, env });
+  const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
+  return { code: await child.exited, out, err };
+}
+
+/** Where Debian keeps programs, those of administrators included; a plain user's PATH lacks half of it. */
+export const SYSTEM_PATH = `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
+
+/** The path of a program that a package of Debian brought. */
+export function systemProgram(name: string): string {
+  const path = Bun.which(name, { PATH: SYSTEM_PATH });
+  if (path === null) throw new Error(`${name} is not in ${SYSTEM_PATH}`);
+  return path;
+}
+
+/**
+ * Makes sure that these packages of Debian are installed, installing what is missing where that can be done;
+ * resolves to the reason when it cannot, which a test gives when it skips itself.
+ */
+export async function debianPackages(names: readonly string[]): Promise<string | null> {
+  const missing = await missingOf(names);
+  if (missing.length === 0) return null;
+  const wanted = `needs the packages ${missing.join(", ")}`;
+  if (!existsSync("/usr/bin/apt-get")) return `${wanted}: this is not Debian`;
+  if (process.getuid?.() !== 0) return `${wanted}: only root can install them`;
+  const isPolicyOurs = !existsSync(POLICY);
+  if (isPolicyOurs) {
+    await writeFile(POLICY, NO_START);
+    await chmod(POLICY, 0o755);
+  }
+  try {
+    const install = ["-o", "DPkg::Lock::Timeout=180", "install", "-y", "--no-install-recommends", ...missing];
+    const first = await run("apt-get", ...install);
+    if (first.code === 0) return null;
+    await run("apt-get", "-o", "DPkg::Lock::Timeout=180", "update");
+    const second = await run("apt-get", ...install);
+    return second.code === 0 ? null : `${wanted}: ${second.err.trim().split("\n").at(-1) ?? "apt-get failed"}`;
+  } finally {
+    if (isPolicyOurs) await rm(POLICY, { force: true });
+  }
+}
+
+async function missingOf(names: readonly string[]): Promise<string[]> {
+  if (Bun.which("dpkg-query", { PATH: SYSTEM_PATH }) === null) return [...names];
+  const { out } = await run("dpkg-query", "-W", "-f", "${Package} ${Status}\n", ...names);
+  const installed = new Set(
+    out
+      .split("\n")
+      .filter((line) => line.endsWith(" install ok installed"))
+      .map((line) => line.split(" ")[0] ?? ""),
+  );
+  return names.filter((name) => !installed.has(name));
+}
