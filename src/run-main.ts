@@ -8,9 +8,11 @@ import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
+import { readCertificate } from "#src/http/certificate.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
+import { type RenewableListener, renewableListener } from "#src/http/renewable-listener.ts";
 import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
@@ -53,8 +55,11 @@ export async function runServe(config: Config, onReady: () => void = () => undef
       () => ended.resolve(EXIT_FAILED),
     );
   };
+  const renew = (): void => void node.renewCertificate();
   process.once("SIGTERM", stop);
   process.once("SIGINT", stop);
+  // Without a certificate it means what it always does: the terminal has gone.
+  if (config.tls !== null) process.on("SIGHUP", renew);
   try {
     await node.start();
     giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
@@ -70,6 +75,7 @@ export async function runServe(config: Config, onReady: () => void = () => undef
   const code = await ended.promise;
   process.off("SIGTERM", stop);
   process.off("SIGINT", stop);
+  process.off("SIGHUP", renew);
   return code;
 }
 
@@ -81,7 +87,7 @@ class Node {
   readonly #merger = new MetricsMerger();
   readonly #frontId = randomUUID();
   #storage: Storage | null = null;
-  #server: Listener | null = null;
+  #server: RenewableListener | null = null;
   #metricsServer: Listener | null = null;
 
   constructor(config: Config, telemetry: Telemetry, onEscalate: (reason: string) => void) {
@@ -163,10 +169,16 @@ class Node {
   }
 
   /** As little as possible lies between clients and us; with the homeserver behind us too, nothing may touch their bytes. */
-  #listen(handle: (request: Request) => Response | Promise<Response>, observer: ForwardObserver): Promise<Listener> {
+  #listen(
+    handle: (request: Request) => Response | Promise<Response>,
+    observer: ForwardObserver,
+  ): Promise<RenewableListener> {
     const { bind, tls, isForwarding, homeserver: address } = this.#config;
     const { log, metrics } = this.#telemetry;
-    if (!isForwarding) return listen({ bind, tls, fetch: handle, timers: systemTimers });
+    const check = async (): Promise<unknown> => tls && readCertificate(tls);
+    if (!isForwarding) {
+      return renewableListener({ check, open: () => listen({ bind, tls, fetch: handle, timers: systemTimers }) });
+    }
     const front = createFront({
       forwarder: new Forwarder({ address, frontId: this.#frontId, deadlineMs: address.initialTimeoutMs, ...PORTS }),
       observer,
@@ -176,7 +188,18 @@ class Node {
       metrics,
       ...PORTS,
     });
-    return listenRaw({ bind, tls, handle: front, timers: systemTimers });
+    return renewableListener({ check, open: () => listenRaw({ bind, tls, handle: front, timers: systemTimers }) });
+  }
+
+  /** Takes up what was put in the place of the certificate; keeps the one there is when that cannot be used. */
+  async renewCertificate(): Promise<void> {
+    const { log } = this.#telemetry;
+    try {
+      await this.#server?.renew();
+      log.info({}, "the certificate was read anew");
+    } catch (error) {
+      log.error({ error: error instanceof Error ? error.message : String(error) }, "the certificate stays as it was");
+    }
   }
 
   shutdown(): Promise<boolean> {

@@ -87,7 +87,8 @@ const VARIABLES = [
     name: "SYNCV3_TLS_CERT",
     group: "Listening",
     fallback: "none",
-    meaning: "Path of a certificate chain (PEM). Only with `SYNCV3_TLS_KEY`, and not on unix sockets.",
+    meaning:
+      "Path of a certificate chain (PEM). Only with `SYNCV3_TLS_KEY`, and not on unix sockets. On SIGHUP both files are read anew.",
   },
   {
     name: "SYNCV3_TLS_KEY",

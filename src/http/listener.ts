@@ -2,6 +2,8 @@ import { chmod, lstat, unlink } from "node:fs/promises";
 import { connect } from "node:net";
 import type { Config } from "#src/config.ts";
 import type { Timers } from "#src/ports/basics.ts";
+import { readCertificate } from "./certificate.ts";
+import type { Certificate } from "./certificate.ts";
 import { goingAwayReply } from "./reply.ts";
 
 /** What a listener is made of. */
@@ -17,6 +19,8 @@ export interface ListenOptions {
 export interface Listener {
   /** As one would write it down: `http://127.0.0.1:8008`, or a path. */
   readonly address: string;
+  /** Takes no new connections and ends idle ones; what is under way is answered. Resolves when nothing is left. */
+  retire(): Promise<void>;
   /** Takes nothing new from here on: no connections, and no requests on those there are. What is in flight goes on. */
   stopAccepting(): void;
   /** Waits for what is in flight, then cuts what is left after the time given. */
@@ -35,11 +39,15 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   // A client whose long poll was just answered asks again at once, on the connection it has.
   const fetch: ListenOptions["fetch"] = (request) => (ended === null ? options.fetch(request) : goingAwayReply());
   if (bind.kind === "unix") await clearSocketPath(bind.path);
-  const server = serve({ ...options, fetch });
+  const certificate = options.tls === null ? null : await readCertificate(options.tls);
+  const server = serve({ ...options, fetch }, certificate);
   if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
-  const end = (): Promise<void> => (ended ??= server.stop(false));
+  let retired: Promise<void> | null = null;
+  const retire = (): Promise<void> => (retired ??= server.stop(false));
+  const end = (): Promise<void> => (ended ??= retire());
   return {
     address: bind.kind === "unix" ? bind.path : String(server.url).replace(/\/$/, ""),
+    retire,
     stopAccepting() {
       end().catch(() => {});
     },
@@ -53,10 +61,10 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   };
 }
 
-function serve(options: ListenOptions): ReturnType<typeof Bun.serve> {
+function serve(options: ListenOptions, certificate: Certificate | null): ReturnType<typeof Bun.serve> {
   const { bind } = options;
   try {
-    return Bun.serve(serveOptions(options));
+    return Bun.serve(serveOptions(options, certificate));
   } catch (error) {
     const where = bind.kind === "unix" ? bind.path : `${bind.host}:${bind.port}`;
     const reason = error instanceof Error ? error.message : String(error);
@@ -66,7 +74,7 @@ function serve(options: ListenOptions): ReturnType<typeof Bun.serve> {
 
 type ServeOptions = Parameters<typeof Bun.serve>[0];
 
-function serveOptions({ bind, tls, fetch }: ListenOptions): ServeOptions {
+function serveOptions({ bind, fetch }: ListenOptions, certificate: Certificate | null): ServeOptions {
   const shared = {
     fetch,
     // Long polls are silent by design; every wait has a deadline of its own.
@@ -79,7 +87,7 @@ function serveOptions({ bind, tls, fetch }: ListenOptions): ServeOptions {
     const onSocket: object = { ...shared, unix: bind.path };
     return onSocket as ServeOptions;
   }
-  const secure = tls === null ? {} : { tls: { cert: Bun.file(tls.certPath), key: Bun.file(tls.keyPath) } };
+  const secure = certificate === null ? {} : { tls: certificate };
   // Bun shares a port between processes unless told not to, and half of the requests would go astray.
   return { ...shared, ...secure, hostname: bind.host, port: bind.port, reusePort: false };
 }

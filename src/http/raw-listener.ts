@@ -1,4 +1,4 @@
-import { chmod, readFile } from "node:fs/promises";
+import { chmod } from "node:fs/promises";
 import { createServer as createHttpServer, STATUS_CODES } from "node:http";
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer as createHttpsServer } from "node:https";
@@ -6,6 +6,7 @@ import type { Duplex } from "node:stream";
 import type { Config } from "#src/config.ts";
 import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
+import { readCertificate } from "./certificate.ts";
 import { SOCKET_MODE, clearSocketPath } from "./listener.ts";
 import type { Listener } from "./listener.ts";
 import { errorReply, goingAwayReply } from "./reply.ts";
@@ -45,14 +46,21 @@ export async function listenRaw(options: RawListenOptions): Promise<Listener> {
   await opened(server, bind);
   if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
   const closed = Promise.withResolvers<void>();
+  let isRetired = false;
+  const retire = (): Promise<void> => {
+    if (!isRetired) server.close(() => closed.resolve());
+    isRetired = true;
+    return closed.promise;
+  };
   const end = (): void => {
     if (isEnding) return;
     isEnding = true;
-    server.close(() => closed.resolve());
+    void retire();
     server.closeIdleConnections();
   };
   return {
     address: addressOf(server, options),
+    retire,
     stopAccepting: end,
     async stop(withinMs) {
       end();
@@ -79,8 +87,7 @@ async function createServer(
 ): Promise<Server> {
   const limits = { maxHeaderSize: MAX_HEAD_BYTES };
   if (tls === null || bind.kind === "unix") return createHttpServer(limits, handle);
-  const [cert, key] = await Promise.all([readFile(tls.certPath), readFile(tls.keyPath)]);
-  return createHttpsServer({ ...limits, cert, key }, handle);
+  return createHttpsServer({ ...limits, ...(await readCertificate(tls)) }, handle);
 }
 
 function opened(server: Server, bind: Config["bind"]): Promise<void> {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { cp, readFile, stat } from "node:fs/promises";
+import { copyFile, cp, readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { connectTestDatabase, databaseDeps, temporaryDirectory } from "#test/support/database.ts";
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
@@ -7,6 +7,7 @@ import { createTestHomeserver, type TestHomeserver } from "#test/support/homeser
 import { HttpClient } from "#test/support/http-client.ts";
 import { freePort } from "#test/support/ports.ts";
 import type { RigResponse } from "#test/support/sync-rig.ts";
+import { nameServed } from "#test/support/tls-name.ts";
 import { startEmbeddedDatabase } from "#db/embedded.ts";
 
 const LIMIT_MS = 120_000;
@@ -264,6 +265,40 @@ describe("where it listens", () => {
         () => "refused",
       );
       expect(plain).not.toBe(200);
+      expect(await glissade.kill("SIGTERM")).toBe(0);
+    },
+    LIMIT_MS,
+  );
+
+  test(
+    "[EXE-16] SIGHUP has a renewed certificate taken up",
+    async () => {
+      const port = await freePort();
+      const directory = await temporaryFolder();
+      const install = async (prefix: string): Promise<void> => {
+        for (const name of ["cert.pem", "key.pem"]) await copyFile(fixture(prefix + name), join(directory, name));
+      };
+      await install("");
+      const glissade = await glissadeOf(
+        {
+          SYNCV3_DATA: await usedData(),
+          SYNCV3_BINDADDR: `127.0.0.1:${port}`,
+          SYNCV3_TLS_CERT: join(directory, "cert.pem"),
+          SYNCV3_TLS_KEY: join(directory, "key.pem"),
+        },
+        { url: `https://127.0.0.1:${port}`, options: { tls: { rejectUnauthorized: false } } },
+      );
+      await glissade.start();
+      expect(await nameServed(port)).toBe("sync.example.org");
+      await install("renewed-");
+      process.kill(glissade.pid, "SIGHUP");
+      const deadline = performance.now() + 5000;
+      let name = "";
+      while (name !== "renewed.example.org" && performance.now() < deadline) {
+        name = await nameServed(port).catch(() => "not served");
+        await Bun.sleep(10);
+      }
+      expect(name).toBe("renewed.example.org");
       expect(await glissade.kill("SIGTERM")).toBe(0);
     },
     LIMIT_MS,

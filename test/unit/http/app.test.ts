@@ -201,18 +201,18 @@ describe("sync routes", () => {
   });
 
   test.each([
-    ["{", "M_NOT_JSON"],
-    ["nonsense", "M_NOT_JSON"],
-    ["{]}", "M_NOT_JSON"],
-    ['{"a":1', "M_NOT_JSON"],
-    ['{"a":}{}', "M_NOT_JSON"],
-    [" ", "M_NOT_JSON"],
-    ["[".repeat(300_000), "M_NOT_JSON"],
-    ["[]", "M_BAD_JSON"],
-    ['"text"', "M_BAD_JSON"],
-    ['{"lists":[]}', "M_BAD_JSON"],
-    ['{"conn_id":5}', "M_BAD_JSON"],
-  ])("[HTTP-10] body %.20p is %p", async (body, errcode) => {
+    ["half an object", "{", "M_NOT_JSON"],
+    ["a word", "nonsense", "M_NOT_JSON"],
+    ["wrong brackets", "{]}", "M_NOT_JSON"],
+    ["an object without its end", '{"a":1', "M_NOT_JSON"],
+    ["a member without its value", '{"a":}{}', "M_NOT_JSON"],
+    ["white space", " ", "M_NOT_JSON"],
+    ["300,000 brackets", "[".repeat(300_000), "M_NOT_JSON"],
+    ["a list", "[]", "M_BAD_JSON"],
+    ["a text", '"text"', "M_BAD_JSON"],
+    ["lists that are a list", '{"lists":[]}', "M_BAD_JSON"],
+    ["a conn_id that is a number", '{"conn_id":5}', "M_BAD_JSON"],
+  ])("[HTTP-10] a body that is %s", async (_name, body, errcode) => {
     expect(await failure(await post({ body }))).toMatchObject({ status: 400, errcode });
   });
 
