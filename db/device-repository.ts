@@ -95,11 +95,12 @@ class DeviceRepository implements DeviceStore {
   async loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceRecord | null> {
     const [row] = await this.#db.query<{
       since: string | null;
+      rooms_due: number;
       hash: string | null;
       sealed: Uint8Array | null;
       last_seen_ms: number | null;
     }>(
-      `select d.since, t.hash, t.sealed, t.last_seen_ms
+      `select d.since, d.rooms_due, t.hash, t.sealed, t.last_seen_ms
        from devices d left join lateral (
          select hash, sealed, last_seen_ms from tokens t
          where t.user_id = d.user_id and t.device_id = d.device_id order by t.serial desc limit 1
@@ -108,7 +109,7 @@ class DeviceRepository implements DeviceStore {
       [keyText(userId), keyText(deviceId)],
     );
     if (row === undefined) return null;
-    const { since, hash, sealed, last_seen_ms: lastSeenMs } = row;
+    const { since, rooms_due: roomsDue, hash, sealed, last_seen_ms: lastSeenMs } = row;
     const accessToken = hash === null || sealed === null ? null : openToken(this.#deps.tokenKey, sealed, hash);
     if (hash !== null && accessToken === null) {
       this.#deps.logger.warn({ user_id: userId, device_id: deviceId, token_hash: hash }, "stored token is damaged");
@@ -117,6 +118,7 @@ class DeviceRepository implements DeviceStore {
       userId,
       deviceId,
       since: since === null ? null : originalText(since),
+      roomsAreDue: since !== null && roomsDue !== 0,
       accessToken,
       tokenHash: accessToken === null ? null : hash,
       lastSeenMs: lastSeenMs ?? 0,

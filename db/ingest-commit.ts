@@ -7,6 +7,9 @@ import { boolArray, intArray, keyArray, packBytes, storableCount, storableInt, t
 /** Quarantined samples kept; older ones go. */
 const QUARANTINE_LIMIT = 1000;
 
+/** Code in `devices`: `since` has moved here, but rooms were not read yet. */
+const ROOMS_STILL_DUE = 2;
+
 /** Where the event of a state row is. */
 export interface EventPlace {
   pos: StreamPos;
@@ -342,12 +345,13 @@ function sincePart(rows: IngestTransaction["sinces"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into devices as d (user_id, device_id, since)
+      insert into devices as d (user_id, device_id, since, rooms_due)
       select * from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
-        ${param(textArray(rows.map(({ since }) => since)), "text[]")}
+        ${param(textArray(rows.map(({ since }) => since)), "text[]")},
+        ${param(intArray(rows.map(({ roomsAreDue }) => (roomsAreDue === true ? ROOMS_STILL_DUE : 0))), "int2[]")}
       ) ${IF_GUARDED}
-      on conflict (user_id, device_id) do update set since = excluded.since`;
+      on conflict (user_id, device_id) do update set since = excluded.since, rooms_due = excluded.rooms_due`;
     },
   };
 }

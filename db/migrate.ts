@@ -7,6 +7,7 @@ import deviceReaders from "./migrations/0002_device_readers.sql" with { type: "t
 import storageParameters from "./migrations/0001_storage_parameters.sql" with { type: "text" };
 import repairs from "./migrations/0003_repairs.sql" with { type: "text" };
 import tokenlessDevices from "./migrations/0004_tokenless_devices.sql" with { type: "text" };
+import movedDatabases from "./migrations/0005_moved_databases.sql" with { type: "text" };
 
 interface Migration {
   id: number;
@@ -21,6 +22,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 2, name: "0002_device_readers", sql: deviceReaders },
   { id: 3, name: "0003_repairs", sql: repairs },
   { id: 4, name: "0004_tokenless_devices", sql: tokenlessDevices },
+  { id: 5, name: "0005_moved_databases", sql: movedDatabases },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

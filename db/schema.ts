@@ -44,6 +44,10 @@ export const meta = pgTable(
     writer: key().notNull(),
     commitSeq: int8("commit_seq").notNull(),
     head: int8().notNull(),
+    /** To-device positions of another server's database that were taken over, up to here: its clients name them as plain numbers. */
+    importedPos: int8("imported_pos"),
+    /** When the secret was last replaced by another. */
+    secretRotatedMs: int8("secret_rotated_ms"),
   },
   (t) => [check("meta_single", sql`${t.id} = 1`)],
 );
@@ -210,6 +214,12 @@ export const devices = pgTable(
     since: text(),
     /** When it was first seen to have no token; null while it has one, 0 = what was kept for it is deleted. */
     tokenlessMs: int8("tokenless_ms"),
+    /** `since` came without rooms, from another database: they are still to be read. 2 = and it has moved since then. */
+    roomsDue: smallint("rooms_due").notNull().default(0),
+    /** The newest to-device position taken over from another server's database. */
+    importedPos: int8("imported_pos"),
+    /** Where that server was with it then. */
+    importedSince: text("imported_since"),
   },
   (t) => [
     primaryKey({ name: "devices_pkey", columns: [t.userId, t.deviceId] }),

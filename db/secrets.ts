@@ -58,11 +58,18 @@ export function openToken(key: Uint8Array, sealed: Uint8Array, boundTo: string):
   }
 }
 
-/** Random id made with the database. */
-export async function loadEpoch(db: Database): Promise<string> {
-  const [row] = await db.query<{ epoch: string }>("select epoch from meta");
-  if (row === undefined) throw new SyncError("internal", "the database has no epoch: it was emptied by hand");
-  return row.epoch;
+/** The random id made with the database, and up to where its to-device positions are another database's (0 = none are). */
+export async function loadOrigin(db: Database): Promise<{ epoch: string; importedPos: number }> {
+  const [row] = await db.query<{ epoch: string; imported_pos: number }>(
+    "select epoch, coalesce(imported_pos, 0) as imported_pos from meta",
+  );
+  if (row === undefined) {
+    throw new SyncError(
+      "internal",
+      "the database has no epoch: it was emptied by hand, or is being moved to (db port)",
+    );
+  }
+  return { epoch: row.epoch, importedPos: row.imported_pos };
 }
 
 /** Remembers the first secret a database is used with, and refuses every other one. */

@@ -2,6 +2,7 @@ import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER, filterHash } from "#src/home
 import type { UserId } from "#src/protocol/ids.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import type { PollerMessage } from "./messages.ts";
+import type { PollPart } from "./poll-part.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 
 type FilterDeps = Pick<PollerDeps, "homeserver" | "devices">;
@@ -12,6 +13,7 @@ interface Wanted {
   hasSynced: boolean;
   /** Another device brings the user's rooms. */
   isCovered: boolean;
+  part: PollPart;
 }
 
 /** Which filter each poll names: the one for later polls is kept by the homeserver, if it will. */
@@ -19,7 +21,8 @@ export class PollFilters {
   #id: string | null = null;
   #isAsked = false;
 
-  choose({ since, hasSynced, isCovered }: Wanted): string {
+  choose({ since, hasSynced, isCovered, part }: Wanted): string {
+    if (part === "device") return DEVICE_FILTER;
     if (since !== null) return this.#id ?? LATER_FILTER;
     return !hasSynced && isCovered ? DEVICE_FILTER : FIRST_FILTER;
   }

@@ -1,12 +1,14 @@
 import type { Context, Span } from "@opentelemetry/api";
 import { ROOT_CONTEXT, SpanStatusCode, context, trace } from "@opentelemetry/api";
 import { classifyNoAnswer } from "#src/homeserver/classify.ts";
+import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { traceparentOf } from "#src/homeserver/traceparent.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Homeserver } from "#src/ports/homeserver.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import { pollDeadlineMs } from "./decide.ts";
 import type { PollerMessage } from "./messages.ts";
+import type { PollPart } from "./poll-part.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
 /** What is polled for, and how. */
@@ -17,6 +19,8 @@ export interface PollPlan {
   timeoutMs: number;
   /** It is made without `since`. */
   isInitial: boolean;
+  /** What of the answer is taken. */
+  part: PollPart;
   startedAtMs: number;
 }
 
@@ -70,6 +74,15 @@ export class Poll {
         (error) => ({ type: "poll-ended", stepId, result: { ok: false, failure: classifyNoAnswer(error.code) } }),
       );
     });
+  }
+
+  /** Whose answer it is, for a device that has synced before, and whose rooms another one may bring. */
+  originOf(hasSynced: boolean, isCovered: boolean): PollOrigin {
+    const { userId, deviceId, isInitial, part } = this.plan;
+    const origin: PollOrigin = { userId, deviceId, isFirstSync: isInitial, traceparent: this.traceparent };
+    if (hasSynced && part !== "rooms") origin.hasSyncedBefore = true;
+    if (part === "device" && !isCovered) origin.roomsAreDue = true;
+    return origin;
   }
 
   /** The request is over; nothing of it is kept. */

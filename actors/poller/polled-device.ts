@@ -1,4 +1,5 @@
 import type { DeviceRecord } from "#src/ports/stores.ts";
+import type { PollPart } from "./poll-part.ts";
 
 /** What a poller knows of its device: with which token it polls, and from where. */
 export class PolledDevice {
@@ -12,6 +13,22 @@ export class PolledDevice {
   #since: string | null = null;
   /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
   hasSynced = false;
+  /**
+   * `since` came from another database, without rooms. First the device's own data is read from there on, then the rooms as in a
+   * first sync, beside it: to-device messages and device lists are told from one `since` to the next, rooms as they are.
+   */
+  roomsAreDue = false;
+  #isOwnDataRead = false;
+
+  /** What is here of the user's rooms is brought up to date by polls from `since` on. */
+  get hasRooms(): boolean {
+    return this.hasSynced && !this.roomsAreDue;
+  }
+
+  /** The next poll is for all rooms as they are, unless another device has them. */
+  get isWholeNext(): boolean {
+    return !this.hasSynced || this.nextPart(false) === "rooms";
+  }
 
   isUsing(tokenHash: string): boolean {
     return this.accessToken !== null && this.#tokenHash === tokenHash;
@@ -33,6 +50,7 @@ export class PolledDevice {
     if (!this.hasSynced) {
       this.#since = device?.since ?? null;
       this.hasSynced = this.#since !== null;
+      this.roomsAreDue = device?.roomsAreDue ?? false;
     }
     return true;
   }
@@ -67,8 +85,17 @@ export class PolledDevice {
     return tokenHash;
   }
 
+  /** What the next poll is for; `isCovered`: another device of the user brings the rooms. */
+  nextPart(isCovered: boolean): PollPart {
+    if (!this.roomsAreDue) return "all";
+    if (!this.#isOwnDataRead) return "device";
+    return isCovered ? "all" : "rooms";
+  }
+
   /** A poll is stored; false when it led nowhere. */
-  advance(nextBatch: string): boolean {
+  advance(nextBatch: string, part: PollPart): boolean {
+    if (part === "device") this.#isOwnDataRead = true;
+    else this.roomsAreDue = false;
     const hasAdvanced = nextBatch !== this.#since;
     this.#since = nextBatch;
     this.hasSynced = true;

@@ -1,6 +1,5 @@
 import { SyncError, invariant } from "#src/errors.ts";
 import type { EventsMemo } from "#src/homeserver/events-memo.ts";
-import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { Cancel } from "#src/ports/basics.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
@@ -18,6 +17,7 @@ import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
 import { PollFilters } from "./poll-filters.ts";
+import { partOf } from "./poll-part.ts";
 import { Poll } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 import type { FailedPoll } from "./poller-stats.ts";
@@ -183,7 +183,7 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #ensure(reply: Reply<PollingEnsured>): void {
-    const isReady = this.#device.hasSynced || (this.#device.accessToken !== null && this.#isCovered());
+    const isReady = this.#device.hasRooms || (this.#device.accessToken !== null && this.#isCovered());
     if (isReady && this.#phase !== "loading") reply.resolve({ ok: true });
     else this.#waiters.add(reply);
   }
@@ -218,7 +218,7 @@ export class PollerActor implements Actor<PollerMessage> {
       return;
     }
     this.#setbacks.over();
-    if (this.#device.hasSynced) this.#synced();
+    if (this.#device.hasRooms) this.#synced();
     else if (this.#isCovered()) this.#waiters.resolveAll();
     this.#next();
   }
@@ -247,7 +247,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#park();
       return;
     }
-    if (this.#device.hasSynced || this.#slot !== null || this.#isCovered()) {
+    if (!this.#device.isWholeNext || this.#slot !== null || this.#isCovered()) {
       this.#send();
       return;
     }
@@ -262,19 +262,21 @@ export class PollerActor implements Actor<PollerMessage> {
     const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
     this.#sends++;
-    const { since } = this.#device;
-    const timeoutMs = this.#isFirstPoll || this.#isHurried ? 0 : LONG_POLL_MS;
+    const isCovered = this.#isCovered();
+    const part = this.#device.nextPart(isCovered);
+    const since = part === "rooms" ? null : this.#device.since;
+    const timeoutMs = this.#isFirstPoll || this.#isHurried || part !== "all" ? 0 : LONG_POLL_MS;
     this.#isHurried = false;
     this.#poll?.end("superseded");
     const startedAtMs = this.#context.clock.mono();
-    const poll = new Poll({ ...this.#who, timeoutMs, isInitial: since === null, startedAtMs }, stats);
+    const poll = new Poll({ ...this.#who, timeoutMs, isInitial: since === null, part, startedAtMs }, stats);
     this.#poll = poll;
     this.#watchIdleness(timeoutMs);
     poll.send(this.#context, homeserver, stepId, {
       accessToken: this.#device.tokenForPoll(),
       since,
-      filter: this.#filters.choose({ since, hasSynced: this.#device.hasSynced, isCovered: this.#isCovered() }),
-      configuredMs: this.#isFirstPoll ? config.firstPollDeadlineMs : config.pollDeadlineMs,
+      filter: this.#filters.choose({ since, hasSynced: this.#device.hasSynced, isCovered, part }),
+      configuredMs: this.#isFirstPoll || part === "rooms" ? config.firstPollDeadlineMs : config.pollDeadlineMs,
     });
   }
 
@@ -305,9 +307,9 @@ export class PollerActor implements Actor<PollerMessage> {
       return;
     }
     this.#setbacks.over();
-    const origin: PollOrigin = { ...this.#who, isFirstSync: poll.plan.isInitial, traceparent: poll.traceparent };
-    if (this.#device.hasSynced) origin.hasSyncedBefore = true;
-    if (this.#storing.begin(outline, origin)) this.#storing.send(this.#beginStep("storing"));
+    const origin = poll.originOf(this.#device.hasSynced, this.#isCovered());
+    if (this.#storing.begin(partOf(outline, poll.plan.part, this.#device.since), origin))
+      this.#storing.send(this.#beginStep("storing"));
     else {
       // Asked again from an older `since`, the homeserver has as little to say.
       this.#pollStored();
@@ -341,18 +343,20 @@ export class PollerActor implements Actor<PollerMessage> {
     const { isInitial, startedAtMs, timeoutMs } = poll.plan;
     const nowMs = clock.mono();
     this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirstPoll);
-    if (!this.#device.hasSynced) {
+    if (!this.#device.hasSynced || poll.plan.part === "rooms") {
       const { roomCount, byteCount, batchCount } = work;
       log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
     }
-    const hasAdvanced = this.#device.advance(work.nextBatch);
+    const hasAdvanced = this.#device.advance(work.nextBatch, poll.plan.part);
     this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
     this.#storing.end();
     this.#isFirstPoll = false;
-    this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
     this.#endPoll(null);
     this.#releaseSlot();
-    this.#synced();
+    if (this.#device.hasRooms) {
+      this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
+      this.#synced();
+    }
     this.#throughs.stored(this.#sends);
   }
 

@@ -50,6 +50,7 @@ export interface PollOrigin {
   deviceId: DeviceId;
   isFirstSync: boolean;
   hasSyncedBefore?: true;
+  roomsAreDue?: true;
   traceparent: string | null;
 }
 

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { SyncError } from "#src/errors.ts";
+import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import type { RepairStore } from "#src/ports/repair.ts";
@@ -13,7 +14,7 @@ import { migrateDatabase } from "#db/migrate.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { raiseHead } from "#db/stream-start.ts";
-import { claimSecret, deriveKeys, loadEpoch, loadOrCreateSecret } from "#db/secrets.ts";
+import { claimSecret, deriveKeys, loadOrCreateSecret, loadOrigin } from "#db/secrets.ts";
 
 /** No statement takes longer; what is retried is retried by who asked. */
 const STATEMENT_DEADLINE_MS = 20_000;
@@ -45,6 +46,8 @@ export interface Storage {
   mac: Mac;
   /** Random id made with the database. */
   epoch: string;
+  /** To-device positions up to here are those of a database that was taken over; 0 = none was. */
+  importedPos: StreamPos;
   /** Rejects when the database does not answer in time. */
   ping(deadlineMs: number): Promise<void>;
   close(): Promise<void>;
@@ -78,12 +81,12 @@ export async function openStorage(
   );
   try {
     if (role.migrate) await patiently(deps, () => migrateDatabase(database, deps.logger));
-    const epoch = await patiently(deps, () => loadEpoch(database));
+    const { epoch, importedPos } = await patiently(deps, () => loadOrigin(database));
     const keys = deriveKeys(options.secret ?? loadOrCreateSecret(options.dataDir), epoch);
     await claimSecret(database, keys);
     if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
     return {
-      ...storageOf(database, epoch, keys, deps),
+      ...storageOf(database, { epoch, importedPos }, keys, deps),
       connections: createConnectionStore(database, options.database === null),
     };
   } catch (error) {
@@ -94,7 +97,7 @@ export async function openStorage(
 
 function storageOf(
   database: Database,
-  epoch: string,
+  origin: Pick<Storage, "epoch" | "importedPos">,
   keys: ReturnType<typeof deriveKeys>,
   deps: StorageDeps,
 ): Omit<Storage, "connections"> {
@@ -104,7 +107,7 @@ function storageOf(
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
     repair: createRepairStore(database),
     mac: keys.mac,
-    epoch,
+    ...origin,
     ping: (deadlineMs) => database.ping(deadlineMs),
     close: () => database.close(CLOSE_DEADLINE_MS),
   };

@@ -30,6 +30,8 @@ export interface SyncHostParts {
   mac: Mac;
   /** Random id of the database: to-device positions of another one are foreign. */
   epoch: string;
+  /** Those up to here are another server's, taken over with its messages; 0 = none are. */
+  importedPos?: StreamPos;
   /** For events kept in memory, in this host. */
   cacheBytes: number;
   firstSyncDeadlineMs: number;
@@ -59,7 +61,7 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
     mailboxLimit: "unbounded",
     onCrash: "stop",
   };
-  const toDeviceToken = toDeviceTokens(parts.epoch);
+  const toDeviceToken = toDeviceTokens(parts.epoch, parts.importedPos ?? 0);
   const history = new HistoryReader({ ...parts, shelf: directory.history });
   metrics.gauge("history_cached_bytes", () => directory.history.bytes);
   const connectionDeps = {
@@ -110,16 +112,22 @@ async function recallTyping({ typing }: RoomDirectory, { actors, logger }: SyncH
   }
 }
 
-/** `<epoch>_<position>`: a token of a database that is no more is treated as none, and nothing is deleted for it. */
-function toDeviceTokens(epoch: string): { make(pos: StreamPos): string; read(token: string): StreamPos | null } {
+/**
+ * `<epoch>_<position>`: a token of a database that is no more is treated as none, and nothing is deleted for it. A plain number is the
+ * Go proxy's: messages that were taken over from it, up to `importedPos`, have their place under its number.
+ */
+function toDeviceTokens(
+  epoch: string,
+  importedPos: StreamPos,
+): { make(pos: StreamPos): string; read(token: string): StreamPos | null } {
   const prefix = `${epoch}_`;
   return {
     make: (pos) => `${prefix}${pos}`,
     read: (token) => {
-      if (!token.startsWith(prefix)) return null;
-      const digits = token.slice(prefix.length);
+      const isOurs = token.startsWith(prefix);
+      const digits = isOurs ? token.slice(prefix.length) : token;
       const pos = /^\d{1,16}$/.test(digits) ? Number(digits) : Number.NaN;
-      return Number.isSafeInteger(pos) ? pos : null;
+      return Number.isSafeInteger(pos) && (isOurs || (pos > 0 && pos <= importedPos)) ? pos : null;
     },
   };
 }

@@ -13,6 +13,7 @@ export const composeStoredSyncHost: ComposeHost = async (init, services) => {
     ...services,
     mac: storage.mac,
     epoch: storage.epoch,
+    importedPos: storage.importedPos,
     cacheBytes: options.cacheBytes,
     firstSyncDeadlineMs: options.homeserver.initialTimeoutMs,
   });

@@ -151,6 +151,8 @@ export interface DeviceRecord {
   deviceId: DeviceId;
   /** null = no first sync yet. */
   since: string | null;
+  /** `since` came from another database: the rooms are still to be read. */
+  roomsAreDue: boolean;
   /** Unsealed; null when the device has no valid token. */
   accessToken: string | null;
   tokenHash: string | null;

@@ -118,6 +118,8 @@ export interface PollBatch<B = Uint8Array> {
   isFirstSync: boolean;
   /** Set when the device synced before all the same, as after an answer without `next_batch`: its rooms may be news. */
   hasSyncedBefore?: true;
+  /** Set when its `since` came from another database and the rooms are still to be read. */
+  roomsAreDue?: true;
   toDevice: PolledToDevice<B>[];
   deviceListsChanged: string[];
   deviceListsLeft: string[];

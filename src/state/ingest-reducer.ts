@@ -54,7 +54,7 @@ function reduceSince(group: GroupDraft, batch: PollBatch, since: string): void {
   const { sinces } = group.tx;
   const earlier = sinces.findIndex((other) => other.userId === userId && other.deviceId === deviceId);
   if (earlier !== -1) sinces.splice(earlier, 1);
-  sinces.push({ userId, deviceId, since });
+  sinces.push({ userId, deviceId, since, ...(batch.roomsAreDue === true ? { roomsAreDue: true } : {}) });
   if (batch.isFirstSync) group.users.update(userId).firstSyncDone.push(deviceId);
 }
 

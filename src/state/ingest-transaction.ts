@@ -51,7 +51,8 @@ export interface IngestTransaction {
   }[];
   txns: { userId: UserId; deviceId: DeviceId; eventId: string; txnId: string; nowMs: number }[];
   quarantine: (Rejected & { userId: UserId; deviceId: DeviceId; nowMs: number })[];
-  sinces: { userId: UserId; deviceId: DeviceId; since: string }[];
+  /** `roomsAreDue`: as of a batch, see there. */
+  sinces: { userId: UserId; deviceId: DeviceId; since: string; roomsAreDue?: true }[];
 }
 
 /** A transaction that changes nothing. */

@@ -10,7 +10,7 @@ import { createDeviceStore } from "#db/device-repository.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { MIGRATIONS, migrateDatabase } from "#db/migrate.ts";
 import { raiseHead } from "#db/stream-start.ts";
-import { claimSecret, deriveKeys, loadEpoch } from "#db/secrets.ts";
+import { claimSecret, deriveKeys, loadOrigin } from "#db/secrets.ts";
 import { LIMIT_MS, StorageRig, failureOf } from "./storage-rig.ts";
 
 const { logger } = databaseDeps;
@@ -119,7 +119,7 @@ describe("storage over its life", () => {
 
   describe("secret", () => {
     test("[SEC-20] the first secret is remembered and every other refused with advice", async () => {
-      const epoch = await loadEpoch(rig.db);
+      const { epoch } = await loadOrigin(rig.db);
       expect(epoch).toMatch(/^[0-9a-f]{32}$/);
       await claimSecret(rig.db, deriveKeys("first", epoch));
       await claimSecret(rig.db, deriveKeys("first", epoch));
@@ -128,7 +128,7 @@ describe("storage over its life", () => {
     });
 
     test("[SEC-21] the database holds no access token in the clear", async () => {
-      const { tokenKey } = deriveKeys("first", await loadEpoch(rig.db));
+      const { tokenKey } = deriveKeys("first", (await loadOrigin(rig.db)).epoch);
       const devices = createDeviceStore(rig.db, { tokenKey, logger });
       await devices.saveToken({
         hash: "h",

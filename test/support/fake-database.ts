@@ -25,6 +25,7 @@ interface FakeDevice {
   since: string | null;
   /** As in the database; absent for null. */
   tokenlessMs?: number;
+  roomsAreDue?: boolean;
 }
 
 /** What the fakes share, open to tests. */

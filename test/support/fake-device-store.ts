@@ -52,6 +52,7 @@ export class FakeDeviceStore implements DeviceStore {
       userId,
       deviceId,
       since: device.since,
+      roomsAreDue: device.roomsAreDue === true,
       accessToken: newest?.[1].accessToken ?? null,
       tokenHash: newest?.[0] ?? null,
       lastSeenMs: newest?.[1].lastSeenMs ?? 0,

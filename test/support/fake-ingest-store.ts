@@ -120,7 +120,7 @@ export class FakeIngestStore implements IngestStore {
     db.quarantine.push(...tx.quarantine);
     for (const row of tx.sinces) {
       const key = keyOf(row.userId, row.deviceId);
-      db.devices.set(key, Object.assign({}, db.devices.get(key), row));
+      db.devices.set(key, Object.assign({}, db.devices.get(key), { roomsAreDue: false }, row));
     }
   }
 }

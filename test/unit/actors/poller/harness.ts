@@ -65,6 +65,17 @@ export class PollerHarness {
     this.storedSince = since;
   }
 
+  /** As an import leaves it: a token and a `since`, and no rooms. */
+  async imported(since: string): Promise<void> {
+    await this.login(since);
+    this.stores.db.devices.set(JSON.stringify([USER, DEVICE]), {
+      userId: USER,
+      deviceId: DEVICE,
+      since,
+      roomsAreDue: true,
+    });
+  }
+
   set storedSince(since: string | null) {
     this.stores.db.devices.set(JSON.stringify([USER, DEVICE]), { userId: USER, deviceId: DEVICE, since });
   }
