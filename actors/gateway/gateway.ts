@@ -22,6 +22,8 @@ const REQUESTS_PER_DEVICE = 64;
 /** A parked request costs about 5 KB here: this bounds them to some 300 MB. */
 const REQUESTS_IN_FLIGHT = 60_000;
 const MAILBOX_LIMIT = 10_000;
+/** A client is as it said it is for so long behind its request: its next one may be on the way. */
+const SEEN_SLACK_MS = 30_000;
 
 /** What the gateway needs of the outside. */
 export interface GatewayDeps extends Omit<IdentifierDeps, "onTokenSaved" | "onDeviceUsed"> {
@@ -127,6 +129,11 @@ export function createGateway(deps: GatewayDeps): Gateway {
       requestId,
     };
     admit(deviceKey, requestId, { address, tokenHash });
+    const { presence } = input;
+    if (presence !== undefined) {
+      const forMs = input.timeoutMs + SEEN_SLACK_MS;
+      tellPoller(pollerAddress(userId, deviceId), { type: "be-seen", connection: connId, presence, forMs });
+    }
     const gone = Promise.withResolvers<never>();
     const onAbort = (): void => {
       tellConnection(address, { type: "cancel-request", requestId });

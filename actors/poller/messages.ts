@@ -3,6 +3,7 @@ import type { UpstreamResult } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { RoomId } from "#src/protocol/ids.ts";
 import type { Packed } from "#src/protocol/packed.ts";
+import type { Presence } from "#src/protocol/presence.ts";
 import type { Asked, Reply } from "#actors/runtime/actor.ts";
 
 /** Answer of `ensure-polling`: the device's first sync is stored and applied. */
@@ -38,6 +39,8 @@ export type PollerCommand =
   | Asked<{ type: "ensure-polling" }, PollingEnsured>
   /** The device is in use: stay awake, resume when parked. */
   | { type: "touch" }
+  /** One of the device's connections says how its user is to be seen, for so long. */
+  | { type: "be-seen"; connection: string; presence: Presence; forMs: number }
   /** A newer token is stored for this device: use it from the next poll on, and at once after a 401. */
   | { type: "token-changed" }
   /** Nobody has used this token for so long that it was removed: a poller that still polls with it ends. */

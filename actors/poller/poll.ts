@@ -4,6 +4,7 @@ import { classifyNoAnswer } from "#src/homeserver/classify.ts";
 import type { PollOrigin } from "#src/homeserver/sync-v2.ts";
 import { traceparentOf } from "#src/homeserver/traceparent.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Presence } from "#src/protocol/presence.ts";
 import type { Homeserver } from "#src/ports/homeserver.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import { pollDeadlineMs } from "./decide.ts";
@@ -17,6 +18,8 @@ export interface PollPlan {
   deviceId: DeviceId;
   /** How long the homeserver may hold the request. */
   timeoutMs: number;
+  /** How the user is seen meanwhile. */
+  presence: Presence;
   /** It is made without `since`. */
   isInitial: boolean;
   /** What of the answer is taken. */
@@ -64,9 +67,9 @@ export class Poll {
     stepId: number,
     { configuredMs, ...from }: PollRequest,
   ): void {
-    const { timeoutMs } = this.plan;
+    const { timeoutMs, presence } = this.plan;
     const { traceparent } = this;
-    const params = { ...from, timeoutMs, deadlineMs: pollDeadlineMs(configuredMs, timeoutMs), traceparent };
+    const params = { ...from, timeoutMs, presence, deadlineMs: pollDeadlineMs(configuredMs, timeoutMs), traceparent };
     context.with(this.#context, () => {
       actorContext.pipe(
         homeserver.sync(params, this.#controller?.signal ?? AbortSignal.abort()),

@@ -5,6 +5,7 @@ import type { Cancel } from "#src/ports/basics.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Presence } from "#src/protocol/presence.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
@@ -21,6 +22,7 @@ import { partOf } from "./poll-part.ts";
 import { Poll } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 import type { FailedPoll } from "./poller-stats.ts";
+import { SeenAs } from "./seen-as.ts";
 import { type Resume, type Setback, Setbacks } from "./setbacks.ts";
 import { SpinWatch } from "./spin-watch.ts";
 import { Storing } from "./storing.ts";
@@ -51,6 +53,7 @@ export class PollerActor implements Actor<PollerMessage> {
   /** The next poll asks the homeserver not to hold it. */
   #isHurried = false;
   readonly #filters = new PollFilters();
+  readonly #seenAs = new SeenAs();
   /** Names what is going on: a request, a batch, a wait. Results of anything else are of the past. */
   #stepId = 0;
   #cancelTimer: Cancel | null = null;
@@ -87,6 +90,9 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "touch":
         this.#used();
+        return;
+      case "be-seen":
+        this.#beSeen(message.connection, message.presence, message.forMs);
         return;
       case "token-changed":
         this.#used();
@@ -200,6 +206,13 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#next();
   }
 
+  /** A poll that shows the user as somebody else is followed by another one at once. */
+  #beSeen(connection: string, presence: Presence, forMs: number): void {
+    const nowMs = this.#context.clock.mono();
+    this.#seenAs.wish(connection, presence, nowMs + forMs);
+    if (this.#poll !== null && this.#poll.plan.presence !== this.#seenAs.at(nowMs)) this.#hurry();
+  }
+
   #load(): void {
     this.#phase = "loading";
     this.#loading.beginAnew(this.#device.deadTokenHash);
@@ -269,7 +282,9 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#isHurried = false;
     this.#poll?.end("superseded");
     const startedAtMs = this.#context.clock.mono();
-    const poll = new Poll({ ...this.#who, timeoutMs, isInitial: since === null, part, startedAtMs }, stats);
+    const presence = this.#seenAs.at(startedAtMs);
+    const plan = { ...this.#who, timeoutMs, presence, isInitial: since === null, part, startedAtMs };
+    const poll = new Poll(plan, stats);
     this.#poll = poll;
     this.#watchIdleness(timeoutMs);
     poll.send(this.#context, homeserver, stepId, {

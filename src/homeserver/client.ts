@@ -303,7 +303,7 @@ function endSpan(span: Span, answer: HttpAnswer): void {
 function syncQuery(params: SyncRequestParams): string {
   const query = new URLSearchParams({ timeout: String(params.timeoutMs) });
   if (params.since !== null && params.since !== "") query.append("since", params.since);
-  query.append("set_presence", "offline");
+  query.append("set_presence", params.presence);
   query.append("filter", params.filter);
   // State after the timeline (MSC4222), under its stable and its unstable name; unknown parameters are ignored.
   query.append("use_state_after", "true");

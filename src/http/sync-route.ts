@@ -92,7 +92,7 @@ async function serve(
 ): Promise<SyncAnswer> {
   record.posIn = query.pos?.slice(0, LOGGED_POS_CHARS) || null;
   const json = await readJsonBody(request, deps.timers, dialect.allowsEmptyBody);
-  const { request: syncRequest, pos, timeoutMs } = dialect.parse(json, query);
+  const { request: syncRequest, pos, presence, timeoutMs } = dialect.parse(json, query);
   record.posIn = pos === null ? null : pos.slice(0, LOGGED_POS_CHARS);
   record.connId = syncRequest.conn_id ?? "";
   record.txnId = syncRequest.txn_id ?? null;
@@ -104,6 +104,7 @@ async function serve(
     dialect: dialect.name,
     pos,
     timeoutMs: timeoutMs(),
+    ...(presence === undefined ? {} : { presence }),
     request: syncRequest,
     signal: request.signal,
   });

@@ -1,5 +1,6 @@
 import type { DialectName } from "#src/protocol/dialects/dialect.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Presence } from "#src/protocol/presence.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
 
 /** A finished response: one buffer, forwarded by main as it is. */
@@ -25,6 +26,8 @@ export interface SyncInput {
   dialect: DialectName;
   pos: string | null;
   timeoutMs: number;
+  /** How its user is to be seen; absent where asking says nothing of that. */
+  presence?: Presence;
   request: SyncRequest;
   /** Fires when the client hangs up. */
   signal: AbortSignal;

@@ -1,4 +1,5 @@
 import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
+import type { Presence } from "#src/protocol/presence.ts";
 
 /** How an upstream call failed; decided once, by `src/homeserver/classify.ts` (E5). */
 export type UpstreamFailure =
@@ -17,6 +18,8 @@ export interface SyncRequestParams {
   since: string | null;
   /** How long the homeserver may hold the request. */
   timeoutMs: number;
+  /** How the user is seen while the homeserver holds it. */
+  presence: Presence;
   /** Filter id or inline JSON. */
   filter: string;
   /** Give up after this long without a complete answer. */

@@ -4,6 +4,7 @@ import type { ExtensionsBody } from "../engine/extensions-body.ts";
 import type { PositionLog } from "../engine/position-log.ts";
 import type { RoomEntry } from "../engine/room-entry.ts";
 import type { RoomNid, StreamPos } from "../ids.ts";
+import type { Presence } from "../presence.ts";
 import type { SyncRequest } from "../request.ts";
 
 /** Ways in which clients speak to us; `v4` is the stable form of the simplified one. */
@@ -19,6 +20,8 @@ export interface SyncQuery {
 export interface ReadRequest {
   request: SyncRequest;
   pos: string | null;
+  /** How its user is to be seen meanwhile; absent where asking says nothing of that. */
+  presence?: Presence;
   timeoutMs: () => number;
 }
 

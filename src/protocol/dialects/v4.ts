@@ -1,12 +1,12 @@
 import { SyncError } from "../../errors.ts";
 import { asObject } from "../json-value.ts";
+import { parsePresence } from "../presence.ts";
 import type { Dialect } from "./dialect.ts";
 import { member, textAt } from "./request-reader.ts";
 import { readWait, rememberingPolicy } from "./simplified.ts";
 import { readSimplified, V4_FORM } from "./simplified-request.ts";
 import { encodeSimplified, encodeSimplifiedRooms, V4_RESPONSE } from "./simplified-response.ts";
 
-const PRESENCES: ReadonlySet<string> = new Set(["online", "offline", "unavailable"]);
 const MAX_PRESENCE_BYTES = 255;
 
 /** Simplified sliding sync as MSC4186 was merged: everything is in the body. */
@@ -19,14 +19,15 @@ export const V4: Dialect = {
   parse(json) {
     const request = readSimplified(json, V4_FORM);
     const body = asObject(json) ?? {};
-    const presence = textAt(body, "set_presence", "", MAX_PRESENCE_BYTES);
-    if (presence !== undefined && !PRESENCES.has(presence)) {
+    // Who does not say is there, as in a classic sync.
+    const presence = parsePresence(textAt(body, "set_presence", "", MAX_PRESENCE_BYTES) ?? "online");
+    if (presence === null) {
       throw new SyncError("invalid_param", "set_presence is none of online, offline and unavailable");
     }
     const timeoutMs = member(body, "timeout") ?? 0;
     // One that is too long is none of ours, like any other that is made up.
     const pos = textAt(body, "pos", "", Number.MAX_SAFE_INTEGER) ?? null;
-    return { request, pos, timeoutMs: () => readWait(typeof timeoutMs === "number" ? timeoutMs : -1) };
+    return { request, pos, presence, timeoutMs: () => readWait(typeof timeoutMs === "number" ? timeoutMs : -1) };
   },
   policy: rememberingPolicy({ tellsWindows: false, keepsSelfLeft: true, hidesStrangers: true, tellsAll: true }),
   encode: (response, roomIdOf) => encodeSimplified(response, V4_RESPONSE, roomIdOf),

@@ -54,6 +54,7 @@ const PARAMS: SyncRequestParams = {
   accessToken: "secret",
   since: "s1#a b",
   timeoutMs: 30_000,
+  presence: "offline",
   filter: '{"a":1}',
   deadlineMs: 5000,
   traceparent: null,
@@ -78,8 +79,8 @@ describe("sync", () => {
     expect(request?.headers.get("authorization")).toBe("Bearer secret");
     expect(request?.headers.get("user-agent")).toBe("Glissade/1.2.3");
     expect(request?.headers.has("traceparent")).toBe(false);
-    await sync(client, { since: null });
-    expect(upstream.seen[1]?.query).toStartWith("?timeout=30000&set_presence=offline&");
+    await sync(client, { since: null, presence: "unavailable" });
+    expect(upstream.seen[1]?.query).toStartWith("?timeout=30000&set_presence=unavailable&");
     expect(upstream.versionsAsked()).toBe(1);
   });
 

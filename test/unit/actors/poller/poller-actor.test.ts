@@ -237,6 +237,48 @@ describe("PollerActor: idle and hurried", () => {
     expect(harness.stats.requests).toBe(1);
   });
 
+  test("[POL-92] a user is seen as their connections say, for as long as they say so, and polls do so at once", async () => {
+    const harness = await running("s1");
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await settlePromises();
+    const beSeen = (connection: string, presence: "online" | "unavailable" | "offline") =>
+      harness.tell({ type: "be-seen", connection, presence, forMs: 60_000 });
+    /** What the poll of now says, once the one that was hurried is through. */
+    const seen = async (): Promise<string[]> => {
+      const hurried = harness.homeserver.nextSync();
+      expect(hurried.params.timeoutMs).toBe(0);
+      hurried.answer({ next_batch: "later" });
+      await settlePromises();
+      const held = harness.homeserver.nextSync();
+      expect(held.params.timeoutMs).toBe(30_000);
+      return [hurried.params.presence, held.params.presence];
+    };
+    expect(harness.homeserver.nextSync().params).toMatchObject({ presence: "offline", timeoutMs: 30_000 });
+    await beSeen("a", "unavailable");
+    expect(await seen()).toEqual(["unavailable", "unavailable"]);
+    await beSeen("b", "online");
+    expect(await seen()).toEqual(["online", "online"]);
+    // Another process of the same device takes nobody away.
+    await beSeen("a", "offline");
+    expect(harness.homeserver.syncs).toHaveLength(6);
+    await beSeen("b", "offline");
+    expect(await seen()).toEqual(["offline", "offline"]);
+  });
+
+  test("[POL-93] who says nothing more is left alone from the next poll on", async () => {
+    const harness = await running("s1");
+    await harness.tell({ type: "be-seen", connection: "a", presence: "online", forMs: 40_000 });
+    const first = harness.homeserver.nextSync();
+    first.answer({ next_batch: "s2" });
+    await settlePromises();
+    const held = harness.homeserver.nextSync();
+    expect(held.params.presence).toBe("online");
+    await harness.time.advance(41_000);
+    held.answer({ next_batch: "s3" });
+    await settlePromises();
+    expect(harness.homeserver.nextSync().params).toMatchObject({ presence: "offline", timeoutMs: 30_000 });
+  });
+
   test("[POL-53] draining waits for the batch under way and starts nothing new", async () => {
     const harness = await running("s1");
     harness.isIngestQuick = false;
