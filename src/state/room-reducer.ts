@@ -1,5 +1,5 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
-import type { EventId, StreamPos } from "#src/protocol/ids.ts";
+import type { EventId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin, PolledLeave, PolledRoom, PolledStripped } from "#src/protocol/poll-batch.ts";
 import { hashBytes } from "./bytes.ts";
 import { findOwnMember, firstKept, isContinuingChunk, type PolledChunk, stayOf } from "./chunk.ts";
@@ -45,11 +45,17 @@ function reduceJoin(group: GroupDraft, batch: PollBatch, section: PolledJoin): v
 function reduceLeave(group: GroupDraft, batch: PollBatch, section: PolledLeave): void {
   const known = group.findRoom(section.roomId);
   const timeline = stayOf(section, batch.userId, known && group.users.standing(batch.userId, known.nid));
-  const room = known ?? (timeline === null ? null : group.room(section.roomId));
+  const room = known ?? (timeline === null && !isSentAway(section, batch.userId) ? null : group.room(section.roomId));
   if (room === null) return;
   const firstPos = timeline === null ? 0 : new ChunkReduction(group, batch, { ...section, timeline }, room).run();
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
   settleLeave(group, batch, section, room, firstPos);
+}
+
+/** Others say that the user is out: that is told, even of a room of which nothing else is known. */
+function isSentAway(section: PolledLeave, userId: UserId): boolean {
+  const own = findOwnMember(section, userId);
+  return own !== null && (own.membership === "ban" || (own.membership === "leave" && own.sender !== userId));
 }
 
 const isCreate = (event: EventFields): boolean => event.type === "m.room.create" && event.stateKey === "";

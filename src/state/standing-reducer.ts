@@ -3,6 +3,7 @@ import type { StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin, PolledLeave, PolledStripped } from "#src/protocol/poll-batch.ts";
 import { sameBytes } from "./bytes.ts";
 import { findOwnMember } from "./chunk.ts";
+import type { UserRoom } from "#src/protocol/room-meta.ts";
 import type { GroupDraft } from "./group-draft.ts";
 import { pollerKey } from "./ingest-context.ts";
 import type { RoomDraft } from "./room-draft.ts";
@@ -113,7 +114,10 @@ export function settleLeave(
   const own = findOwnMember(section, userId);
   const row = room.row("m.room.member", userId);
   const current = group.users.standing(userId, room.nid);
-  if (isGone(current?.membership)) return releaseTyping(group, batch, room);
+  if (current !== null && isGone(current.membership)) {
+    settleOutside(group, current, own, room);
+    return releaseTyping(group, batch, room);
+  }
   const membership = isGone(own?.membership) ? own.membership : isGone(row?.membership) ? row.membership : "leave";
   const sender = own?.sender ?? userId;
   if (current === null) {
@@ -121,16 +125,27 @@ export function settleLeave(
     const hasStay = firstPos !== 0 && row !== null && row.pos >= firstPos && wasInside(own, section);
     const seen = hasStay ? { joinPos: firstPos, leftPos: row.pos } : null;
     const fact = { membership, sender, ts: own?.ts ?? 0, pos };
-    group.users.setStanding(standing.departed(userId, room.nid, fact, seen));
+    group.users.setStanding(standing.departed(userId, room.nid, fact, seen, own?.json ?? null));
     return;
   }
   // Others' pollers saw a newer join: this one lags, and its next poll brings the join too.
   if (row?.membership === "join" && own !== null && row.eventId !== own.id) return;
-  const pos = isGone(row?.membership) ? row.pos : standing.OWN_POS;
+  // A row from before the invite is the end of something else.
+  const pos = isGone(row?.membership) && row.pos > current.memberPos ? row.pos : standing.OWN_POS;
   const lastPos = pos === standing.OWN_POS ? group.head : pos;
   const fact = { membership, sender, ts: own?.ts ?? 0, pos };
   group.users.setStanding(standing.leave(current, fact, lastPos, own?.json ?? null));
   releaseTyping(group, batch, room);
+}
+
+/** Something else became of who is outside: a kick became a ban, or a ban was lifted. Older news of lagging polls change nothing. */
+function settleOutside(group: GroupDraft, current: UserRoom, own: EventFields | null, room: RoomDraft): void {
+  if (own === null || !isGone(own.membership) || own.membership === current.membership) return;
+  const row = room.row("m.room.member", current.userId);
+  if (own.ts < current.joinTs || (row?.membership === "join" && row.eventId !== own.id)) return;
+  if (group.isKnownEvent(room, own.id)) return;
+  const fact = { membership: own.membership, sender: own.sender, ts: own.ts, pos: standing.OWN_POS };
+  group.users.setStanding(standing.leave(current, fact, group.head, own.json));
 }
 
 /** Takes an invite or knock. */

@@ -55,7 +55,8 @@ export function join(
 }
 
 /**
- * The end of a stay, invite or knock; `lastPos` is the last position that the user may see of a stay, `ending` the event that says so.
+ * The end of a stay, invite or knock, or what follows such an end (a ban after a kick, the end of that ban); `lastPos` is the last
+ * position that the user may see of a stay, `ending` the event that says so.
  */
 export function leave(before: UserRoom, fact: MembershipFact, lastPos: StreamPos, ending: Uint8Array | null): UserRoom {
   return {
@@ -65,19 +66,20 @@ export function leave(before: UserRoom, fact: MembershipFact, lastPos: StreamPos
     memberSender: fact.sender,
     joinTs: fact.ts || before.joinTs,
     leftPos: before.membership === "join" ? lastPos : before.leftPos,
-    stripped: isPending(before.membership) ? ending : null,
+    stripped: before.membership === "join" ? null : ending,
     isDirect: false,
     notificationCount: 0,
     highlightCount: 0,
   };
 }
 
-/** A membership that ended before we knew of the user in this room; `seen` is what of it may be shown. */
+/** A membership that ended before we knew of the user in this room; `seen` is what of it may be shown, if there was a stay to see. */
 export function departed(
   userId: UserId,
   nid: RoomNid,
   fact: MembershipFact,
   seen: { joinPos: StreamPos; leftPos: StreamPos } | null,
+  ending: Uint8Array | null = null,
 ): UserRoom {
   return {
     ...noStanding(userId, nid),
@@ -85,7 +87,9 @@ export function departed(
     memberPos: fact.pos,
     memberSender: fact.sender,
     joinPos: seen?.joinPos ?? 0,
+    joinTs: fact.ts,
     leftPos: seen?.leftPos ?? null,
+    stripped: seen === null ? ending : null,
   };
 }
 

@@ -21,6 +21,8 @@ interface Shared {
   bobAsks(): Promise<unknown>;
 }
 
+type Member = (membership: string, before?: string, sender?: string) => WireEvent;
+
 describe("rooms that a client of simplified sliding sync may not see", () => {
   let rig: FrontRig;
   let rooms = 0;
@@ -160,5 +162,115 @@ describe("rooms that a client of simplified sliding sync may not see", () => {
     const { unstable, v4 } = await shared.ask();
     expect([unstable.lists?.["all"]?.count, v4.lists?.["all"]?.count]).toEqual([2, 1]);
     expect(v4.rooms[room]).not.toHaveProperty("lists");
+  });
+
+  describe("who is sent away", () => {
+    const any = { lists: { all: { ranges: [[0, 9]], timeline_limit: 3, required_state: [["*", "*"]] } } };
+    const everything = { lists: { all: { range: [0, 9], timeline_limit: 3, required_state: { include: [{}] } } } };
+    let users = 0;
+    const outsider = (first: (member: Member, id: string) => Record<string, unknown>) => {
+      users += 1;
+      const id = `@outsider${users}:test`;
+      const member: Member = (membership, before, sender = "@mod:test") => ({
+        ...rig.event("m.room.member", sender, { membership }, id),
+        ...(before === undefined ? {} : { unsigned: { prev_content: { membership: before } } }),
+      });
+      const me = rig.account(`outsider${users}`, first(member, id));
+      const [unstable, v4] = [new SimplifiedClient(rig, me), new SimplifiedClient(rig, me, "v4")];
+      const hears = (room: string, event: WireEvent): Promise<void> =>
+        rig.poll(me, { rooms: { leave: { [room]: { timeline: { events: [event] } } } } });
+      const ask = async (isFirst = false) => ({
+        unstable: await unstable.sync(any, isFirst ? { pos: null } : {}),
+        v4: await v4.sync(everything, isFirst ? { pos: null } : {}),
+      });
+      return { id, me, member, hears, ask };
+    };
+    const counts = ({ unstable, v4 }: { unstable: SimplifiedAnswer; v4: SimplifiedAnswer }): unknown[] => [
+      unstable.lists?.["all"]?.count,
+      v4.lists?.["all"]?.count,
+    ];
+
+    test("[SSS-70] a ban or its end in a room of which nothing else is known is told with the own member event, and listed", async () => {
+      const { id, member, hears, ask } = outsider((_, own) => rig.joined(own, ["known"]));
+      await ask();
+      const ban = member("ban");
+      await hears("!unknown:test", ban);
+      const banned = await ask();
+      // MSC4186 does not list rooms that one was banned from without ever having had to do with them.
+      expect(counts(banned)).toEqual([2, 1]);
+      const { "!unknown:test": entry } = banned.unstable.rooms;
+      expect(entry).toMatchObject({ initial: true, limited: true, bump_stamp: Number(ban["origin_server_ts"]) });
+      expect(stateOf(entry)).toEqual([`m.room.member|${id}`]);
+      for (const field of ["timeline", "name", "joined_count"]) expect(entry).not.toHaveProperty(field);
+      const unban = member("leave", "ban");
+      await hears("!unknown:test", unban);
+      const free = await ask();
+      expect(counts(free)).toEqual([2, 1]);
+      expect(free.unstable.rooms["!unknown:test"]?.required_state).toEqual([unban]);
+      expect(free.unstable.rooms["!unknown:test"]).not.toHaveProperty("initial");
+      expect(free.unstable.rooms["!unknown:test"]).not.toHaveProperty("timeline");
+      await hears("!unknown:test", member("ban", "leave"));
+      const again = await ask();
+      expect(counts(again)).toEqual([2, 1]);
+      expect(again.unstable.rooms["!unknown:test"]?.required_state).toMatchObject([{ content: { membership: "ban" } }]);
+      expect((await ask()).unstable.rooms).toEqual({});
+    });
+
+    test("[SSS-71] a kick that becomes a ban, and a ban that is lifted, are told, and nothing of the room with them", async () => {
+      const { id, me, member, hears, ask } = outsider((_, own) => rig.joined(own, [`kicked${users}`]));
+      const room = `!kicked${users}:test`;
+      await ask();
+      const kick = member("leave", "join");
+      await hears(room, kick);
+      await ask();
+      let last = kick;
+      for (const [membership, before] of [
+        ["ban", "leave"],
+        ["leave", "ban"],
+        ["ban", "leave"],
+      ] as const) {
+        const event = member(membership, before);
+        await hears(room, event);
+        const told = await ask();
+        expect(counts(told)).toEqual([1, 1]);
+        for (const { rooms: entries } of Object.values(told)) {
+          expect(entries[room]?.required_state).toEqual([event]);
+          expect(entries[room]?.bump_stamp).toBe(Number(event["origin_server_ts"]));
+          for (const field of ["timeline", "initial"]) expect(entries[room]).not.toHaveProperty(field);
+        }
+        expect(told.v4.rooms[room]?.membership).toBe(membership);
+        // A poll that lags brings what was before.
+        for (const old of [kick, last]) {
+          await hears(room, old);
+          for (const { rooms: entries } of Object.values(await ask())) expect(entries).toEqual({});
+        }
+        last = event;
+      }
+      await rig.poll(me, { rooms: { invite: { [room]: { invite_state: { events: [member("invite")] } } } } });
+      await ask();
+      const ban = member("ban", "invite");
+      await hears(room, ban);
+      for (const { rooms: entries } of Object.values(await ask())) expect(entries[room]?.required_state).toEqual([ban]);
+      expect(stateOf((await ask(true)).v4.rooms[room])).toContain(`m.room.member|${id}`);
+    });
+
+    test("[SSS-72] kicks and bans from before the first poll are listed, voluntary leaves are not", async () => {
+      const { id, ask } = outsider((member, own) => ({
+        rooms: {
+          leave: {
+            "!retracted:test": { timeline: { events: [member("leave", "invite")] } },
+            "!banned:test": { timeline: { events: [member("ban", "invite")] } },
+            "!stranger:test": { timeline: { events: [member("ban")] } },
+            "!own:test": { timeline: { events: [member("leave", "invite", own)] } },
+          },
+        },
+      }));
+      const told = await ask();
+      expect(counts(told)).toEqual([3, 2]);
+      expect(Object.keys(told.unstable.rooms).sort()).toEqual(["!banned:test", "!retracted:test", "!stranger:test"]);
+      for (const entry of Object.values(told.unstable.rooms)) expect(stateOf(entry)).toEqual([`m.room.member|${id}`]);
+      expect(told.v4.rooms["!retracted:test"]).toMatchObject({ membership: "leave" });
+      expect(told.v4.rooms["!retracted:test"]?.stripped_state).toMatchObject([{ content: { membership: "leave" } }]);
+    });
   });
 });

@@ -2,12 +2,14 @@ import type { Membership } from "../events.ts";
 import type { FiltersRequest } from "../request.ts";
 import type { RoomNid } from "../ids.ts";
 import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
+import { asObject } from "../json-value.ts";
 import { roomName } from "../room-name.ts";
 import type { ListParams } from "../sticky.ts";
 import type { ListRules } from "./list-rules.ts";
 import { filterView, type RoomHead } from "./room-facts.ts";
 import type { World } from "./world.ts";
 
+const decoder = new TextDecoder();
 /** Heroes told of a room without a name. */
 const SHOWN_HEROES = 5;
 /** Types of events that make a room recent for its members. */
@@ -41,9 +43,33 @@ export const isBump = (type: string): boolean => (BUMP_TYPES as readonly string[
 const isIgnoredInvite = (world: World, { membership, memberSender }: UserRoom): boolean =>
   membership === "invite" && world.ignored.has(memberSender);
 
-/** The user was banned without ever having been a member, invited or knocking, as far as is known. */
-const isStrange = ({ membership, joinPos, stripped }: UserRoom): boolean =>
-  membership === "ban" && joinPos <= 0 && stripped === null;
+/** Memberships of who had to do with a room. */
+const HAD_TO_DO: ReadonlySet<unknown> = new Set(["join", "invite", "knock"]);
+/** Standings are replaced, never changed, and lists ask often. */
+const strange = new WeakMap<UserRoom, boolean>();
+
+/** Others banned the user, or lifted that ban, who never was a member, invited or knocking, as far as is known. */
+function isStrange(standing: UserRoom): boolean {
+  const { membership, joinPos, stripped, memberSender, userId } = standing;
+  const isSentAway = membership === "ban" || (membership === "leave" && memberSender !== userId);
+  if (!isSentAway || joinPos > 0) return false;
+  const known = strange.get(standing);
+  if (known !== undefined) return known;
+  const before = stripped === null ? undefined : previousMembership(stripped);
+  const isSo = membership === "ban" ? !HAD_TO_DO.has(before) : before === "ban" || before === "leave";
+  strange.set(standing, isSo);
+  return isSo;
+}
+
+/** The membership that a member event took the place of, as the homeserver says it. */
+function previousMembership(event: Uint8Array): unknown {
+  try {
+    const { unsigned } = asObject(JSON.parse(decoder.decode(event)) as unknown) ?? {};
+    return asObject(asObject(unsigned)?.["prev_content"])?.["membership"];
+  } catch {
+    return undefined;
+  }
+}
 
 /** Left by oneself, and nothing is known of a stay: a room that was forgotten, or left before anybody looked. */
 const isForgotten = (standing: UserRoom): boolean =>
@@ -79,13 +105,15 @@ export function simplifiedRules(parting: PartingRooms, hidesStrangers: boolean):
 function passesFilters(world: World, nid: RoomNid, filters: FiltersRequest): boolean {
   const view = filterView(world, nid);
   const standing = world.standing(nid);
-  if (view === null || standing === undefined) return false;
+  const meta = world.meta(nid);
+  if (view === null || standing === undefined || meta === undefined) return false;
   const stripped = world.stripped(nid);
   const isUnknown = stripped !== null && !stripped.isKnown;
-  const isEncrypted = stripped === null ? view.isEncrypted : stripped.isEncrypted;
+  const encryption = stripped ?? meta;
+  const isEncrypted = encryption.isEncrypted && !encryption.lacksAlgorithm;
   const roomType = stripped === null ? view.roomType : stripped.roomType;
   const { is_dm, is_encrypted, is_invite, room_types, not_room_types, tags, not_tags, spaces } = filters;
-  if (is_dm !== undefined && is_dm !== world.isDirect(world.meta(nid)?.roomId ?? "")) return false;
+  if (is_dm !== undefined && is_dm !== world.isDirect(meta.roomId)) return false;
   if (is_invite !== undefined && is_invite !== (standing.membership === "invite")) return false;
   if (is_encrypted !== undefined && (isUnknown || is_encrypted !== isEncrypted)) return false;
   if (room_types !== undefined && (isUnknown || !room_types.includes(roomType))) return false;
