@@ -49,10 +49,14 @@ export function userRoomOf(row: UserRoomRow): UserRoom {
 }
 
 /** What metadata that was stored before these members existed says of them. */
-const LATER_MEMBERS: Pick<RoomMeta, "awaitedRedactions" | "sharedSince" | "gapEventId"> = {
+type LaterMember = "awaitedRedactions" | "sharedSince" | "gapEventId" | "lacksAlgorithm" | "vanished" | "vanishedUpTo";
+const LATER_MEMBERS: Pick<RoomMeta, LaterMember> = {
   awaitedRedactions: [],
   sharedSince: null,
   gapEventId: null,
+  lacksAlgorithm: false,
+  vanished: [],
+  vanishedUpTo: 0,
 };
 
 export const roomMetaOf = (row: { meta: string }): RoomMeta => ({

@@ -21,6 +21,8 @@ export interface RoomMeta {
   /** `m.room.canonical_alias` alias; null = unset. */
   alias: string | null;
   isEncrypted: boolean;
+  /** The event that says that it is encrypted does not say how: no `algorithm`. */
+  lacksAlgorithm: boolean;
   /** `m.room.create` type; null = an ordinary room. */
   roomType: string | null;
   roomVersion: string;
@@ -50,12 +52,19 @@ export interface RoomMeta {
   resetPos: StreamPos;
   /** The newest event with a gap before it: what other polls bring from in front of it fell into that gap. null = none. */
   gapEventId: string | null;
+  /** State that is no more, nothing having taken its place, and since when; oldest first. Bounded to VANISHED_LIMIT. */
+  vanished: [type: string, stateKey: string, pos: StreamPos][];
+  /** Of what vanished up to here the keys are not kept. */
+  vanishedUpTo: StreamPos;
 }
 
 /** Five heroes are shown; one more is kept because the viewer may be among them. */
 export const HERO_LIMIT = 6;
 /** Bounds `latestByType`: a room with thousands of custom types must not grow its metadata. */
 export const LATEST_TYPES_LIMIT = 64;
+
+/** Bounds `vanished`: clients that were told of the room before more than this are sent it anew. */
+export const VANISHED_LIMIT = 64;
 
 /** Bounds `awaitedRedactions`: most name events from before our time, which never come. */
 export const AWAITED_REDACTIONS_LIMIT = 16;
@@ -76,8 +85,8 @@ export interface UserRoom<B = Uint8Array> {
   /** Last visible position after a leave or ban (that event included); null while joined or never joined. */
   leftPos: StreamPos | null;
   /**
-   * Stripped state of an invite or knock, a JSON array exactly as received; of one that came to nothing the event that ended it, which is
-   * in no timeline that the user may see; null otherwise.
+   * Stripped state of an invite or knock, a JSON array exactly as received. Of who is outside, the event that says so where it is in no
+   * timeline that they may see: the end of an invite or knock, a ban of who was outside before, its end. null otherwise.
    */
   stripped: B | null;
   /** `is_direct` of the invite. */

@@ -92,6 +92,7 @@ export interface InviteView {
   avatar: string | null;
   alias: string | null;
   isEncrypted: boolean;
+  lacksAlgorithm: boolean;
   roomType: string | null;
   /** The inviter. */
   joinedCount: number;
@@ -113,6 +114,7 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
   let alias: string | null = null;
   let roomType: string | null = null;
   let isEncrypted = false;
+  let lacksAlgorithm = false;
   const heroes = new Map<string, Hero>();
   let own: OwnInvite | null = null;
   let isKnown = false;
@@ -135,7 +137,10 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
     else if (type === "m.room.create") {
       isKnown = true;
       roomType = asText(member(content, "type"));
-    } else if (type === "m.room.encryption") isEncrypted = true;
+    } else if (type === "m.room.encryption") {
+      isEncrypted = true;
+      lacksAlgorithm = (member(content, "algorithm") ?? null) === null;
+    }
   }
   // Homeservers may leave out the inviter's own member event: the invite itself says who they are.
   if (heroes.size === 0 && own !== null && own.sender !== "" && own.sender !== me) {
@@ -151,6 +156,7 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
     avatar: roomAvatar({ avatar, heroes: shown }, me, own?.isDirect ?? false),
     alias,
     isEncrypted,
+    lacksAlgorithm,
     roomType,
     joinedCount: source.joinedCount,
     invitedCount: source.invitedCount,

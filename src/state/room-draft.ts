@@ -5,7 +5,7 @@ import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
 import type { StateRow } from "./ingest-transaction.ts";
-import { isBareRoom, reduceLatestByType, reduceState } from "./room-meta-reducer.ts";
+import { isBareRoom, reduceLatestByType, reduceState, reduceVanished } from "./room-meta-reducer.ts";
 
 const HISTORY_VISIBILITY = "m.room.history_visibility";
 /** Longer state blocks of a room that is sent anew are left to be read back from storage by whoever needs them. */
@@ -214,6 +214,9 @@ export class RoomDraft {
     this.#finishLatest();
     this.#finishHeroes();
     this.#plainHeroes();
+    const isBack = (type: string, stateKey: string): boolean => this.#rows.get(type)?.get(stateKey) != null;
+    const vanished = reduceVanished(this.#meta, this.removedKeys(), isBack, head);
+    if (vanished !== null) this.#change(vanished);
     if (this.isReset) this.#change({ resetPos: head });
     const isStored = this.isNew || this.#meta !== this.#before;
     const isLight = this.isNew && (this.isFromFirstSync || this.#state.length > MAX_ANNOUNCED_STATE);

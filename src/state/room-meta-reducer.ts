@@ -1,6 +1,6 @@
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
-import { LATEST_TYPES_LIMIT, type RoomMeta } from "#src/protocol/room-meta.ts";
+import { LATEST_TYPES_LIMIT, type RoomMeta, VANISHED_LIMIT } from "#src/protocol/room-meta.ts";
 import { asObject, asText, parseContent } from "./json.ts";
 
 /** A room of which nothing is known but its name. */
@@ -12,6 +12,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     avatar: null,
     alias: null,
     isEncrypted: false,
+    lacksAlgorithm: false,
     roomType: null,
     roomVersion: "1",
     successor: null,
@@ -27,6 +28,8 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     awaitedRedactions: [],
     resetPos: 0,
     gapEventId: null,
+    vanished: [],
+    vanishedUpTo: 0,
   };
 }
 
@@ -59,9 +62,13 @@ export function reduceState(
   if (!READ_TYPES.has(type)) return null;
   if (type === "m.space.child") return reduceSpaceChild(meta, stateKey, json);
   if (stateKey !== "") return null;
-  if (type === "m.room.encryption") return meta.isEncrypted ? null : { isEncrypted: true };
   const content = parseContent(json);
   switch (type) {
+    case "m.room.encryption": {
+      // Once encrypted, a room stays so; without an algorithm it is merely not listed as such by everybody.
+      const lacksAlgorithm = (content["algorithm"] ?? null) === null;
+      return meta.isEncrypted && meta.lacksAlgorithm === lacksAlgorithm ? null : { isEncrypted: true, lacksAlgorithm };
+    }
     case "m.room.name":
       return { name: asText(content["name"]) };
     case "m.room.avatar":
@@ -90,6 +97,23 @@ function reduceSpaceChild(meta: RoomMeta, childId: string, json: Uint8Array): Pa
     ? [...meta.spaceChildren, childId]
     : meta.spaceChildren.filter((roomId) => roomId !== childId);
   return { spaceChildren };
+}
+
+/** What is to be kept of state that is no more, when these keys go at `head` and others come back; null = as it was. */
+export function reduceVanished(
+  { vanished, vanishedUpTo }: RoomMeta,
+  removed: readonly { type: string; stateKey: string }[],
+  isBack: (type: string, stateKey: string) => boolean,
+  head: StreamPos,
+): Pick<RoomMeta, "vanished" | "vanishedUpTo"> | null {
+  const kept = vanished.filter(([type, stateKey]) => !isBack(type, stateKey));
+  if (kept.length === vanished.length && removed.length === 0) return null;
+  const isGoneAnew = new Set(removed.map(({ type, stateKey }) => `${type}\0${stateKey}`));
+  const all = kept.filter(([type, stateKey]) => !isGoneAnew.has(`${type}\0${stateKey}`));
+  for (const { type, stateKey } of removed) all.push([type, stateKey, head]);
+  const lost = all.slice(0, -VANISHED_LIMIT).at(-1);
+  const lostUpTo = lost?.[2] ?? vanishedUpTo;
+  return { vanished: all.filter(([, , pos]) => pos > lostUpTo), vanishedUpTo: lostUpTo };
 }
 
 /** `latestByType` after a run of new timeline events in stream order. */

@@ -181,6 +181,34 @@ describe("rooms of simplified sliding sync", () => {
     expect(await count({})).toBe(2);
   });
 
+  test("[SSS-73] a room counts as encrypted when it says how, in its state and in what an invite shows", async () => {
+    const { me, client, id, room, play } = await inRooms("a", "b");
+    const counts = async (): Promise<unknown[]> => {
+      const count = async (is_encrypted: boolean): Promise<number | undefined> =>
+        (await client.sync(filtered({ is_encrypted }))).lists?.["all"]?.count;
+      return [await count(true), await count(false)];
+    };
+    const encryption = (content: Record<string, unknown>): Record<string, unknown> => ({
+      timeline: { events: [rig.event("m.room.encryption", id, content, "")] },
+    });
+    await play("a", encryption({}));
+    expect(await counts()).toEqual([0, 2]);
+    await play("a", encryption({ algorithm: "m.megolm.v1.aes-sha2" }));
+    expect(await counts()).toEqual([1, 1]);
+    await play("a", encryption({ algorithm: null }));
+    expect(await counts()).toEqual([0, 2]);
+    const invite = (name: string, content: Record<string, unknown>): [string, Record<string, unknown>] => {
+      const events = [
+        rig.event("m.room.create", "@bob:test", {}, ""),
+        rig.event("m.room.encryption", "@bob:test", content, ""),
+      ];
+      return [`${room(name)}-invite`, { invite_state: { events } }];
+    };
+    const algorithm = "m.megolm.v1.aes-sha2";
+    await rig.poll(me, { rooms: { invite: Object.fromEntries([invite("a", {}), invite("b", { algorithm })]) } });
+    expect(await counts()).toEqual([1, 3]);
+  });
+
   test("[SSS-41] a room that was left before is told to who subscribes to it, up to the leave", async () => {
     const { me, client, id, room } = await inRooms("a");
     const left = rig.event("m.room.member", id, { membership: "leave" }, id);

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FrontRig } from "#test/support/front-rig.ts";
 import type { Session } from "#test/support/homeserver.ts";
-import { SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
+import { RoomTruth } from "#test/support/room-truth.ts";
+import { type SimplifiedAnswer, SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
 
 const NAME = { include: [{ type: "m.room.name", state_key: "" }] };
 const list = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
@@ -154,5 +155,110 @@ describe("MSC4186 over HTTP", () => {
     const again = await client.sync(typing("org.matrix.msc4508.typing"), { pos: null });
     expect(Object.keys(again.extensions)).toEqual(["org.matrix.msc4508.typing"]);
     expect(again.extensions["org.matrix.msc4508.typing"]).toMatchObject({ rooms: { [room("a")]: {} } });
+  });
+
+  test("[V4-10] a user is seen as the request says, and as there when it does not", async () => {
+    const { me, client } = inRooms(["a"]);
+    const seenAs = async (presence?: string): Promise<void> => {
+      await client.sync({ ...list(), ...(presence === undefined ? {} : { set_presence: presence }) });
+      await rig.node.homeserver.waitForRequest(
+        ({ route, accessToken, query }) =>
+          route === "/sync" && accessToken === me.accessToken && query["set_presence"] === (presence ?? "online"),
+      );
+      await rig.poll(me, {});
+    };
+    await seenAs();
+    await seenAs("unavailable");
+    await seenAs("offline");
+    const unstable = inRooms(["a"]);
+    await new SimplifiedClient(rig, unstable.me).sync({ set_presence: "online" });
+    await rig.poll(unstable.me, {});
+    const polls = rig.node.homeserver.syncs(unstable.me).map(({ query }) => query["set_presence"]);
+    expect(new Set(polls)).toEqual(new Set(["offline"]));
+  });
+
+  describe("state that vanished", () => {
+    let truth: RoomTruth;
+    beforeAll(() => {
+      truth = new RoomTruth(rig);
+    });
+    /** What the homeserver has of a room is read, and told. */
+    const repaired = async (roomId: string, ask: () => Promise<SimplifiedAnswer>): Promise<SimplifiedAnswer> => {
+      const asked = await rig.node.stores.repair.ask({ kind: "room", target: roomId }, 0);
+      while ((await rig.node.stores.repair.progress(asked))?.isEnded !== true) await rig.node.pass(100);
+      return ask();
+    };
+    const everything = { include: [{}] };
+
+    test("[V4-11] it is a stub of type and key, for who asked for it and had it, and said once", async () => {
+      const { me, client, id, room } = inRooms(["a"]);
+      const other = new SimplifiedClient(rig, me, "v4");
+      const unstable = new SimplifiedClient(rig, me);
+      const body = list({ required_state: everything });
+      const { rooms } = await client.sync(body);
+      const named = list({ required_state: { include: [{ type: "m.room.topic" }] } });
+      await other.sync({ conn_id: "other", ...named });
+      const any = { lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [["*", "*"]] } } };
+      await unstable.sync(any);
+      const state = rooms[room("a")]?.required_state ?? [];
+      truth.joined.set(id, [room("a")]);
+      truth.states.set(
+        room("a"),
+        state.filter(({ type }) => type !== "m.room.name"),
+      );
+      const told = await repaired(room("a"), () => client.sync(body));
+      expect(told.rooms[room("a")]?.required_state).toEqual([{ type: "m.room.name", state_key: "" }]);
+      expect(told.rooms[room("a")]).toMatchObject({ name: null });
+      expect(told.rooms[room("a")]).not.toHaveProperty("initial");
+      expect((await client.sync(body)).rooms).toEqual({});
+      expect((await other.sync({ conn_id: "other", ...named })).rooms[room("a")]).not.toHaveProperty("required_state");
+      expect((await unstable.sync(any)).rooms[room("a")] ?? {}).not.toHaveProperty("required_state");
+      const named2 = rig.event("m.room.name", id, { name: "back" }, "");
+      await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events: [named2] } } } } });
+      const back = await client.sync(body);
+      expect(stateOf(back.rooms[room("a")])).toEqual(["m.room.name|"]);
+      const late = await client.sync({ ...body, conn_id: "late" }, { pos: null });
+      expect(stateOf(late.rooms[room("a")]).sort()).toEqual(stateOf(rooms[room("a")]).sort());
+    });
+
+    test("[V4-12] of more than is kept the room is sent anew", async () => {
+      const { me, client, id, room } = inRooms(["a"]);
+      const body = list({ required_state: everything });
+      await client.sync({});
+      const many = Array.from({ length: 70 }, (_, index) => rig.event("org.example", id, {}, `k${index}`));
+      await rig.poll(me, {
+        rooms: { join: { [room("a")]: { timeline: { events: [rig.say(id, "m")] }, state: { events: many } } } },
+      });
+      const { rooms } = await client.sync(body);
+      const state = rooms[room("a")]?.required_state ?? [];
+      expect(state.length).toBeGreaterThan(70);
+      truth.joined.set(id, [room("a")]);
+      truth.states.set(
+        room("a"),
+        state.filter(({ type }) => type !== "org.example"),
+      );
+      const told = await repaired(room("a"), () => client.sync(body));
+      expect(told.rooms[room("a")]).toMatchObject({ initial: true });
+      expect(stateOf(told.rooms[room("a")])).not.toContain("org.example|k0");
+      expect((await client.sync(body)).rooms).toEqual({});
+    });
+
+    test("[SSS-69] who is in a room no more without any event that says so is told so once, anew and without a timeline", async () => {
+      const { me, client, id, room } = inRooms(["a", "b"]);
+      const unstable = new SimplifiedClient(rig, me);
+      const any = { lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [["*", "*"]] } } };
+      await client.sync(list({ required_state: everything }));
+      await unstable.sync(any);
+      truth.joined.set(id, [room("b")]);
+      truth.states.delete(room("a"));
+      const told = await repaired(room("a"), () => client.sync(list({ required_state: everything })));
+      expect(told.rooms[room("a")]).toMatchObject({ initial: true, membership: "leave", limited: true });
+      const first = await unstable.sync(any);
+      expect(first.rooms[room("a")]).toMatchObject({ initial: true, limited: true });
+      for (const field of ["timeline", "joined_count", "invite_state"])
+        expect(first.rooms[room("a")]).not.toHaveProperty(field);
+      const next = await unstable.sync(any);
+      expect([next.rooms, next.lists?.["all"]?.count]).toEqual([{}, 1]);
+    });
   });
 });

@@ -77,6 +77,9 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   awaitedRedactions: [],
   resetPos: 0,
   gapEventId: null,
+  lacksAlgorithm: false,
+  vanished: [],
+  vanishedUpTo: 0,
   ...overrides,
 });
 

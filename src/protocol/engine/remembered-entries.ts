@@ -24,6 +24,7 @@ const MAX_LAZY_MEMBERS = 1000;
 /** So many rooms at the start of a window are what its user looks at. */
 const FOREMOST_ROOMS = 20;
 const NOTHING: readonly StoredEvent[] = [];
+const encoder = new TextEncoder();
 /** State that heads are made of. */
 const HEAD_TYPES: ReadonlySet<string> = new Set(["m.room.name", "m.room.avatar", "m.room.member"]);
 
@@ -278,12 +279,19 @@ export class RememberedEntries implements Entries {
         Object.assign(base, { timeline: [standing.stripped], isLimited: false, numLive: 1 });
       }
     }
+    if (base.timeline.length === 0 && this.#isExpelled(work)) Object.assign(base, { isInitial: true, isLimited: true });
     const isDm = base.isDmTold === true && (before !== null || (this.#bitsOf(room) & DIRTY.place) !== 0);
-    if (!isInitial && !hasHeadNews && !isDm && base.timeline.length === 0 && base.requiredState.length === 0) {
+    if (!base.isInitial && !hasHeadNews && !isDm && base.timeline.length === 0 && base.requiredState.length === 0) {
       if (base.inviteState === undefined) return null;
     }
     this.#addBump(work, base);
     return base;
+  }
+
+  /** The user is in the room no more, and no event says so: as the homeserver has it, they never were. */
+  #isExpelled({ room, standing }: Work): boolean {
+    if (standing.membership !== "leave" || standing.joinPos <= 0 || standing.memberPos <= room.since) return false;
+    return standing.stripped === null && this.#data.member(room.nid, this.#world.userId)?.membership !== "leave";
   }
 
   /** Invites and knocks show their stripped state and nothing else, once. */
@@ -365,7 +373,8 @@ export class RememberedEntries implements Entries {
       standing.membership !== "join" ||
       cut?.events.some(({ type }) => isBump(type)) === true;
     if (!isTold) return;
-    const own = standing.membership === "join" ? null : this.#data.member(room.nid, this.#world.userId);
+    const isInRoom = standing.membership !== "join" && standing.stripped === null;
+    const own = isInRoom ? this.#data.member(room.nid, this.#world.userId) : null;
     // For who is not inside, the end of the stay is the last that happened.
     entry.bumpStamp =
       own !== null && own.membership === standing.membership && own.ts > 0 ? own.ts : bumpStamp(this.#world, room.nid);
@@ -395,6 +404,7 @@ export class RememberedEntries implements Entries {
       const member = this.#data.member(room.nid, userId);
       if (member !== null) add(member);
     }
+    const stubs = this.#stubs(work);
     let events = [...found.values()];
     if (standing.membership !== "join") {
       // What the room has become since is not for who left it.
@@ -403,7 +413,22 @@ export class RememberedEntries implements Entries {
       const hasMore = events.length > 0 || work.cut !== null || standing.memberPos > room.since;
       if (isOwnWanted && hasMore) return this.#withOwnMember(work, events);
     }
-    return this.#bytes(events.sort((a, b) => a.pos - b.pos));
+    return [...stubs, ...this.#bytes(events.sort((a, b) => a.pos - b.pos))];
+  }
+
+  /** State that the client may have and that is no more, where it can be told so. */
+  #stubs(work: Work): Uint8Array[] {
+    const { room, selection, standing, upTo } = work;
+    if (!this.#engine.options.tellsAll || room.kind === "initial" || standing.membership !== "join") return [];
+    const gone = (this.#world.meta(room.nid)?.vanished ?? []).filter(
+      ([type, stateKey, pos]) =>
+        pos > room.since &&
+        pos <= upTo &&
+        (selection.matches(type, stateKey) || (type === "m.room.member" && work.known.has(stateKey))),
+    );
+    const members = new Set(gone.flatMap(([type, stateKey]) => (type === "m.room.member" ? [stateKey] : [])));
+    if (members.size > 0) work.known = work.known.difference(members);
+    return gone.map(([type, stateKey]) => encoder.encode(JSON.stringify({ type, state_key: stateKey })));
   }
 
   /** Clients learn from the user's own member event that the room was left. */
@@ -412,9 +437,9 @@ export class RememberedEntries implements Entries {
     const isOwn = (event: StoredEvent): boolean =>
       event.type === "m.room.member" && event.stateKey === this.#world.userId;
     const others = events.filter((event) => !isOwn(event)).sort((a, b) => a.pos - b.pos);
-    if (own !== null && own.membership === standing.membership) return this.#bytes([...others, own]);
-    const bytes = this.#bytes(others);
-    return standing.stripped === null ? bytes : [...bytes, standing.stripped];
+    // Where something came of who was outside already, the room does not know of it.
+    if (standing.stripped !== null) return [...this.#bytes(others), standing.stripped];
+    return this.#bytes(own?.membership === standing.membership ? [...others, own] : others);
   }
 
   /** What the client was sent once changed without its being told: it is sent again when it is asked for again. */

@@ -360,7 +360,7 @@ export class RememberingEngine implements Remembering {
     const config = this.configOf(nid);
     const isNewlyJoined = standing.membership === "join" && standing.joinPos > since;
     const isUnseen = held === undefined || held.upTo < 0;
-    const kind = isUnseen || isNewlyJoined ? "initial" : "delta";
+    const kind = isUnseen || isNewlyJoined || this.#hasLostTrack(world, nid, since) ? "initial" : "delta";
     const isExpanded = !isUnseen && config.timelineLimit > held.timelineLimit;
     const isGrown = !isUnseen && !sameRequiredState(held.requiredState, config.requiredState);
     if (kind === "delta" && held?.upTo === LIVE && (bits & NEWS) === 0 && !isExpanded && !isGrown) return null;
@@ -379,6 +379,11 @@ export class RememberingEngine implements Remembering {
       isGrown: kind === "delta" && isGrown,
       selfLeft: isSelfLeft(standing),
     };
+  }
+
+  /** State vanished that the client was to be told of, and it is not known any more what. */
+  #hasLostTrack(world: World, nid: RoomNid, since: StreamPos): boolean {
+    return this.options.tellsAll && (world.meta(nid)?.vanishedUpTo ?? 0) > since;
   }
 
   /** What the client is not told of a room it holds stays to be told: from here on it is behind. */

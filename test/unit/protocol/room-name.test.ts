@@ -153,6 +153,7 @@ describe("inviteView", () => {
       avatar: "mxc://room",
       alias: "#room:hs",
       isEncrypted: true,
+      lacksAlgorithm: false,
       roomType: "m.space",
       joinedCount: 1,
       invitedCount: 1,
