@@ -51,6 +51,19 @@ async function install(): Promise<string> {
   return python;
 }
 
+/** Resolves when a homeserver answers clients; rejects when its process ends before. */
+export async function whenAnswering(url: string, child: { readonly exitCode: number | null }): Promise<void> {
+  for (let attempt = 0; ; attempt += 1) {
+    try {
+      if ((await fetch(`${url}/_matrix/client/versions`)).ok) return;
+    } catch {
+      if (child.exitCode !== null) throw new Error(`the homeserver exited with ${child.exitCode}`);
+    }
+    if (attempt > 300) throw new Error("the homeserver did not answer within a minute");
+    await Bun.sleep(200);
+  }
+}
+
 /** Starts a Synapse of its own with SQLite on a free port of the loopback interface. */
 export async function startSynapse(options: {
   stateAfter: boolean;
@@ -73,15 +86,7 @@ export async function startSynapse(options: {
   await run(["sed", "-i", "s/level: INFO/level: WARNING/", "localhost.log.config"], dir);
   const child = Bun.spawn(base, { cwd: dir, stdout: "ignore", stderr: "ignore" });
   const url = `http://127.0.0.1:${port}`;
-  for (let attempt = 0; ; attempt += 1) {
-    try {
-      if ((await fetch(`${url}/_matrix/client/versions`)).ok) break;
-    } catch {
-      if (child.exitCode !== null) throw new Error(`synapse exited with ${child.exitCode}`);
-      if (attempt > 300) throw new Error("synapse did not answer within a minute");
-    }
-    await Bun.sleep(200);
-  }
+  await whenAnswering(url, child);
   return {
     url,
     register: (localpart) => SynapseUser.register(url, localpart),
