@@ -25,8 +25,7 @@ function stopTheWorld(): void {
   Object.assign(crypto, { getRandomValues: fill });
   Object.assign(performance, { now: () => (monoMs += 0.001) });
   globalThis.Date = new Proxy(Date, {
-    construct: (real, args: ConstructorParameters<DateConstructor>) =>
-      Reflect.construct(real, args.length === 0 ? [STANDS_AT_MS] : args) as Date,
+    construct: (real, args: unknown[]) => Reflect.construct(real, args.length === 0 ? [STANDS_AT_MS] : args) as object,
     get: (real, name) => (name === "now" ? () => STANDS_AT_MS : Reflect.get(real, name)),
   });
 }

@@ -68,7 +68,9 @@ describe.skipIf(problem !== null)(
 
     test("[PKG-20] clients that ask Dendrite's address for sliding sync find Glissade's", async () => {
       const features = async (base: string): Promise<unknown> =>
-        ((await (await fetch(`${base}/_matrix/client/versions`)).json()) as Record<string, unknown>)["unstable_features"];
+        ((await (await fetch(`${base}/_matrix/client/versions`)).json()) as Record<string, unknown>)[
+          "unstable_features"
+        ];
       expect(await features(dendrite.url)).not.toHaveProperty(["org.matrix.simplified_msc3575"]);
       expect(await features(glissade.url)).toHaveProperty(["org.matrix.simplified_msc3575"], true);
     });
