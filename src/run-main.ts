@@ -17,7 +17,7 @@ import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
-import type { ForwardObserver } from "#src/ports/front.ts";
+import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
 import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
 import { collectGarbage, processUsage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
@@ -26,6 +26,7 @@ import { prometheusText } from "#src/telemetry/prometheus-text.ts";
 import { startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
 import { FULL_VERSION, VERSION } from "#src/version.ts";
 import { createGateway } from "#actors/gateway/gateway.ts";
+import { StoredPositionTokens } from "#actors/gateway/position-tokens.ts";
 import { hostId } from "#actors/runtime/placement.ts";
 import { ownThread, type ThreadOf, workerSpawner } from "#actors/runtime/spawn.ts";
 import { hashToken } from "#db/secrets.ts";
@@ -162,7 +163,8 @@ class Node {
       }),
       serverInfo: { server: this.#config.server, version: FULL_VERSION },
     });
-    this.#server = await this.#listen((request) => app.handle(request), gateway);
+    const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
+    this.#server = await this.#listen((request) => app.handle(request), gateway, tokens);
     await this.#serveMetrics();
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
@@ -172,6 +174,7 @@ class Node {
   #listen(
     handle: (request: Request) => Response | Promise<Response>,
     observer: ForwardObserver,
+    tokens: PositionTokens,
   ): Promise<RenewableListener> {
     const { bind, tls, isForwarding, homeserver: address } = this.#config;
     const { log, metrics } = this.#telemetry;
@@ -182,6 +185,7 @@ class Node {
     const front = createFront({
       forwarder: new Forwarder({ address, frontId: this.#frontId, deadlineMs: address.initialTimeoutMs, ...PORTS }),
       observer,
+      tokens,
       handle,
       scheme: tls === null ? "http" : "https",
       log,

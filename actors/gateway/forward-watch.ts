@@ -18,6 +18,12 @@ import type { TokenIdentifier } from "./token-identifier.ts";
 const EARLY_POLL_EVERY_MS = 200;
 /** Devices whose last early poll is remembered. */
 const DEVICES = 10_000;
+/** What nobody else will tell of is tried again, first after this and then less and less often, for some ten minutes. */
+const RETRY_MS = 1000;
+const LONGEST_RETRY_MS = 120_000;
+const TRIES = 12;
+/** So many wait to be tried again; a homeserver that is busy while storage is away for long may make more. */
+const WAITING = 1000;
 /** Ingest answers when a batch is committed and applied. */
 const STORE_DEADLINE_MS = 60_000;
 /** Not of any device: ingest must not take it for the word of one of the user's pollers. */
@@ -42,6 +48,8 @@ type StoreBatch = Omit<Extract<IngestCommand, { type: "store-batch" }>, "reply">
 /** Has pollers look at once when the homeserver did something for their device that they would hear of late. */
 export class ForwardWatch implements ForwardObserver {
   readonly #deps: ForwardWatchDeps;
+  /** Effects to be tried again. */
+  #waiting = 0;
   /** By device: when its poller was last hurried, and whether it is to be once more. */
   readonly #hurried = new LruCache<string, { atMs: number; isAgain: boolean }>(DEVICES);
 
@@ -50,11 +58,26 @@ export class ForwardWatch implements ForwardObserver {
   }
 
   forwarded(accessToken: string, effect: ForwardedEffect): void {
+    this.#try(accessToken, effect, 1);
+  }
+
+  #try(accessToken: string, effect: ForwardedEffect, attempt: number): void {
     this.#follow(accessToken, effect).catch((error: unknown) => {
-      const reason = error instanceof SyncError ? error.code : String(error);
+      const fields = { effect: effect.type, reason: error instanceof SyncError ? error.code : String(error) };
       // News come with the next poll all the same.
-      const level = effect.type === "news" ? "debug" : "warn";
-      this.#deps.log[level]({ effect: effect.type, reason }, "what a forwarded request changed is learned later");
+      const isNews = effect.type === "news";
+      const isLost = !isNews && (attempt >= TRIES || this.#waiting >= WAITING);
+      if (isLost) this.#deps.log.warn(fields, "what a forwarded request changed is not learned");
+      else {
+        const level = isNews || attempt > 1 ? "debug" : "warn";
+        this.#deps.log[level](fields, "what a forwarded request changed is learned later");
+      }
+      if (isLost || isNews) return;
+      this.#waiting += 1;
+      this.#deps.timers.after(Math.min(RETRY_MS * 2 ** (attempt - 1), LONGEST_RETRY_MS), () => {
+        this.#waiting -= 1;
+        this.#try(accessToken, effect, attempt + 1);
+      });
     });
   }
 

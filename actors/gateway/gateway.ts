@@ -36,6 +36,8 @@ export interface GatewayDeps extends Omit<IdentifierDeps, "onTokenSaved" | "onDe
 
 /** The gateway and the actor by which others reach it. */
 export interface Gateway extends SyncGateway, ForwardObserver {
+  /** See `TokenIdentifier.recognise`. */
+  recognise(accessToken: string): Promise<Identity | null>;
   readonly kind: ActorKind<GatewayMessage>;
 }
 
@@ -170,6 +172,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
   const watch = new ForwardWatch({ ...deps, identifier, expire: expireToken });
 
   return {
+    recognise: (accessToken) => identifier.recognise(accessToken),
     forwarded: (accessToken, effect) => watch.forwarded(accessToken, effect),
     identify: (accessToken) => identifier.identify(accessToken),
     sync,

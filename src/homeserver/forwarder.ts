@@ -52,6 +52,8 @@ export interface ForwardRequest {
   request: IncomingMessage;
   response: ServerResponse;
   sender: Sender;
+  /** In place of the one that the request came with. */
+  target?: string;
   /** The homeserver has decided; called before anything of its answer leaves. */
   onAnswer: (status: number) => void;
 }
@@ -90,7 +92,8 @@ export class Forwarder {
 
   /** Resolves when the exchange is over; the client is answered unless that is `unanswered`. */
   forward(forward: ForwardRequest): Promise<Forwarded> {
-    const { method = "GET", url: target = "", rawHeaders } = forward.request;
+    const { method = "GET", url = "", rawHeaders } = forward.request;
+    const { target = url } = forward;
     const options: RequestOptions = {
       ...this.#target,
       method,

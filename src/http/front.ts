@@ -2,9 +2,10 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { SyncError } from "#src/errors.ts";
 import type { Forwarded, Forwarder } from "#src/homeserver/forwarder.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
-import type { ForwardObserver } from "#src/ports/front.ts";
+import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
 import { effectOf, routeClassOf } from "./forward-routes.ts";
 import { isForwarded, pathOf } from "./front-paths.ts";
+import { posUsesOf, type PosUse, withTokens } from "./pos-in-query.ts";
 import { sendReply } from "./raw-listener.ts";
 import { errorReply, messageOf } from "./reply.ts";
 import { setSpanStatus, traceRequest } from "./tracing.ts";
@@ -19,6 +20,7 @@ const LOOP_ADVICE = "SYNCV3_SERVER leads back to Glissade: set it to the homeser
 export interface FrontDeps {
   forwarder: Pick<Forwarder, "forward" | "hasPassed">;
   observer: ForwardObserver;
+  tokens: PositionTokens;
   /** Everything that is answered here. */
   handle: (request: Request) => Response | Promise<Response>;
   /** By which scheme clients reach the listener. */
@@ -83,9 +85,14 @@ function forward(deps: FrontDeps, request: IncomingMessage, response: ServerResp
   const startedMs = deps.clock.mono();
   const attributes = { "http.request.method": method, "http.route": route };
   return traceRequest("http.forward.request", parentOf(request), attributes, async (span) => {
+    const asked = targetOf(deps, request);
+    const target = typeof asked === "string" ? asked : await asked;
+    // Its client has hung up meanwhile.
+    if (response.destroyed) return;
     const forwarded = await deps.forwarder.forward({
       request,
       response,
+      target,
       sender: { address: request.socket.remoteAddress ?? null, scheme: deps.scheme },
       onAnswer: (status) => {
         if (status >= 200 && status < 300) observe(deps.observer, request, path);
@@ -116,6 +123,25 @@ function forward(deps: FrontDeps, request: IncomingMessage, response: ServerResp
     if (failure === null || failure.kind === "client_gone") log.debug(fields, "forwarded");
     else log.warn({ ...fields, reason: failure.reason }, "forwarding failed");
   });
+}
+
+/** The request as the homeserver understands it: our positions mean nothing to it. */
+function targetOf({ tokens, log }: FrontDeps, request: IncomingMessage): string | Promise<string> {
+  const { method = "GET", url = "" } = request;
+  const found = posUsesOf(method, url);
+  const accessToken = found === null ? null : tokenOf(request);
+  if (found === null || accessToken === null) return url;
+  const tokenFor = async ({ name, pos, side }: PosUse): Promise<[PosUse["name"], string][]> => {
+    const token = await tokens.tokenAt(accessToken, found.roomId, pos, side);
+    return token === null ? [] : [[name, token]];
+  };
+  return Promise.all(found.uses.map(tokenFor)).then(
+    (pairs) => withTokens(url, new Map(pairs.flat())),
+    (error: unknown) => {
+      log.warn({ error: messageOf(error) }, "a position could not be translated for the homeserver");
+      return url;
+    },
+  );
 }
 
 const statusOf = ({ status, failure }: Forwarded): number => {

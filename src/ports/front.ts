@@ -13,6 +13,15 @@ export interface ForwardObserver {
   forwarded(accessToken: string, effect: ForwardedEffect): void;
 }
 
+/** Where a token may be that stands for a position: exactly there, or else on this side of it. */
+export type TokenSide = "later" | "earlier";
+
+/** Tokens of the homeserver for positions of sliding sync. */
+export interface PositionTokens {
+  /** A token with which this user can page through a room from `pos` on; "" = none is needed, for nothing is newer; null = there is none. */
+  tokenAt(accessToken: string, roomId: RoomId, pos: string, side: TokenSide): Promise<string | null>;
+}
+
 /** `/versions` as a client is told. */
 export interface VersionsReply {
   status: number;

@@ -24,6 +24,8 @@ const URL_SAFE = /^[A-Za-z0-9_-]+$/;
 const BASE36 = /^(?:0|[1-9a-z][0-9a-z]*)$/;
 /** Longer texts are none of ours and are not worth a digest. */
 const MAX_POS_LENGTH = 512;
+/** Digests are longer than anything that a token of a homeserver ends with. */
+const MIN_TAG_LENGTH = 16;
 
 /** A text that only the holder of the key can make, for URLs as it is. */
 export function encodePos(claims: PosClaims, mac: Mac): string {
@@ -55,6 +57,18 @@ export function decodePos(text: string, mac: Mac): PosClaims | null {
     return null;
   const expected = urlSafe(mac(text.slice(0, -tag.length - SEPARATOR.length)));
   return isEqualInConstantTime(tag, expected) ? (claims as PosClaims) : null;
+}
+
+/** The stream position that a text claims which looks like a `pos`, whoever made it; null for any other text. */
+export function claimedStreamPos(text: string): StreamPos | null {
+  if (text.length > MAX_POS_LENGTH) return null;
+  const parts = text.split(SEPARATOR);
+  const tag = parts.pop() ?? "";
+  const [incarnation = "", seq, streamPos, generation, behind, ...rest] = parts;
+  const isOfForm =
+    URL_SAFE.test(incarnation) && tag.length >= MIN_TAG_LENGTH && URL_SAFE.test(tag) && rest.length === 0;
+  if (!isOfForm || readCount(seq) === null || readCount(generation) === null || readRooms(behind) === null) return null;
+  return readCount(streamPos);
 }
 
 const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0;

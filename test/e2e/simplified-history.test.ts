@@ -38,7 +38,7 @@ describe.skipIf(problem !== null)(`history of rooms on Synapse${problem === null
     redacted = said[MESSAGES - 5] ?? "";
     await alice.call("PUT", `/rooms/${encodeURIComponent(room)}/redact/${encodeURIComponent(redacted)}/r`, {});
     dataDir = await mkdtemp(join(tmpdir(), "glissade-data-"));
-    glissade = await GlissadeProcess.create({ SYNCV3_SERVER: synapse.url, SYNCV3_DATA: dataDir });
+    glissade = await GlissadeProcess.create({ SYNCV3_SERVER: synapse.url, SYNCV3_DATA: dataDir, SYNCV3_FORWARD: "1" });
     await glissade.start();
   }, STEP_MS);
 
@@ -96,6 +96,67 @@ describe.skipIf(problem !== null)(`history of rooms on Synapse${problem === null
       expect(shown.timeline?.[0]?.type).toBe("m.room.create");
       expect(idsOf(shown.timeline)).toEqual(idsOf((await page(alice, { limit: "60" })).chunk).reverse());
       expect(shown.limited).toBe(false);
+    },
+    STEP_MS,
+  );
+
+  test(
+    "[FWD-95] a pos is as good as a token for paging on, forwards and backwards, at the homeserver's own address",
+    async () => {
+      const ask = async (pos?: string): Promise<SimplifiedAnswer> => {
+        const answer = await glissade.fetch("/_matrix/client/v4/sync", {
+          method: "POST",
+          headers: { authorization: `Bearer ${bob.accessToken}` },
+          body: JSON.stringify({
+            conn_id: "paging",
+            timeout: 20_000,
+            lists: { all: { timeline_limit: 1, required_state: {} } },
+            ...(pos === undefined ? {} : { pos }),
+          }),
+        });
+        expect(answer.status).toBe(200);
+        return (await answer.json()) as SimplifiedAnswer;
+      };
+      const pageFrom = async (path: string, query: Record<string, string>): Promise<string[]> => {
+        const version = path === "messages" ? "v3" : "v1";
+        const answer = await glissade.fetch(
+          `/_matrix/client/${version}/rooms/${encodeURIComponent(room)}/${path}?${new URLSearchParams(query)}`,
+          { headers: { authorization: `Bearer ${bob.accessToken}` } },
+        );
+        expect(answer.status).toBe(200);
+        return idsOf(((await answer.json()) as Page).chunk);
+      };
+      const root = await alice.say(room, "root");
+      let { pos } = await ask();
+      // Whatever the poller has not told yet comes now.
+      const told = async (eventId: string): Promise<void> => {
+        for (;;) {
+          const answer = await ask(pos);
+          ({ pos } = answer);
+          if (idsOf(answer.rooms[room]?.timeline).includes(eventId)) return;
+        }
+      };
+      const before = await alice.say(room, "before");
+      await told(before);
+      const between = pos;
+      const after = await alice.say(room, "after");
+      await told(after);
+      const related = await alice.call<{ event_id: string }>(
+        "PUT",
+        `/rooms/${encodeURIComponent(room)}/send/m.reaction/related`,
+        { "m.relates_to": { rel_type: "m.annotation", event_id: root, key: "+1" } },
+      );
+      await told(related.event_id);
+      expect(await pageFrom("messages", { dir: "b", from: between, limit: "2" })).toEqual([before, root]);
+      expect(await pageFrom("messages", { dir: "f", from: between, limit: "2" })).toEqual([after, related.event_id]);
+      expect(await pageFrom("messages", { dir: "b", from: pos, to: between, limit: "9" })).toEqual([
+        related.event_id,
+        after,
+      ]);
+      expect(await pageFrom(`relations/${encodeURIComponent(root)}`, { from: between, dir: "b" })).toEqual([]);
+      expect(await pageFrom(`relations/${encodeURIComponent(root)}`, { from: pos, dir: "b" })).toEqual([
+        related.event_id,
+      ]);
     },
     STEP_MS,
   );

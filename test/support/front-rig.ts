@@ -7,6 +7,7 @@ import { type Listener, listen } from "#src/http/listener.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
+import { StoredPositionTokens } from "#actors/gateway/position-tokens.ts";
 import { hashToken } from "#db/secrets.ts";
 import type { Session } from "./homeserver.ts";
 import { silentLogger } from "./in-process.ts";
@@ -102,6 +103,12 @@ export class FrontRig {
             handle: createFront({
               ...ports,
               forwarder: new Forwarder({ ...ports, address, frontId: "front", deadlineMs: UPSTREAM_DEADLINE_MS }),
+              tokens: {
+                tokenAt: (...place) =>
+                  new StoredPositionTokens({ identifier: node.gateway, ...node.stores, timers: systemTimers }).tokenAt(
+                    ...place,
+                  ),
+              },
               observer: { forwarded: (accessToken, effect) => node.gateway.forwarded(accessToken, effect) },
               handle,
               scheme: "http",

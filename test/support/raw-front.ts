@@ -2,7 +2,7 @@ import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createFront } from "#src/http/front.ts";
 import type { Listener } from "#src/http/listener.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
-import type { ForwardedEffect } from "#src/ports/front.ts";
+import type { ForwardedEffect, PositionTokens } from "#src/ports/front.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { RecordingMetrics, recordingLogger } from "./recording.ts";
 
@@ -13,6 +13,7 @@ export class RawFront {
   readonly effects: { accessToken: string; effect: ForwardedEffect }[] = [];
   readonly ownRequests: Request[] = [];
   own: (request: Request) => Response | Promise<Response> = () => new Response("own");
+  tokenAt: PositionTokens["tokenAt"] = () => Promise.resolve(null);
   #listener: Listener | null = null;
 
   get url(): string {
@@ -35,6 +36,7 @@ export class RawFront {
       handle: createFront({
         ...ports,
         forwarder: new Forwarder({ ...ports, address, frontId: "front", deadlineMs }),
+        tokens: { tokenAt: (...asked) => front.tokenAt(...asked) },
         observer: { forwarded: (accessToken, effect) => void front.effects.push({ accessToken, effect }) },
         handle: (request) => {
           front.ownRequests.push(request);

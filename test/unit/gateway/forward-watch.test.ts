@@ -21,6 +21,7 @@ let removed: string[];
 let told: { to: Address; message: { type: string } }[];
 let asked: { to: Address; message: { type: string; packed?: Packed } }[];
 let whoamis: number;
+let askFails: number;
 let log: ReturnType<typeof recordingLogger>;
 let metrics: RecordingMetrics;
 let gateway: Gateway;
@@ -38,6 +39,7 @@ beforeEach(() => {
   told = [];
   asked = [];
   whoamis = 0;
+  askFails = 0;
   log = recordingLogger();
   metrics = new RecordingMetrics();
   gateway = createGateway({
@@ -66,6 +68,10 @@ beforeEach(() => {
       tell: (to, message) => void told.push({ to, message }),
       ask: <T>(to: Address, message: { type: string }) => {
         asked.push({ to, message });
+        if (askFails > 0) {
+          askFails -= 1;
+          return Promise.reject<T>(new SyncError("actor_stopped", "made by the test"));
+        }
         return new Promise<T>(() => {});
       },
     },
@@ -128,6 +134,21 @@ describe("what went by", () => {
       since: null,
       rooms: [{ kind: "forgotten", roomId: "!r:hs" }],
     });
+  });
+
+  test("[FWD-96] a room whose forgetting could not be stored is forgotten as soon as it can be, and not tried for ever", async () => {
+    askFails = 3;
+    await forwarded("tok", { type: "forgot-room", roomId: "!r:hs" as RoomId });
+    for (let passed = 0; passed < 10; passed += 1) await time.advance(1000);
+    expect(asked).toHaveLength(4);
+    expect(time.pendingCount).toBe(0);
+    askFails = Number.POSITIVE_INFINITY;
+    await forwarded("tok", { type: "forgot-room", roomId: "!r:hs" as RoomId });
+    for (let passed = 0; passed < 30; passed += 1) await time.advance(60_000);
+    expect(asked).toHaveLength(4 + 12);
+    expect(time.pendingCount).toBe(0);
+    const warnings = log.lines.filter(({ level }) => level === "warn").map(({ message }) => message.split(" ").at(-1));
+    expect(warnings).toEqual(["later", "later", "learned"]);
   });
 
   test("[FWD-48] who logs out is out at once: waiting requests, poller and stored token", async () => {

@@ -20,6 +20,7 @@ const listener = await listenRaw({
   handle: createFront({
     ...ports,
     forwarder: new Forwarder({ ...ports, address, frontId: "front", deadlineMs: 5000 }),
+    tokens: { tokenAt: () => Promise.resolve(null) },
     observer: { forwarded: () => {} },
     handle: () => new Response(),
     scheme: "http",

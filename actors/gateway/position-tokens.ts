@@ -1,0 +1,70 @@
+import type { Timers } from "#src/ports/basics.ts";
+import type { PositionTokens, TokenSide } from "#src/ports/front.ts";
+import type { DeviceStore, RoomReader } from "#src/ports/stores.ts";
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { RoomId, StreamPos } from "#src/protocol/ids.ts";
+import { claimedStreamPos } from "#src/protocol/pos.ts";
+import type { TokenIdentifier } from "./token-identifier.ts";
+
+/** So many of a room's newest events are looked through for the one behind a position; further back a client pages over more. */
+const NEWEST = 200;
+/** Events before a position, of which one begins what some poll brought. */
+const BEFORE = 50;
+/** The client waits for its page, not for this. */
+const DEADLINE_MS = 5000;
+
+/** What finding tokens needs of the outside. */
+export interface PositionTokensDeps {
+  identifier: Pick<TokenIdentifier, "recognise">;
+  rooms: Pick<RoomReader, "loadRooms" | "loadTimelines">;
+  devices: Pick<DeviceStore, "loadDevice">;
+  timers: Timers;
+}
+
+/** Finds tokens of the homeserver for positions of the stream: what polls bring of a room begins with one. */
+export class StoredPositionTokens implements PositionTokens {
+  readonly #deps: PositionTokensDeps;
+
+  constructor(deps: PositionTokensDeps) {
+    this.#deps = deps;
+  }
+
+  async tokenAt(accessToken: string, roomId: RoomId, pos: string, side: TokenSide): Promise<string | null> {
+    // Whoever made it: nothing is shown for it but what the homeserver shows its own user.
+    const streamPos = claimedStreamPos(pos);
+    if (streamPos === null) return null;
+    const late = Promise.withResolvers<null>();
+    const cancel = this.#deps.timers.after(DEADLINE_MS, () => late.resolve(null));
+    try {
+      return await Promise.race([this.#find(accessToken, roomId, streamPos, side), late.promise]);
+    } finally {
+      cancel();
+    }
+  }
+
+  async #find(accessToken: string, roomId: RoomId, pos: StreamPos, side: TokenSide): Promise<string | null> {
+    const { identifier, rooms, devices } = this.#deps;
+    const identity = await identifier.recognise(accessToken);
+    if (identity === null) return null;
+    const [room] = await rooms.loadRooms([roomId]);
+    const newest = room === undefined ? [] : await this.#timeline(room.nid, Number.MAX_SAFE_INTEGER, NEWEST);
+    const next = newest.findIndex((event) => event.pos > pos);
+    if (next === -1) {
+      // Nothing came since. Where the device is polled from may be before what others' polls brought.
+      if (side === "later") return "";
+      return (await devices.loadDevice(identity.userId, identity.deviceId))?.since ?? null;
+    }
+    const isExact = next > 0 || newest[0]?.gapBefore === true;
+    const exact = newest[next]?.prevBatch ?? null;
+    if (isExact && exact !== null) return exact;
+    if (side === "later") return newest.slice(next).find(({ prevBatch }) => prevBatch !== null)?.prevBatch ?? null;
+    const before = next > 0 ? newest.slice(0, next) : await this.#timeline(room?.nid, pos, BEFORE);
+    return before.findLast(({ prevBatch }) => prevBatch !== null)?.prevBatch ?? null;
+  }
+
+  async #timeline(nid: StoredEvent["nid"] | undefined, upTo: StreamPos, limit: number): Promise<StoredEvent[]> {
+    if (nid === undefined) return [];
+    const [chunk] = await this.#deps.rooms.loadTimelines([{ nid, upTo, limit }]);
+    return chunk?.events ?? [];
+  }
+}
