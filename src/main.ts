@@ -12,13 +12,24 @@ async function runMain(argv: readonly string[]): Promise<void> {
 
 async function setRuntime(): Promise<void> {
   const { startAnew } = await import("./hosts/start-anew.ts");
-  const failure = startAnew(process, Bun.main);
+  const failure = startAnew(
+    process,
+    Bun.main,
+    process.env["LISTEN_FDS"] === undefined ? undefined : await keepSocket(),
+  );
   if (failure === null || process.env["BUN_CONFIG_MAX_HTTP_REQUESTS"] !== undefined) return;
   const { createLogger } = await import("./telemetry/logger.ts");
   createLogger({ level: "warn", host: "main:0" }).warn(
     { reason: failure },
     "no more than 256 devices can be polled at once: set BUN_CONFIG_MAX_HTTP_REQUESTS in the environment",
   );
+}
+
+/** The process that replaces this one keeps its standard streams alone. */
+async function keepSocket(): Promise<() => Record<string, string>> {
+  const { keepInheritedSocket } = await import("./service-manager/inherited-socket.ts");
+  const { duplicateDescriptor } = await import("./service-manager/libc.ts");
+  return () => keepInheritedSocket(process.env, process.pid, duplicateDescriptor);
 }
 
 async function runWorker(): Promise<void> {

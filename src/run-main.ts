@@ -12,6 +12,12 @@ import { readCertificate } from "#src/http/certificate.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
+import type { RawListenOptions } from "#src/http/raw-listener.ts";
+import { serveWeb } from "#src/http/web-bridge.ts";
+import { attend } from "#src/service-manager/attend.ts";
+import { inheritedSocket, usableSocket } from "#src/service-manager/inherited-socket.ts";
+import { sendDatagram } from "#src/service-manager/libc.ts";
+import { serviceManagerOf } from "#src/service-manager/service-manager.ts";
 import { type RenewableListener, renewableListener } from "#src/http/renewable-listener.ts";
 import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
@@ -19,7 +25,15 @@ import type { HostOptions } from "#src/hosts/options.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
 import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
 import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
-import { collectGarbage, processUsage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
+import {
+  collectGarbage,
+  processUsage,
+  systemClock,
+  systemEnv,
+  systemRng,
+  systemTimers,
+  threadCpuMs,
+} from "#src/system.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
 import { MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
 import { prometheusText } from "#src/telemetry/prometheus-text.ts";
@@ -41,15 +55,18 @@ const EXIT_FAILED = 1;
 
 /** Serves clients until it is told to stop; resolves to the exit code. `onReady` is called once requests are taken. */
 export async function runServe(config: Config, onReady: () => void = () => undefined): Promise<number> {
+  const manager = serviceManagerOf(systemEnv(), process.pid, sendDatagram);
   const telemetry = await startTelemetry(config.telemetry, hostId("main", 0));
   const ended = Promise.withResolvers<number>();
   const node = new Node(config, telemetry, (reason) => {
     telemetry.log.error({ reason }, "giving up: the service manager should start glissade again");
     ended.resolve(EXIT_FAILED);
   });
+  const attendance = attend({ manager, timers: systemTimers, problem: () => node.hostsProblem() });
   let isStopping = false;
   const stop = (signal: string): void => {
     isStopping = true;
+    attendance.stopping();
     telemetry.log.info({ signal }, "shutting down");
     node.shutdown().then(
       (isClean) => ended.resolve(isClean ? 0 : EXIT_FAILED),
@@ -62,7 +79,7 @@ export async function runServe(config: Config, onReady: () => void = () => undef
   // Without a certificate it means what it always does: the terminal has gone.
   if (config.tls !== null) process.on("SIGHUP", renew);
   try {
-    await node.start();
+    attendance.ready(await node.start());
     giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
     onReady();
   } catch (error) {
@@ -108,7 +125,8 @@ class Node {
     });
   }
 
-  async start(): Promise<void> {
+  /** Resolves to the address that clients are served on. */
+  async start(): Promise<string> {
     const { log, metrics } = this.#telemetry;
     const { homeserver: address } = this.#config;
     const startedMs = systemClock.mono();
@@ -140,7 +158,7 @@ class Node {
       clock: systemClock,
       timers: systemTimers,
       probes: [
-        { name: "hosts", probe: async () => this.#hostsProblem() },
+        { name: "hosts", probe: async () => this.hostsProblem() },
         { name: "database", probe: () => problemOf(storage.ping(PING_DEADLINE_MS)) },
       ],
     });
@@ -168,6 +186,7 @@ class Node {
     await this.#serveMetrics();
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
+    return this.#server.address;
   }
 
   /** As little as possible lies between clients and us; with the homeserver behind us too, nothing may touch their bytes. */
@@ -179,8 +198,17 @@ class Node {
     const { bind, tls, isForwarding, homeserver: address } = this.#config;
     const { log, metrics } = this.#telemetry;
     const check = async (): Promise<unknown> => tls && readCertificate(tls);
+    const inherited = usableSocket(inheritedSocket(systemEnv(), process.pid), tls !== null);
     if (!isForwarding) {
-      return renewableListener({ check, open: () => listen({ bind, tls, fetch: handle, timers: systemTimers }) });
+      const bridge: RawListenOptions["handle"] = (request, response) =>
+        void serveWeb(request, response, handle, systemTimers).catch(() => response.destroy());
+      return renewableListener({
+        check,
+        open: () =>
+          inherited === null
+            ? listen({ bind, tls, fetch: handle, timers: systemTimers })
+            : listenRaw({ bind, tls, handle: bridge, timers: systemTimers, inherited }),
+      });
     }
     const front = createFront({
       forwarder: new Forwarder({ address, frontId: this.#frontId, deadlineMs: address.initialTimeoutMs, ...PORTS }),
@@ -192,7 +220,10 @@ class Node {
       metrics,
       ...PORTS,
     });
-    return renewableListener({ check, open: () => listenRaw({ bind, tls, handle: front, timers: systemTimers }) });
+    return renewableListener({
+      check,
+      open: () => listenRaw({ bind, tls, handle: front, timers: systemTimers, inherited }),
+    });
   }
 
   /** Takes up what was put in the place of the certificate; keeps the one there is when that cannot be used. */
@@ -237,7 +268,8 @@ class Node {
     return prometheusText(this.#merger.merge(snapshots), processUsage());
   }
 
-  #hostsProblem(): string | null {
+  /** Which hosts do not live; null when all do. */
+  hostsProblem(): string | null {
     const down = this.#main.hostsDown();
     return down.length === 0 ? null : `down: ${down.join(", ")}`;
   }

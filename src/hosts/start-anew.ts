@@ -31,16 +31,20 @@ export interface ReplaceableProcess {
 
 /**
  * Gives the runtime the settings it lacks: replaces the process with itself, same pid. Returns only when there is nothing to
- * do (null) or it cannot be done (why).
+ * do (null) or it cannot be done (why). `keep` is called last: it saves what would be lost, and says where it is.
  */
-export function startAnew(process: ReplaceableProcess, script: string): string | null {
+export function startAnew(
+  process: ReplaceableProcess,
+  script: string,
+  keep: () => Record<string, string> = () => ({}),
+): string | null {
   const missing = Object.entries(RUNTIME_SETTINGS).filter(([name]) => process.env[name] === undefined);
   if (missing.length === 0) return null;
   if (process.env[MARK] !== undefined) return "the environment does not reach the process it starts";
   if (process.execve === undefined) return "this system cannot replace a process";
   if (process.execArgv.some((argument) => argument === "--watch" || argument === "--hot"))
     return "it is watched by bun";
-  const env = { ...definedOf(process.env), ...Object.fromEntries(missing), [MARK]: "1" };
+  const env = { ...definedOf(process.env), ...Object.fromEntries(missing), ...keep(), [MARK]: "1" };
   try {
     process.execve(
       process.execPath,

@@ -6,6 +6,8 @@ import type { Duplex } from "node:stream";
 import type { Config } from "#src/config.ts";
 import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
+import { adoptSocket } from "./adopted-socket.ts";
+import type { AdoptedSocket } from "./adopted-socket.ts";
 import { readCertificate } from "./certificate.ts";
 import { SOCKET_MODE, clearSocketPath } from "./listener.ts";
 import type { Listener } from "./listener.ts";
@@ -17,6 +19,8 @@ export interface RawListenOptions {
   tls: Config["tls"];
   handle: (request: IncomingMessage, response: ServerResponse) => void;
   timers: Timers;
+  /** The descriptor of a socket that the service manager has opened already; it takes the place of `bind`, without TLS. */
+  inherited?: number | null;
 }
 
 /** Classic clients put whole filters into the query. */
@@ -42,16 +46,9 @@ export async function listenRaw(options: RawListenOptions): Promise<Listener> {
   server.headersTimeout = HEAD_DEADLINE_MS;
   server.keepAliveTimeout = IDLE_CONNECTION_MS;
   server.on("clientError", (error: Error & { code?: string }, socket) => void refuse(socket, error.code ?? ""));
-  if (bind.kind === "unix") await clearSocketPath(bind.path);
-  await opened(server, bind);
-  if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
-  const closed = Promise.withResolvers<void>();
-  let isRetired = false;
-  const retire = (): Promise<void> => {
-    if (!isRetired) server.close(() => closed.resolve());
-    isRetired = true;
-    return closed.promise;
-  };
+  const socket = await place(server, options);
+  let closed: Promise<void> | null = null;
+  const retire = (): Promise<void> => (closed ??= socket.close());
   const end = (): void => {
     if (isEnding) return;
     isEnding = true;
@@ -59,17 +56,31 @@ export async function listenRaw(options: RawListenOptions): Promise<Listener> {
     server.closeIdleConnections();
   };
   return {
-    address: addressOf(server, options),
+    address: socket.address,
     retire,
     stopAccepting: end,
     async stop(withinMs) {
       end();
       const late = Promise.withResolvers<"late">();
       const cancel = timers.after(withinMs, () => late.resolve("late"));
-      const outcome = await Promise.race([closed.promise, late.promise]);
+      const outcome = await Promise.race([retire(), late.promise]);
       cancel();
-      if (outcome === "late") server.closeAllConnections();
+      if (outcome === "late") socket.cut();
     },
+  };
+}
+
+/** Where connections come from: a place of our own, or a socket that was there before us. */
+async function place(server: Server, options: RawListenOptions): Promise<AdoptedSocket> {
+  const { bind, inherited } = options;
+  if (typeof inherited === "number") return adoptSocket(server, inherited);
+  if (bind.kind === "unix") await clearSocketPath(bind.path);
+  await opened(server, bind);
+  if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
+  return {
+    address: addressOf(server, options),
+    close: () => new Promise((resolve) => void server.close(() => resolve())),
+    cut: () => server.closeAllConnections(),
   };
 }
 
@@ -82,11 +93,11 @@ export async function sendReply(response: ServerResponse, reply: Response): Prom
 }
 
 async function createServer(
-  { bind, tls }: RawListenOptions,
+  { bind, tls, inherited }: RawListenOptions,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<Server> {
   const limits = { maxHeaderSize: MAX_HEAD_BYTES };
-  if (tls === null || bind.kind === "unix") return createHttpServer(limits, handle);
+  if (tls === null || bind.kind === "unix" || typeof inherited === "number") return createHttpServer(limits, handle);
   return createHttpsServer({ ...limits, ...(await readCertificate(tls)) }, handle);
 }
 
