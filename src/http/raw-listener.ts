@@ -35,7 +35,7 @@ const IDLE_CONNECTION_MS = 90_000;
  * backslashes in paths before anybody sees them.
  */
 export async function listenRaw(options: RawListenOptions): Promise<Listener> {
-  const { bind, timers } = options;
+  const { timers } = options;
   let isEnding = false;
   const server = await createServer(options, (request, response) => {
     if (isEnding) void sendReply(response, goingAwayReply());
