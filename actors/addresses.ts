@@ -1,5 +1,6 @@
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Address } from "#actors/runtime/actor.ts";
+import type { HostId } from "#actors/runtime/placement.ts";
 
 /** Keys are JSON arrays: device and connection ids may hold any character. */
 export const pollerAddress = (userId: UserId, deviceId: DeviceId): Address => ({
@@ -26,6 +27,8 @@ export const directoryAddress = (hostIndex: number): Address => ({
   key: String(hostIndex),
   shard: String(hostIndex),
 });
+/** Every host has one, which tells operators what goes on there. */
+export const inspectorAddress = (host: HostId): Address => ({ kind: "inspector", key: "", shard: host });
 /** Lives beside ingest, of whose news it is told. */
 export const REPAIR: Address = { kind: "repair", key: "", shard: "" };
 export const INGEST: Address = { kind: "ingest", key: "", shard: "" };

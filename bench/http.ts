@@ -3,6 +3,7 @@
  * `bun bench/http.ts [seconds]`. The server runs in a process of its own and is compared with Bun's bare server.
  */
 import { connect } from "node:net";
+import { RecentRequests } from "#src/http/recent-requests.ts";
 import { createApp } from "#src/http/app.ts";
 import { listen } from "#src/http/listener.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
@@ -29,7 +30,7 @@ const VARIANTS: readonly Variant[] = ["bare", "app", "app+log", "app+log+metrics
 /** Child: serves, and tells its port and, when its input ends, its CPU time. */
 async function serve(variant: Variant): Promise<void> {
   const identity = { userId: "@alice:example.org" as UserId, deviceId: "DEVICE" as DeviceId, tokenHash: "hash" };
-  const answer = { body: ANSWER, posOut: "p", rooms: 0, ops: 0, waitedMs: 0 };
+  const answer = { body: ANSWER, posOut: "p", rooms: 0, ops: 0, waitedMs: 0, setupMs: 0 };
   const app = createApp({
     gateway: { identify: async () => identity, sync: async () => answer },
     dialects: Object.values(DIALECTS),
@@ -41,6 +42,7 @@ async function serve(variant: Variant): Promise<void> {
     health: { report: async () => ({ ready: true, checks: [] }) },
     versions: { versionsFor: async () => ({ status: 200, headers: {}, body: "{}" }) },
     serverInfo: { server: "", version: "" },
+    recent: new RecentRequests(systemClock),
   });
   const bare = async (request: Request): Promise<Response> => {
     await request.text();

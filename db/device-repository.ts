@@ -99,8 +99,9 @@ class DeviceRepository implements DeviceStore {
       hash: string | null;
       sealed: Uint8Array | null;
       last_seen_ms: number | null;
+      paused_ms: number | null;
     }>(
-      `select d.since, d.rooms_due, t.hash, t.sealed, t.last_seen_ms
+      `select d.since, d.rooms_due, d.paused_ms, t.hash, t.sealed, t.last_seen_ms
        from devices d left join lateral (
          select hash, sealed, last_seen_ms from tokens t
          where t.user_id = d.user_id and t.device_id = d.device_id order by t.serial desc limit 1
@@ -109,7 +110,7 @@ class DeviceRepository implements DeviceStore {
       [keyText(userId), keyText(deviceId)],
     );
     if (row === undefined) return null;
-    const { since, rooms_due: roomsDue, hash, sealed, last_seen_ms: lastSeenMs } = row;
+    const { since, rooms_due: roomsDue, paused_ms: pausedMs, hash, sealed, last_seen_ms: lastSeenMs } = row;
     const accessToken = hash === null || sealed === null ? null : openToken(this.#deps.tokenKey, sealed, hash);
     if (hash !== null && accessToken === null) {
       this.#deps.logger.warn({ user_id: userId, device_id: deviceId, token_hash: hash }, "stored token is damaged");
@@ -122,7 +123,16 @@ class DeviceRepository implements DeviceStore {
       accessToken,
       tokenHash: accessToken === null ? null : hash,
       lastSeenMs: lastSeenMs ?? 0,
+      pausedMs,
     };
+  }
+
+  async setPaused(userId: UserId, deviceId: DeviceId, pausedMs: number | null): Promise<boolean> {
+    const rows = await this.#db.query<{ found: number }>(
+      `update devices set paused_ms = $3::int8 where user_id = $1::text and device_id = $2::text returning 1 as found`,
+      [keyText(userId), keyText(deviceId), pausedMs],
+    );
+    return rows.length > 0;
   }
 
   async listDevices(sinceMs: number): ReturnType<DeviceStore["listDevices"]> {

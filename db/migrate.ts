@@ -7,6 +7,7 @@ import deviceReaders from "./migrations/0002_device_readers.sql" with { type: "t
 import storageParameters from "./migrations/0001_storage_parameters.sql" with { type: "text" };
 import repairs from "./migrations/0003_repairs.sql" with { type: "text" };
 import tokenlessDevices from "./migrations/0004_tokenless_devices.sql" with { type: "text" };
+import operators from "./migrations/0006_operators.sql" with { type: "text" };
 import movedDatabases from "./migrations/0005_moved_databases.sql" with { type: "text" };
 
 interface Migration {
@@ -23,6 +24,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 3, name: "0003_repairs", sql: repairs },
   { id: 4, name: "0004_tokenless_devices", sql: tokenlessDevices },
   { id: 5, name: "0005_moved_databases", sql: movedDatabases },
+  { id: 6, name: "0006_operators", sql: operators },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

@@ -220,6 +220,8 @@ export const devices = pgTable(
     importedPos: int8("imported_pos"),
     /** Where that server was with it then. */
     importedSince: text("imported_since"),
+    /** Since when an operator has its poller paused. */
+    pausedMs: int8("paused_ms"),
   },
   (t) => [
     primaryKey({ name: "devices_pkey", columns: [t.userId, t.deviceId] }),
@@ -305,6 +307,18 @@ export const repairs = pgTable("repairs", {
   failed: integer().notNull(),
   /** Highest room number that is done: a restart goes on behind it. */
   cursor: integer().notNull(),
+});
+
+/** What operators did by the admin listener; the newest rows only. */
+export const audit = pgTable("audit", {
+  id: bigint({ mode: "number" }).primaryKey().generatedAlwaysAsIdentity(),
+  atMs: int8("at_ms").notNull(),
+  action: text().notNull(),
+  target: text().notNull(),
+  /** Address it came from. */
+  remote: text().notNull(),
+  /** `done`, or why not. */
+  result: text().notNull(),
 });
 
 /** What was skipped, for the operator to look at; the newest rows only. */

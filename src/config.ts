@@ -10,6 +10,7 @@ import {
   parseInteger,
   parseServer,
   parseSwitch,
+  parseToken,
 } from "./config/values.ts";
 import type { BindAddress, LogLevel, ServerAddress } from "./config/values.ts";
 
@@ -37,6 +38,8 @@ export interface Config {
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
   /** Where `/metrics` is served; null = nowhere, and nothing is counted. */
   readonly metricsBind: BindAddress | null;
+  /** Where operators are served; null = nowhere. */
+  readonly admin: AdminConfig | null;
   readonly telemetry: TelemetryConfig;
   /** After so long without a request a poller is parked; null = never. */
   readonly pollerIdleMs: number | null;
@@ -48,6 +51,12 @@ export interface Config {
   readonly sharesWorker: boolean;
   /** For cached events, over all Workers. */
   readonly cacheBytes: number;
+}
+
+/** The listener for operators. `token` null = whoever may open its unix socket is one. */
+export interface AdminConfig {
+  readonly bind: BindAddress;
+  readonly token: string | null;
 }
 
 /** A configuration, or everything that is wrong with it; warnings either way. */
@@ -87,6 +96,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     speaksV4: environment.parsed("SYNCV3_V4", true, parseSwitch),
     tls: readTls(environment, bind),
     metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),
+    admin: readAdmin(environment),
     telemetry: readTelemetry(environment),
     pollerIdleMs: environment.parsed<number | null>("SYNCV3_POLLER_IDLE", DEFAULT_POLLER_IDLE_MS, parseIdleTime),
     firstSyncs: readCount(environment, "SYNCV3_FIRST_SYNCS", 8, 1, 1000),
@@ -161,6 +171,21 @@ function readTls(environment: Environment, bind: BindAddress): Config["tls"] {
   return { certPath, keyPath };
 }
 
+function readAdmin(environment: Environment): AdminConfig | null {
+  const bind = environment.parsed<BindAddress | null>("SYNCV3_ADMIN", null, parseBindAddress);
+  const token = environment.parsed<string | null>("SYNCV3_ADMIN_TOKEN", null, parseToken);
+  const isTold = environment.text("SYNCV3_ADMIN_TOKEN") !== null;
+  if (bind?.kind === "tcp" && !isTold) {
+    const advice =
+      "set it to a long random text, which operators prove themselves with; openssl rand -hex 32 makes one";
+    environment.problem("SYNCV3_ADMIN_TOKEN", "is not set, but SYNCV3_ADMIN is", advice);
+  }
+  if (environment.text("SYNCV3_ADMIN") === null && isTold) {
+    environment.warn("SYNCV3_ADMIN_TOKEN", "has no effect without SYNCV3_ADMIN", "set that too, or remove it");
+  }
+  return bind === null ? null : { bind, token };
+}
+
 function readTelemetry(environment: Environment): TelemetryConfig {
   const url = environment.parsed<string | null>("SYNCV3_OTLP_URL", null, parseHttpUrl);
   const username = environment.text("SYNCV3_OTLP_USERNAME");
@@ -178,7 +203,8 @@ function readTelemetry(environment: Environment): TelemetryConfig {
   return {
     logLevel: readLogLevel(environment),
     tracing: url === null ? null : { url, username, password },
-    hasMetrics: environment.text("SYNCV3_PROM") !== null,
+    // The admin listener tells some of them too.
+    hasMetrics: environment.text("SYNCV3_PROM") !== null || environment.text("SYNCV3_ADMIN") !== null,
   };
 }
 

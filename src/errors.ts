@@ -8,6 +8,7 @@ export type ErrorCode =
   | "soft_logout"
   | "unknown_pos"
   | "unrecognized"
+  | "not_found"
   | "method_not_allowed"
   | "malformed_request"
   | "upgrade_refused"

@@ -1,9 +1,13 @@
 import { randomUUID } from "node:crypto";
+import { availableParallelism } from "node:os";
+import { createAdminApp } from "#src/http/admin-app.ts";
+import { AdminService } from "#src/admin/admin-service.ts";
 import type { Config } from "#src/config.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { SyncError } from "#src/errors.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
+import { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
@@ -11,6 +15,7 @@ import { createFront } from "#src/http/front.ts";
 import { readCertificate } from "#src/http/certificate.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
+import { RecentRequests } from "#src/http/recent-requests.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
 import type { RawListenOptions } from "#src/http/raw-listener.ts";
 import { serveWeb } from "#src/http/web-bridge.ts";
@@ -22,8 +27,10 @@ import { type RenewableListener, renewableListener } from "#src/http/renewable-l
 import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
+import { probeThread } from "#src/hosts/thread.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
 import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
+import type { HealthSource } from "#src/ports/health.ts";
 import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
 import {
   collectGarbage,
@@ -35,10 +42,11 @@ import {
   threadCpuMs,
 } from "#src/system.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
-import { MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
+import { type MetricSeries, MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
 import { prometheusText } from "#src/telemetry/prometheus-text.ts";
 import { startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
 import { FULL_VERSION, VERSION } from "#src/version.ts";
+import { createOperator } from "#actors/inspector/operator.ts";
 import { createGateway } from "#actors/gateway/gateway.ts";
 import { StoredPositionTokens } from "#actors/gateway/position-tokens.ts";
 import { hostId } from "#actors/runtime/placement.ts";
@@ -107,10 +115,14 @@ class Node {
   #storage: Storage | null = null;
   #server: RenewableListener | null = null;
   #metricsServer: Listener | null = null;
+  #adminServer: Listener | null = null;
+  readonly #recent = new RecentRequests(systemClock);
+  readonly #upstream: UpstreamWatch;
 
   constructor(config: Config, telemetry: Telemetry, onEscalate: (reason: string) => void) {
     this.#config = config;
     this.#telemetry = telemetry;
+    this.#upstream = new UpstreamWatch({ clock: systemClock, metrics: telemetry.metrics });
     this.#main = new MainHost({
       topology: { poller: config.pollerHosts, sync: config.syncHosts },
       hasStore: config.storage.database === null,
@@ -120,6 +132,8 @@ class Node {
       timers: systemTimers,
       logger: telemetry.log,
       metrics: telemetry.metrics,
+      upstream: this.#upstream,
+      ...(config.telemetry.hasMetrics ? { thread: probeThread(telemetry.metrics).probe } : {}),
       optionsOf: (role) => this.#optionsOf(role === "store" ? "main" : role),
       onEscalate,
     });
@@ -137,6 +151,7 @@ class Node {
       clock: systemClock,
       timers: systemTimers,
       deadlineMs: address.timeoutMs,
+      onCall: (call) => this.#upstream.ended(call),
     });
     await this.#main.launch();
     const storage = await openStorage(this.#storageOptions("main"), { ...PORTS, logger: log }, { migrate: false });
@@ -180,10 +195,12 @@ class Node {
         ...PORTS,
       }),
       serverInfo: { server: this.#config.server, version: FULL_VERSION },
+      recent: this.#recent,
     });
     const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
     this.#server = await this.#listen((request) => app.handle(request), gateway, tokens);
     await this.#serveMetrics();
+    await this.#serveAdmin(storage, health);
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
     return this.#server.address;
@@ -242,7 +259,7 @@ class Node {
       stopAccepting: async () => {
         // Requests already taken are settled before their connections are closed.
         this.#server?.stopAccepting();
-        await this.#metricsServer?.stop(0);
+        await Promise.all([this.#metricsServer?.stop(0), this.#adminServer?.stop(0)]);
       },
       closeServer: async () => this.#server?.stop(SERVER_STOP_MS),
       closePools: async () => this.#storage?.close(),
@@ -259,13 +276,51 @@ class Node {
     this.#telemetry.log.info({ address: this.#metricsServer.address }, "serving metrics");
   }
 
+  async #serveAdmin(storage: Storage, health: HealthSource): Promise<void> {
+    const { admin, server, storage: stored } = this.#config;
+    if (admin === null) return;
+    const { log } = this.#telemetry;
+    const service = new AdminService({
+      ...storage,
+      store: storage.admin,
+      operator: createOperator({ actors: this.#main.runtime, hosts: this.#main.hosts }),
+      health,
+      recent: this.#recent,
+      series: () => this.#series(),
+      usage: processUsage,
+      isAllowed: () => true,
+      about: { version: FULL_VERSION, server, isEmbedded: stored.database === null, cores: availableParallelism() },
+      clock: systemClock,
+    });
+    const handle = createAdminApp({
+      ...PORTS,
+      service,
+      token: admin.token,
+      assets: new Map(),
+      store: storage.admin,
+      log,
+    });
+    this.#adminServer = await listen({
+      bind: admin.bind,
+      tls: null,
+      fetch: (request, remote) => handle(request, remote()),
+      timers: systemTimers,
+      isPrivate: true,
+    });
+    log.info({ address: this.#adminServer.address }, "serving operators");
+  }
+
   async #scrape(): Promise<string> {
+    return prometheusText(await this.#series(), processUsage());
+  }
+
+  async #series(): Promise<MetricSeries[]> {
     const [own, others] = await Promise.all([
       this.#telemetry.collectMetrics(),
       this.#main.collectMetrics(SCRAPE_LIMIT_MS),
     ]);
     const snapshots = [own, ...others.values()].filter((snapshot): snapshot is MetricsSnapshot => snapshot !== null);
-    return prometheusText(this.#merger.merge(snapshots), processUsage());
+    return this.#merger.merge(snapshots);
   }
 
   /** Which hosts do not live; null when all do. */

@@ -49,6 +49,12 @@ export function processUsage(): ProcessUsage {
   };
 }
 
+/** Heap of the calling thread, free space in it included in the total. */
+export function threadHeap(): { usedBytes: number; totalBytes: number } {
+  const { heapUsed, heapTotal } = process.memoryUsage();
+  return { usedBytes: heapUsed, totalBytes: heapTotal };
+}
+
 /** CPU that the calling thread has used. */
 export function threadCpuMs(): number {
   const { user, system } = process.threadCpuUsage();

@@ -1,3 +1,4 @@
+import type { ConnectionView } from "#src/admin/api.ts";
 import { SyncError } from "#src/errors.ts";
 import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { dialectOfConnection } from "#src/protocol/dialects/dialects.ts";
@@ -46,6 +47,9 @@ export interface ConnectionDeps extends ResponseWorkDeps {
   /** Seals what a `pos` claims. */
   mac: Mac;
 }
+
+/** What a connection says of itself, but for its host. */
+export type ConnectionDescription = Omit<ConnectionView, "host">;
 
 /** One sliding sync connection: a thin shell around `ConnectionEngine` that waits, reads and answers. */
 export class ConnectionActor implements Actor<ConnectionMessage> {
@@ -103,6 +107,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       case "device-expired":
         this.#answerParked();
         return;
+      case "drop":
+        this.#expire("connection dropped by an operator");
+        message.reply.resolve({ ok: true });
+        return;
       case "user-ready":
         this.#isAttaching = false;
         this.#link = message.link;
@@ -112,7 +120,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#userFailed(message.error);
         return;
       case "expire":
-        this.#expire();
+        this.#expire("device has too many connections");
         return;
       case "updates-applied":
         this.#link?.consumed(message.pos);
@@ -156,6 +164,22 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#requests.refuseAll(new SyncError("actor_stopped", `connection stopped: ${reason}`));
     if (this.#link !== null) this.#readerOf(this.#link).device.fellAsleep(this.#connId);
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
+  }
+
+  describe(): ConnectionDescription {
+    const { clock } = this.#context;
+    const current = this.#current;
+    return {
+      userId: this.#userId,
+      deviceId: this.#deviceId,
+      connId: this.#connId,
+      dialect: this.#dialect.name,
+      state: current?.phase ?? "idle",
+      lastRequestAtMs: Math.round(clock.now() - (clock.mono() - this.#lastRequestMs)),
+      requestAgeMs: current === null ? null : Math.round(current.ageMs(clock.mono())),
+      responses: (this.#awake?.log.nextSeq ?? 1) - 1,
+      lists: (this.#awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, rooms: count })),
+    };
   }
 
   // ------------------------------------------------------------------ requests
@@ -209,7 +233,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const awake = this.#awake;
     if (awake === null) return;
     const { request, pos } = current.command;
-    const setupSecs = current.ageMs(this.#nowMs) / 1000;
+    const setupSecs = current.isReady(this.#nowMs) / 1000;
     this.#deps.metrics.observe("sliding_sync_api_setup_duration_secs", setupSecs, pos === null ? FIRST : LATER);
     const resolution = awake.log.resolve(posSeq, requestText(request));
     switch (resolution.kind) {
@@ -389,8 +413,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   /** Ends for good: nobody may take it up again, and what its device shares does not wait for it. */
-  #expire(): void {
-    this.#context.log.info({ user_id: this.#userId, device_id: this.#deviceId }, "device has too many connections");
+  #expire(why: string): void {
+    this.#context.log.info({ user_id: this.#userId, device_id: this.#deviceId }, why);
     this.#forget();
     this.#storage.remove();
     if (this.#link !== null)

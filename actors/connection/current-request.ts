@@ -36,6 +36,7 @@ export class CurrentRequest {
   readonly #startedMs: number;
   #parkedAtMs = 0;
   #waitedMs = 0;
+  #setupMs = 0;
   #cancelTimeout: Cancel | null = null;
   #hasWaited = false;
 
@@ -49,6 +50,12 @@ export class CurrentRequest {
   /** Since it came in. */
   ageMs(nowMs: number): number {
     return nowMs - this.#startedMs;
+  }
+
+  /** The connection can serve it; how long that took. */
+  isReady(nowMs: number): number {
+    this.#setupMs = this.ageMs(nowMs) - this.#waitedMs;
+    return this.#setupMs;
   }
 
   /** How much longer it may wait; nothing when it must be answered with what there is. */
@@ -95,7 +102,11 @@ export class CurrentRequest {
   answer(response: Omit<KeptResponse, "seq">, nowMs: number): void {
     this.#end(nowMs);
     // The log keeps its own copy: a client that lost the answer asks again.
-    sendAnswer(this.command, { ...response, body: response.body.slice() }, this.#waitedMs);
+    sendAnswer(
+      this.command,
+      { ...response, body: response.body.slice() },
+      { waitedMs: this.#waitedMs, setupMs: this.#setupMs },
+    );
   }
 
   reject(error: SyncError, nowMs: number): void {
@@ -114,8 +125,8 @@ export class CurrentRequest {
 export function sendAnswer(
   { reply }: SyncCommand,
   { body, pos, rooms, ops }: Omit<KeptResponse, "seq">,
-  waitedMs: number,
+  { waitedMs, setupMs }: { waitedMs: number; setupMs: number },
 ): void {
-  const answer: SyncAnswer = { body, posOut: pos, rooms, ops, waitedMs };
+  const answer: SyncAnswer = { body, posOut: pos, rooms, ops, waitedMs, setupMs };
   reply.resolve(answer, [body.buffer]);
 }

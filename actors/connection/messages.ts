@@ -30,7 +30,9 @@ export type ConnectionCommand =
   /** The client of this request has gone. */
   | { type: "cancel-request"; requestId: number }
   /** The device was logged out or its token died: answer what is parked. */
-  | { type: "device-expired" };
+  | { type: "device-expired" }
+  /** An operator has it ended for good: its client starts over. */
+  | Asked<{ type: "drop" }, { ok: true }>;
 
 /** From the connection's own user actor, in stream order. */
 export type ConnectionFeed =

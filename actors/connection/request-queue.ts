@@ -97,6 +97,7 @@ export class RequestQueue {
   #supersedeNext(): void {
     const next = this.#next;
     this.#next = null;
-    if (next !== null) sendAnswer(next.command, this.#owner.emptyResponse(next.command.pos), 0);
+    if (next !== null)
+      sendAnswer(next.command, this.#owner.emptyResponse(next.command.pos), { waitedMs: 0, setupMs: 0 });
   }
 }

@@ -52,6 +52,8 @@ export type PollerCommand =
   | Asked<{ type: "poll-through" }, PollingEnsured>
   /** Read a part of a room's history with the device's token. */
   | Asked<{ type: "read-history"; query: HistoryQuery }, HistoryAnswer>
+  /** An operator has paused or resumed the device: storage says which. */
+  | { type: "pause-changed" }
   /** Poll now (keys were uploaded, an invite accepted …). Wakes nobody, and says nothing of the device being in use. */
   | { type: "poll-now" };
 

@@ -4,6 +4,7 @@ import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { PollOrigin, SyncOutline } from "#src/homeserver/sync-v2.ts";
 import type { EventsMemo } from "#src/homeserver/events-memo.ts";
 import { PIECE_BYTES, readPiece } from "#src/homeserver/sync-v2.ts";
+import type { StoringProgress } from "#src/admin/api.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
 /**
@@ -69,6 +70,18 @@ export class PollWork {
 
   get byteCount(): number {
     return this.#outline.bytes.length;
+  }
+
+  /** How much of it is stored. */
+  get progress(): StoringProgress {
+    const { rooms, bytes } = this.#outline;
+    const first = rooms[0]?.at ?? 0;
+    return {
+      roomsDone: this.#room,
+      roomsTotal: rooms.length,
+      bytesDone: this.#room === 0 ? 0 : (rooms[this.#room]?.at ?? bytes.length) - first,
+      bytesTotal: bytes.length,
+    };
   }
 
   /** Whether a batch is sent and not answered yet. */

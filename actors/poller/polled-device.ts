@@ -10,6 +10,8 @@ export class PolledDevice {
   /** A token that the homeserver refused and that storage may still hold. */
   deadTokenHash: string | null = null;
   isSoftLogout = false;
+  /** By an operator. */
+  isPaused = false;
   #since: string | null = null;
   /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
   hasSynced = false;
@@ -46,6 +48,7 @@ export class PolledDevice {
     this.renewToken(device);
     if (this.accessToken === null) return false;
     this.isSoftLogout = false;
+    this.isPaused = device?.pausedMs != null;
     // Storage may lag behind what this incarnation knows, never the other way round.
     if (!this.hasSynced) {
       this.#since = device?.since ?? null;

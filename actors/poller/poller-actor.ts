@@ -1,4 +1,5 @@
 import { SyncError, invariant } from "#src/errors.ts";
+import type { PollerState } from "#src/admin/api.ts";
 import type { EventsMemo } from "#src/homeserver/events-memo.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { Cancel } from "#src/ports/basics.ts";
@@ -21,6 +22,7 @@ import { PollFilters } from "./poll-filters.ts";
 import { partOf } from "./poll-part.ts";
 import { Poll } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
+import { type PollerDescription, PollerRecord } from "./poller-record.ts";
 import type { FailedPoll } from "./poller-stats.ts";
 import { SeenAs } from "./seen-as.ts";
 import { type Resume, type Setback, Setbacks } from "./setbacks.ts";
@@ -31,10 +33,13 @@ import { Throughs, Waiters } from "./waiters.ts";
 type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
 
 /**
- * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again.
- * Parked, or without a valid token, it stops itself: the next message activates it anew, from the stored `since`.
+ * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again, and `paused` for
+ * as long as an operator wants. Parked, or without a valid token, it stops itself: the next message activates it anew, from
+ * the stored `since`.
  */
-type Phase = "loading" | "queued" | "polling" | "storing" | "waiting" | "stopped";
+type Phase = PollerState;
+
+const PAUSED = "an operator has paused this device";
 
 /** Runs sync v2 for one device: see the phases above. */
 export class PollerActor implements Actor<PollerMessage> {
@@ -46,7 +51,7 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #waiters: Waiters;
   readonly #loading: DeviceLoading;
   readonly #device = new PolledDevice();
-  #phase: Phase = "loading";
+  readonly #record: PollerRecord;
   #resume: Resume = "load";
   /** No poll of this incarnation has been stored yet. */
   #isFirstPoll = true;
@@ -72,6 +77,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#context = actorContext;
     this.#deps = deps;
     this.#who = { userId, deviceId };
+    this.#record = new PollerRecord(actorContext.clock);
     this.#loading = new DeviceLoading(actorContext, deps.devices, this.#who);
     this.#storing = new Storing(actorContext, deps.stats, memo);
     this.#setbacks = new Setbacks(actorContext);
@@ -101,16 +107,22 @@ export class PollerActor implements Actor<PollerMessage> {
       case "token-unused":
         if (this.#device.isUsing(message.tokenHash)) this.#tokenUnused();
         return;
+      case "pause-changed":
+        this.#loadAnew();
+        return;
       case "poll-through":
-        this.#throughs.add(this.#sends, message.reply);
-        this.#hurry();
+        if (this.#phase === "paused") message.reply.reject(new SyncError("homeserver_unreachable", PAUSED));
+        else {
+          this.#throughs.add(this.#sends, message.reply);
+          this.#hurry();
+        }
         return;
       case "poll-now":
         this.#hurry();
         return;
       case "read-history": {
         // Nothing is asked of a homeserver that polls leave in peace.
-        const token = this.#phase === "waiting" ? null : this.#device.accessToken;
+        const token = this.#phase === "waiting" || this.#phase === "paused" ? null : this.#device.accessToken;
         askHistory(this.#context, this.#deps.homeserver, token, message);
         return;
       }
@@ -153,6 +165,24 @@ export class PollerActor implements Actor<PollerMessage> {
     return this.#drained.promise;
   }
 
+  describe(): PollerDescription {
+    return this.#record.view({
+      ...this.#who,
+      ...this.#setbacks.view,
+      hasSynced: this.#device.hasSynced,
+      storing: this.#storing.work?.progress ?? null,
+      waitingRequests: this.#waiters.count,
+    });
+  }
+
+  get #phase(): Phase {
+    return this.#record.phase;
+  }
+
+  set #phase(phase: Phase) {
+    this.#record.enter(phase);
+  }
+
   #stepEnded(event: StepEvent): void {
     switch (event.type) {
       case "slot-granted":
@@ -181,6 +211,7 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "check-idle":
         if (this.#isIdle()) this.#park();
+        else if (this.#phase === "paused") this.#watchIdleness(Infinity);
     }
   }
 
@@ -190,7 +221,7 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #ensure(reply: Reply<PollingEnsured>): void {
     const isReady = this.#device.hasRooms || (this.#device.accessToken !== null && this.#isCovered());
-    if (isReady && this.#phase !== "loading") reply.resolve({ ok: true });
+    if (this.#phase === "paused" || (isReady && this.#phase !== "loading")) reply.resolve({ ok: true });
     else this.#waiters.add(reply);
   }
 
@@ -231,16 +262,40 @@ export class PollerActor implements Actor<PollerMessage> {
       return;
     }
     this.#setbacks.over();
+    if (this.#device.isPaused) {
+      this.#pause();
+      return;
+    }
     if (this.#device.hasRooms) this.#synced();
     else if (this.#isCovered()) this.#waiters.resolveAll();
     this.#next();
   }
 
-  /** Whatever is under way with the token is dropped. */
-  #tokenUnused(): void {
+  /** The homeserver is not asked for this device; its clients are answered from what is known. */
+  #pause(): void {
+    this.#context.log.info({}, "poller paused");
+    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
+    this.#beginStep("paused");
+    this.#waiters.resolveAll();
+    this.#throughs.rejectAll(new SyncError("homeserver_unreachable", PAUSED));
+    this.#watchIdleness(Infinity);
+  }
+
+  /** Whatever is under way is dropped: it comes again from the stored `since`. */
+  #dropWork(): void {
     this.#beginStep("loading");
     this.#endPoll("stopped");
     this.#storing.end();
+  }
+
+  #loadAnew(): void {
+    this.#dropWork();
+    this.#releaseSlot();
+    this.#load();
+  }
+
+  #tokenUnused(): void {
+    this.#dropWork();
     this.#tokenIsDead(this.#device.dropToken());
   }
 
@@ -366,6 +421,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
     this.#storing.end();
     this.#isFirstPoll = false;
+    this.#record.stored();
     this.#endPoll(null);
     this.#releaseSlot();
     if (this.#device.hasRooms) {
@@ -399,6 +455,7 @@ export class PollerActor implements Actor<PollerMessage> {
   #wait(delayMs: number, resume: Resume): void {
     const stepId = this.#beginStep("waiting");
     this.#resume = resume;
+    this.#record.retriesIn(delayMs);
     this.#cancelTimer = this.#context.after(delayMs, { type: "retry", stepId });
   }
 

@@ -14,6 +14,6 @@ export function createPollerKind(deps: PollerDeps): ActorKind<PollerMessage> {
     factory: (context) => new PollerActor(context, deps, memo),
     mailboxLimit: MAILBOX_LIMIT,
     onCrash: "restart",
-    isForAwake: ({ type }) => type === "poll-now" || type === "token-unused",
+    isForAwake: ({ type }) => type === "poll-now" || type === "token-unused" || type === "pause-changed",
   };
 }

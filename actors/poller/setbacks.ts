@@ -18,6 +18,7 @@ export interface Setback {
 export class Setbacks {
   readonly #deps: { log: Logger; rng: Rng };
   #count = 0;
+  #lastReason: string | null = null;
 
   constructor(deps: { log: Logger; rng: Rng }) {
     this.#deps = deps;
@@ -26,11 +27,18 @@ export class Setbacks {
   /** Something went well. */
   over(): void {
     this.#count = 0;
+    this.#lastReason = null;
+  }
+
+  /** Failures in a row, and what the last one was. */
+  get view(): { failures: number; lastFailure: string | null } {
+    return { failures: this.#count, lastFailure: this.#lastReason };
   }
 
   /** When it is tried again, and what those who wait are told, if it is time to. */
   add({ cause, reason, retryAfterMs, resume }: Setback): { delayMs: number; told: SyncError | null } {
     this.#count++;
+    this.#lastReason = reason;
     const delayMs = retryDelayMs(cause, this.#count, retryAfterMs, this.#deps.rng);
     if (isWorthLogging(this.#count)) {
       this.#deps.log.warn({ attempt: this.#count, delay_ms: delayMs, reason, resume }, "poll failed");

@@ -43,6 +43,10 @@ export class Waiters {
     return this.#replies.length === 0;
   }
 
+  get count(): number {
+    return this.#replies.length;
+  }
+
   /** Beyond the bound the oldest, which has most likely given up, makes room. */
   add(reply: Reply<PollingEnsured>): void {
     if (this.isEmpty) this.#stats.deviceWaits();

@@ -3,10 +3,23 @@ import type { Cancel, Clock, Logger, Rng } from "#src/ports/basics.ts";
 
 /** Where an actor lives is computed from its kind and shard (see `placement.ts`), never stored. */
 export interface Address {
-  kind: "poller" | "ingest" | "directory" | "user" | "connection" | "gateway" | "repair" | "supervisor" | "probe";
+  kind:
+    | "poller"
+    | "ingest"
+    | "directory"
+    | "user"
+    | "connection"
+    | "gateway"
+    | "repair"
+    | "supervisor"
+    | "probe"
+    | "inspector";
   /** Unique within the kind; "" for singletons. */
   key: string;
-  /** What is hashed to choose the host (the user id); "" for singletons. For `directory`: the host's index; for `probe`: the host's id. */
+  /**
+   * What is hashed to choose the host (the user id); "" for singletons. For `directory`: the host's index; for `probe` and
+   * `inspector`: the host's id.
+   */
   shard: string;
 }
 
@@ -35,6 +48,8 @@ export interface Actor<M> {
   stop?(reason: StopReason): void;
   /** Called once when the host drains, before `stop`; resolves when nothing is left to finish. */
   drain?(): Promise<void>;
+  /** What it is doing, as plain data for an operator who asks; between two turns, and without changing anything. */
+  describe?(): object;
 }
 
 export interface AskOptions {

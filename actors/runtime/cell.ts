@@ -189,6 +189,11 @@ export class ActorCell implements TurnTaker {
     this.#wake();
   }
 
+  /** What the actor says of itself; null when it is not awake, or says nothing. */
+  describe(): object | null {
+    return this.#incarnation?.actor?.describe?.() ?? null;
+  }
+
   /** Lets the actor finish what it has begun. */
   async drain(): Promise<void> {
     await this.#incarnation?.actor?.drain?.();

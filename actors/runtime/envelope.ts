@@ -42,6 +42,7 @@ const KINDS: Record<Address["kind"], true> = {
   gateway: true,
   supervisor: true,
   probe: true,
+  inspector: true,
 };
 
 /** Floor check: enough to route and to answer, nothing of the message's own content. */

@@ -16,6 +16,7 @@ const CODES: Record<ErrorCode, true> = {
   soft_logout: true,
   unknown_pos: true,
   unrecognized: true,
+  not_found: true,
   method_not_allowed: true,
   malformed_request: true,
   upgrade_refused: true,

@@ -32,6 +32,15 @@ export interface Taken {
   transfers: Transferable[];
 }
 
+/** The actors of one kind on this host. */
+export interface KindCensus {
+  kind: Address["kind"];
+  count: number;
+  /** Messages that wait, in all of their mailboxes and in the fullest. */
+  mailboxDepth: number;
+  deepestMailbox: number;
+}
+
 /** Default of `ActorKind.restartBudget`, explained there. */
 const DEFAULT_RESTART_BUDGET = { intensity: 200, periodMs: 60_000 };
 
@@ -77,6 +86,7 @@ export class HostRuntime {
       };
       this.#kinds.set(name, entry);
       metrics.gauge("actor_mailbox_depth", () => depthOf(entry), entry.labels);
+      metrics.gauge("actor_count", () => entry.cells.size, entry.labels);
     }
   }
 
@@ -184,6 +194,29 @@ export class HostRuntime {
     if (!this.#loop.isIdle) return false;
     for (const link of this.#links.values()) if (link.backlog > 0) return false;
     return true;
+  }
+
+  /** How many actors of each kind there are, and what waits for them. */
+  census(): KindCensus[] {
+    return [...this.#kinds.values()].map(({ name, cells }) => {
+      let mailboxDepth = 0;
+      let deepestMailbox = 0;
+      for (const { depth } of cells.values()) {
+        mailboxDepth += depth;
+        deepestMailbox = Math.max(deepestMailbox, depth);
+      }
+      return { kind: name, count: cells.size, mailboxDepth, deepestMailbox };
+    });
+  }
+
+  /** What the awake actors of a kind say of themselves, by key, from the one behind `after` on. */
+  *describe(kind: Address["kind"], after: string): Generator<{ key: string; description: object }> {
+    const cells = this.#kinds.get(kind)?.cells ?? new Map<string, ActorCell>();
+    const keys = [...cells.keys()].filter((key) => key > after).sort();
+    for (const key of keys) {
+      const description = cells.get(key)?.describe() ?? null;
+      if (description !== null) yield { key, description };
+    }
   }
 
   #cells(): ActorCell[] {

@@ -48,6 +48,7 @@ export function placeOf(address: Address, topology: Topology): HostId {
     case "supervisor":
       return "main:0";
     case "probe":
+    case "inspector":
       return address.shard as HostId;
   }
 }

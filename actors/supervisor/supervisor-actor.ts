@@ -1,4 +1,5 @@
 import { SyncError } from "#src/errors.ts";
+import type { HostView } from "#src/admin/api.ts";
 import type { Metrics } from "#src/ports/basics.ts";
 import type { Actor, ActorContext, ActorKind, Reply } from "#actors/runtime/actor.ts";
 import type { HostId } from "#actors/runtime/placement.ts";
@@ -41,7 +42,16 @@ interface Child {
   budget: RestartBudget;
   /** When the unanswered ping was sent. */
   pingedAtMs: number | null;
+  restarts: number;
+  /** The rest is for operators: dates, but for the time a ping took. */
+  upSinceAtMs: number | null;
+  lastDeath: { atMs: number; reason: string } | null;
+  pongedAtMs: number | null;
+  heartbeatMs: number | null;
 }
+
+/** What the supervisor says of one host. */
+export type ChildDescription = Omit<HostView, "vitals">;
 
 /** one_for_one for the hosts of a node: brings back what dies, slower each time, and gives up when the budget is spent. */
 class SupervisorActor implements Actor<SupervisorMessage> {
@@ -60,7 +70,7 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     this.#deps = deps;
     for (const host of deps.hosts) {
       const budget = new RestartBudget(HOST_RESTART_BUDGET, () => context.clock.mono());
-      this.#children.set(host, { incarnation: 1, isUp: false, attempt: 0, diedAtMs: 0, budget, pingedAtMs: null });
+      this.#children.set(host, { ...newChild(), budget });
     }
   }
 
@@ -115,13 +125,22 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     }
   }
 
+  describe(): { hosts: ChildDescription[] } {
+    const hosts = [...this.#children].map(([host, child]): ChildDescription => {
+      const { isUp, incarnation, restarts, upSinceAtMs, lastDeath, pongedAtMs, heartbeatMs } = child;
+      const state = isUp ? "up" : "down";
+      return { host, state, incarnation, restarts, upSinceAtMs, lastDeath, lastHeartbeatAtMs: pongedAtMs, heartbeatMs };
+    });
+    return { hosts };
+  }
+
   async #launchAll(): Promise<void> {
     for (const host of this.#deps.hosts) await this.#deps.control.launch(host, 1);
     await this.#deps.control.beginAll();
   }
 
   #launched(): void {
-    for (const child of this.#children.values()) child.isUp = true;
+    for (const child of this.#children.values()) this.#isUpNow(child);
     this.#launching?.resolve({ ok: true });
     this.#launching = null;
     this.#lastTickMs = this.#context.clock.mono();
@@ -134,6 +153,11 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     this.#isShuttingDown = true;
   }
 
+  #isUpNow(child: Child): void {
+    child.isUp = true;
+    child.upSinceAtMs = this.#context.clock.now();
+  }
+
   #isCurrent(message: { host: HostId; incarnation: number }): boolean {
     return this.#children.get(message.host)?.incarnation === message.incarnation;
   }
@@ -144,10 +168,13 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     child.isUp = false;
     child.pingedAtMs = null;
     child.incarnation += 1;
+    child.upSinceAtMs = null;
+    child.lastDeath = { atMs: this.#context.clock.now(), reason };
     // During the launch its failure is the launch's failure; during the shutdown an end is what is wanted.
     if (this.#launching !== null) this.#diedEarly = `host ${host} died: ${reason}`;
     if (this.#launching !== null || this.#isShuttingDown) return;
     this.#deps.metrics.count("actor_restarts_total", 1, { kind: "host" });
+    child.restarts += 1;
     const now = this.#context.clock.mono();
     child.attempt = now - child.diedAtMs < HOST_RESTART_BUDGET.periodMs ? child.attempt + 1 : 1;
     child.diedAtMs = now;
@@ -178,7 +205,7 @@ class SupervisorActor implements Actor<SupervisorMessage> {
   #restarted(host: HostId, incarnation: number): void {
     const child = this.#children.get(host);
     if (child === undefined || child.incarnation !== incarnation) return;
-    child.isUp = true;
+    this.#isUpNow(child);
     this.#context.log.info({ actor_host: host, incarnation }, "host restarted");
   }
 
@@ -211,7 +238,10 @@ class SupervisorActor implements Actor<SupervisorMessage> {
 
   #ponged(host: HostId, incarnation: number): void {
     const child = this.#children.get(host);
-    if (child?.incarnation === incarnation) child.pingedAtMs = null;
+    if (child?.incarnation !== incarnation) return;
+    if (child.pingedAtMs !== null) child.heartbeatMs = Math.round(this.#context.clock.mono() - child.pingedAtMs);
+    child.pingedAtMs = null;
+    child.pongedAtMs = this.#context.clock.now();
   }
 
   #escalate(reason: string): void {
@@ -221,6 +251,19 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     this.#deps.onEscalate(reason);
   }
 }
+
+const newChild = (): Omit<Child, "budget"> => ({
+  incarnation: 1,
+  isUp: false,
+  attempt: 0,
+  diedAtMs: 0,
+  pingedAtMs: null,
+  restarts: 0,
+  upSinceAtMs: null,
+  lastDeath: null,
+  pongedAtMs: null,
+  heartbeatMs: null,
+});
 
 const reasonOf = (error: SyncError): string =>
   error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : error.message;

@@ -13,12 +13,6 @@ export interface Page<T> {
   next: string | null;
 }
 
-/** Why a request failed: a Matrix error. */
-export interface AdminError {
-  errcode: string;
-  error: string;
-}
-
 // ---------------------------------------------------------------- GET /admin/v1/overview
 
 /** Everything at one glance. */
@@ -128,8 +122,8 @@ export interface PollerView {
   lastFailure: string | null;
   /** When it tries again, while `waiting`. */
   retryAtMs: number | null;
-  /** Of the poll that is being stored: rooms not stored yet. */
-  backlogRooms: number;
+  /** How much of the poll at hand is stored; null while there is none. */
+  storing: StoringProgress | null;
   /** Requests of clients that wait for its first sync. */
   waitingRequests: number;
 }
@@ -145,11 +139,11 @@ export interface FirstSyncView {
   startedAtMs: number;
   failures: number;
   /** null before the homeserver has answered. */
-  progress: FirstSyncProgress | null;
+  progress: StoringProgress | null;
 }
 
-/** How much of a first sync is stored. */
-export interface FirstSyncProgress {
+/** How much of what a poll brought is stored. */
+export interface StoringProgress {
   roomsDone: number;
   roomsTotal: number;
   bytesDone: number;
@@ -173,7 +167,7 @@ export interface ConnectionView {
   lastRequestAtMs: number;
   /** How long the request under way has been. */
   requestAgeMs: number | null;
-  /** Responses since it was taken into memory. */
+  /** Numbered from its beginning, over restarts. */
   responses: number;
   lists: { key: string; rooms: number }[];
 }

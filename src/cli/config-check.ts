@@ -21,11 +21,12 @@ export const CONFIG_CHECK: Command = {
 
 /** What may be shown to whoever looks over one's shoulder. */
 function withoutSecrets(config: Config): object {
-  const { storage, telemetry } = config;
+  const { storage, telemetry, admin } = config;
   const hidden = (value: string | null): string | null => (value === null ? null : "(set)");
   return {
     ...config,
     storage: { ...storage, database: hidden(storage.database), secret: hidden(storage.secret) },
+    admin: admin && { ...admin, token: hidden(admin.token) },
     telemetry: {
       ...telemetry,
       tracing: telemetry.tracing && { ...telemetry.tracing, password: hidden(telemetry.tracing.password) },

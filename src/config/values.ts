@@ -65,6 +65,17 @@ export function parseSwitch(text: string): Parsed<boolean> {
   return /^(0|false|off|no)$/i.test(text) ? { value: false } : { advice: "write 1 or 0" };
 }
 
+/** Below this a token can be guessed. */
+const TOKEN_CHARS = 16;
+
+/** A secret that is sent in a header. */
+export function parseToken(text: string): Parsed<string> {
+  const isUsable = text.length >= TOKEN_CHARS && /^[\x21-\x7e]+$/.test(text);
+  return isUsable
+    ? { value: text }
+    : { advice: `write ${TOKEN_CHARS} characters at least, without spaces; openssl rand -hex 32 makes one` };
+}
+
 const UNIT_MS: Readonly<Record<string, number>> = { m: 60_000, h: 3_600_000, d: 86_400_000 };
 
 /** `30m`, `12h`, `7d`; null for `never`. */

@@ -103,6 +103,21 @@ const VARIABLES = [
     meaning: "Where Prometheus finds `/metrics`, written like `SYNCV3_BINDADDR`. Without it nothing is counted.",
   },
   {
+    name: "SYNCV3_ADMIN",
+    group: "Seeing it",
+    fallback: "none",
+    meaning:
+      "Where operators are served, apart from clients: the console, and the [admin API](admin-api.md). Written like `SYNCV3_BINDADDR`; a unix socket can be opened by Glissade's own user only. Keep a port away from the internet.",
+  },
+  {
+    name: "SYNCV3_ADMIN_TOKEN",
+    group: "Seeing it",
+    fallback: "required with `SYNCV3_ADMIN`, but for a unix socket",
+    meaning:
+      "What operators prove themselves with (`Authorization: Bearer …`), 16 characters at least. `openssl rand -hex 32` makes one.",
+    hasFileForm: true,
+  },
+  {
     name: "SYNCV3_LOG_LEVEL",
     group: "Seeing it",
     fallback: "info",

@@ -8,6 +8,7 @@ import { classifyAnswer, classifyNoAnswer, parseObject } from "./classify.ts";
 import type { HomeserverAddress, HttpAnswer } from "./http-call.ts";
 import { callHomeserver } from "./http-call.ts";
 import { contextOfTraceparent } from "./traceparent.ts";
+import type { EndedCall } from "./upstream-watch.ts";
 
 /** Answers of whoami, versions and filter uploads are a few KiB at most; of joined rooms, 50 bytes for each. */
 const MAX_SMALL_BODY_BYTES = 8 * 1024 * 1024;
@@ -47,11 +48,15 @@ export interface HomeserverDeps {
   /** For every call but sync, which brings its own. */
   deadlineMs: number;
   maxSyncBytes?: number;
+  /** Told of every call when it is over, but for those that we gave up ourselves. */
+  onCall?: (call: EndedCall) => void;
 }
 
 interface CallOptions {
   /** `homeserver.<thing>.<verb>` */
   span: string;
+  /** As operators know it. */
+  endpoint: string;
   method: "GET" | "POST";
   /** Behind the prefix of the client-server API, but for `versions`, which has none. */
   path: string;
@@ -96,7 +101,7 @@ class HomeserverClient implements Homeserver {
   async whoami(
     accessToken: string,
   ): Promise<UpstreamResult<{ userId: UserId; deviceId: DeviceId | null; isGuest: boolean }>> {
-    const answer = await this.#small("homeserver.whoami.get", "GET", "/account/whoami", accessToken, null);
+    const answer = await this.#small("whoami", "GET", "/account/whoami", accessToken, null);
     if (!answer.ok) return answer;
     const { user_id, device_id, is_guest } = parseObject(answer.value);
     const userId = parseUserId(user_id);
@@ -107,7 +112,7 @@ class HomeserverClient implements Homeserver {
 
   async createFilter(accessToken: string, userId: UserId, filter: string): Promise<UpstreamResult<string>> {
     const path = `/user/${encodeURIComponent(userId)}/filter`;
-    const answer = await this.#small("homeserver.filter.post", "POST", path, accessToken, filter);
+    const answer = await this.#small("filter", "POST", path, accessToken, filter);
     if (!answer.ok) return answer;
     const { filter_id } = parseObject(answer.value);
     if (typeof filter_id === "string" && filter_id !== "" && !filter_id.startsWith("{")) {
@@ -119,6 +124,7 @@ class HomeserverClient implements Homeserver {
   async roomState(accessToken: string, roomId: RoomId): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
     const answer = await this.#callApi({
       span: "homeserver.state.get",
+      endpoint: "state",
       method: "GET",
       path: `/rooms/${encodeURIComponent(roomId)}/state`,
       token: accessToken,
@@ -140,6 +146,7 @@ class HomeserverClient implements Homeserver {
     const query = new URLSearchParams({ dir: "b", from, limit: String(limit) });
     const answer = await this.#callApi({
       span: "homeserver.messages.get",
+      endpoint: "messages",
       method: "GET",
       path: `/rooms/${encodeURIComponent(roomId)}/messages?${query.toString()}`,
       token: accessToken,
@@ -154,7 +161,7 @@ class HomeserverClient implements Homeserver {
   }
 
   async joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>> {
-    const answer = await this.#small("homeserver.joined-rooms.get", "GET", "/joined_rooms", accessToken, null);
+    const answer = await this.#small("joined-rooms", "GET", "/joined_rooms", accessToken, null);
     if (!answer.ok) return answer;
     const { joined_rooms: joined } = parseObject(answer.value);
     // Half a list would take people out of their rooms.
@@ -165,6 +172,7 @@ class HomeserverClient implements Homeserver {
   async sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
     const answer = await this.#callApi({
       span: "homeserver.sync.get",
+      endpoint: syncEndpoint(params),
       method: "GET",
       path: `/sync?${syncQuery(params)}`,
       token: params.accessToken,
@@ -182,6 +190,7 @@ class HomeserverClient implements Homeserver {
     const { deadlineMs, clock } = this.#deps;
     const answer = await this.#call({
       span: "homeserver.versions.get",
+      endpoint: "versions",
       method: "GET",
       path: "/_matrix/client/versions",
       token: null,
@@ -217,14 +226,15 @@ class HomeserverClient implements Homeserver {
   }
 
   async #small(
-    span: string,
+    endpoint: string,
     method: "GET" | "POST",
     path: string,
     token: string,
     body: string | null,
   ): Promise<UpstreamResult<string>> {
     const answer = await this.#callApi({
-      span,
+      span: `homeserver.${endpoint}.${method.toLowerCase()}`,
+      endpoint,
       method,
       path,
       token,
@@ -282,8 +292,14 @@ class HomeserverClient implements Homeserver {
     if (body !== null) headers["content-type"] = "application/json";
     if (options.traceparent !== null) headers["traceparent"] = options.traceparent;
     const call = { method, path, headers, body, deadlineMs, maxBytes, signal };
+    const startedMs = this.#deps.clock.mono();
     const answer = await callHomeserver(this.#deps.address, call, this.#deps.timers);
     endSpan(span, answer);
+    // What we gave up says nothing of the homeserver.
+    if (answer.ok || answer.reason !== "aborted") {
+      const tookMs = this.#deps.clock.mono() - startedMs;
+      this.#deps.onCall?.({ endpoint: options.endpoint, tookMs, failure: failureOf(answer) });
+    }
     return answer;
   }
 }
@@ -298,6 +314,29 @@ function endSpan(span: Span, answer: HttpAnswer): void {
   }
   span.end();
 }
+
+/** Held ones, those that bring a whole account, and the others take very different times. */
+function syncEndpoint({ since, timeoutMs }: SyncRequestParams): string {
+  if (since === null) return "first-sync";
+  return timeoutMs > 0 ? "long-poll" : "sync";
+}
+
+/** Few names, whatever happens: they are labels of a metric. */
+function failureOf(answer: HttpAnswer): string | null {
+  if (!answer.ok) return NO_ANSWER[answer.reason] ?? "no-answer";
+  if (answer.status < 400) return null;
+  if (answer.status === 401 || answer.status === 429) return String(answer.status);
+  return answer.status < 500 ? "4xx" : "5xx";
+}
+
+const NO_ANSWER: Readonly<Record<string, string>> = {
+  deadline: "deadline",
+  ECONNREFUSED: "refused",
+  ConnectionRefused: "refused",
+  ECONNRESET: "reset",
+  ConnectionClosed: "reset",
+  "body too large": "too-large",
+};
 
 /** Parameters in the order that homeservers' caches and our tests know. */
 function syncQuery(params: SyncRequestParams): string {

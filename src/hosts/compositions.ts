@@ -1,4 +1,6 @@
 import type { Clock, Logger, Metrics, Rng, Timers } from "#src/ports/basics.ts";
+import type { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
+import type { ThreadProbe } from "#actors/inspector/inspector-actor.ts";
 import type { ActorContext, KindTable } from "#actors/runtime/actor.ts";
 import type { HostInit } from "#actors/runtime/host-api.ts";
 import type { HostId, HostRole } from "#actors/runtime/placement.ts";
@@ -13,6 +15,10 @@ export interface HostEnvironment {
   timers: Timers;
   logger: Logger;
   metrics: Metrics;
+  /** What operators may learn of its thread; absent where nobody asks. */
+  thread?: ThreadProbe;
+  /** Told of the calls that this host makes of the homeserver. */
+  upstream?: UpstreamWatch;
   /** As plain data, for main to merge. */
   collectMetrics?: () => Promise<unknown>;
   /** Flushes and closes; the last thing a host does. */

@@ -18,7 +18,14 @@ export const composeIngestHost: ComposeHost = async (init, services) => {
   let endHousekeeping = (): void => undefined;
   const { clock, timers, metrics } = services;
   const { homeserver: address } = options;
-  const homeserver = createHomeserver({ address, version: VERSION, clock, timers, deadlineMs: address.timeoutMs });
+  const homeserver = createHomeserver({
+    address,
+    version: VERSION,
+    clock,
+    timers,
+    deadlineMs: address.timeoutMs,
+    onCall: (call) => services.upstream?.ended(call),
+  });
   return {
     kinds: {
       ingest: ingestKind({ store: storage.ingest, metrics, syncHostCount: init.topology.sync }),

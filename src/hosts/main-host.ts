@@ -1,6 +1,8 @@
 import { SyncError } from "#src/errors.ts";
 import type { Clock, Logger, Metrics, Rng, Timers } from "#src/ports/basics.ts";
+import type { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
 import { SUPERVISOR } from "#actors/addresses.ts";
+import { inspectorKind, type ThreadProbe } from "#actors/inspector/inspector-actor.ts";
 import type { Address, KindTable } from "#actors/runtime/actor.ts";
 import type { HostSpawner } from "#actors/runtime/host-handle.ts";
 import { HostRuntime } from "#actors/runtime/host-runtime.ts";
@@ -23,6 +25,8 @@ export interface MainHostDeps {
   timers: Timers;
   logger: Logger;
   metrics: Metrics;
+  thread?: ThreadProbe;
+  upstream?: UpstreamWatch;
   /** Plain data for the composition of a host, made anew for each of its lives. */
   optionsOf: (role: SpawnedRole, index: number) => unknown;
   /** The supervisor gives up: log what happened and end the process with a failure. */
@@ -79,7 +83,8 @@ export class MainHost {
       onUnkillable: (host) => tellSupervisor({ type: "host-unkillable", host }),
     });
     const supervisor = supervisorKind({ ...deps, control: this.#fleet, hosts: this.#hosts });
-    this.runtime.addKinds({ supervisor, probe: probeKind("main:0") });
+    const inspector = inspectorKind({ runtime: this.runtime, thread: deps.thread, upstream: deps.upstream });
+    this.runtime.addKinds({ supervisor, probe: probeKind("main:0"), inspector });
   }
 
   /** Main's own actors, before `launch`. */
@@ -101,6 +106,11 @@ export class MainHost {
   /** Told of each host that is ready (`up`) and each that died (`down`); pollers, for example, are resumed on `up`. */
   onHostChange(listener: PeerListener): () => void {
     return this.#fleet.onChange(listener);
+  }
+
+  /** All there are, main included. */
+  get hosts(): HostId[] {
+    return [this.runtime.id, ...this.#hosts];
   }
 
   /** Hosts that are expected but not up: the truth for `/health/ready`. */

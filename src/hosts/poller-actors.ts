@@ -36,6 +36,7 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
       clock: services.clock,
       timers: services.timers,
       deadlineMs: homeserver.timeoutMs,
+      onCall: (call) => services.upstream?.ended(call),
     }),
     devices,
     slots: new FirstSyncSlots(parts.firstSyncs),

@@ -1,12 +1,14 @@
 import { collectGarbage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
 import { startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
+import { probeThread } from "./thread.ts";
+import { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
 import { hostId } from "#actors/runtime/placement.ts";
 import type { HostRegistry } from "./compositions.ts";
 import { giveBackAfterWork } from "./give-back.ts";
 import type { HostOptions } from "./options.ts";
 
 /** How the hosts of one thread are made. What is global in a thread, its tracing, they share. */
-export function createRegistry(thread: string): HostRegistry {
+export function createRegistry(threadName: string): HostRegistry {
   let shared: Promise<Telemetry> | null = null;
   let hostCount = 0;
   let stopGivingBack: (() => void) | null = null;
@@ -16,9 +18,13 @@ export function createRegistry(thread: string): HostRegistry {
       const name = hostId(init.role, init.index);
       hostCount += 1;
       stopGivingBack ??= giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
-      const ofThread = await (shared ??= startTelemetry({ ...telemetry, hasMetrics: false }, thread));
+      const ofThread = await (shared ??= startTelemetry({ ...telemetry, hasMetrics: false }, threadName));
       const own = await startTelemetry({ ...telemetry, tracing: null }, name);
+      const upstream = new UpstreamWatch({ clock: systemClock, metrics: own.metrics });
+      const thread = telemetry.hasMetrics ? probeThread(own.metrics) : null;
       return {
+        ...(thread === null ? {} : { thread: thread.probe }),
+        upstream,
         clock: systemClock,
         rng: systemRng,
         timers: systemTimers,
@@ -26,6 +32,7 @@ export function createRegistry(thread: string): HostRegistry {
         metrics: own.metrics,
         collectMetrics: () => own.collectMetrics(),
         shutdown: async () => {
+          thread?.stop();
           await own.shutdown();
           hostCount -= 1;
           if (hostCount > 0) return;

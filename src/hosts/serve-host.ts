@@ -5,6 +5,7 @@ import { HostRuntime } from "#actors/runtime/host-runtime.ts";
 import type { PeerLink } from "#actors/runtime/peer-link.ts";
 import { type HostId, hostId, type HostRole } from "#actors/runtime/placement.ts";
 import type { SupervisorMessage } from "#actors/supervisor/messages.ts";
+import { inspectorKind } from "#actors/inspector/inspector-actor.ts";
 import { SUPERVISOR } from "#actors/addresses.ts";
 import type { HostComposition, HostEnvironment, HostRegistry, HostServices } from "./compositions.ts";
 import { probeKind } from "./probe.ts";
@@ -67,7 +68,8 @@ export function serveHost(
     });
     const mainLink = runtime.attach(MAIN, wrapPeer(wire));
     const composition = await composed(init, { ...environment, actors: runtime });
-    runtime.addKinds({ ...composition.kinds, probe: probeKind(id) });
+    const inspector = inspectorKind({ runtime, thread: environment.thread, upstream: environment.upstream });
+    runtime.addKinds({ ...composition.kinds, probe: probeKind(id), inspector });
     running = { runtime, mainLink, environment, composition };
   }
 

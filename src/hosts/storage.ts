@@ -3,8 +3,10 @@ import { SyncError } from "#src/errors.ts";
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
+import type { AdminStore } from "#src/ports/admin-store.ts";
 import type { RepairStore } from "#src/ports/repair.ts";
 import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
+import { createAdminStore } from "#db/admin-repository.ts";
 import { connectDatabase, type Database } from "#db/connection.ts";
 import { createConnectionStore } from "#db/connection-repository.ts";
 import { createDeviceStore } from "#db/device-repository.ts";
@@ -42,6 +44,7 @@ export interface Storage {
   connections: ConnectionStore;
   devices: DeviceStore;
   repair: RepairStore;
+  admin: AdminStore;
   /** Seals what a `pos` claims. */
   mac: Mac;
   /** Random id made with the database. */
@@ -106,6 +109,7 @@ function storageOf(
     rooms: createRoomReader(database, deps),
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
     repair: createRepairStore(database),
+    admin: createAdminStore(database),
     mac: keys.mac,
     ...origin,
     ping: (deadlineMs) => database.ping(deadlineMs),

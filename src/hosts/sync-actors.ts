@@ -82,6 +82,7 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
       return {
         receive: (message) => actor.receive(message),
         drain: () => actor.drain(),
+        describe: () => actor.describe(),
         stop: (reason) => {
           connectionCount -= 1;
           actor.stop(reason);

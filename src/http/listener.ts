@@ -11,8 +11,11 @@ export interface ListenOptions {
   bind: Config["bind"];
   /** Paths of a certificate chain and its key; never on unix sockets. */
   tls: Config["tls"];
-  fetch: (request: Request) => Response | Promise<Response>;
+  /** `remote` says where the request came from. */
+  fetch: (request: Request, remote: () => string) => Response | Promise<Response>;
   timers: Timers;
+  /** Only this process's user may open the unix socket. */
+  isPrivate?: boolean;
 }
 
 /** An open listener. */
@@ -29,6 +32,8 @@ export interface Listener {
 
 /** Whoever may reach the directory may connect, as with a port; there is nothing to read from a socket's file. */
 export const SOCKET_MODE = 0o222;
+const PRIVATE_SOCKET_MODE = 0o600;
+const PRIVATE_UMASK = 0o177;
 /** A back stop far above the limit the routes answer with a Matrix error. */
 const RAW_BODY_LIMIT_BYTES = 16 * 1024 * 1024;
 
@@ -37,11 +42,13 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const { bind, timers } = options;
   let ended: Promise<void> | null = null;
   // A client whose long poll was just answered asks again at once, on the connection it has.
-  const fetch: ListenOptions["fetch"] = (request) => (ended === null ? options.fetch(request) : goingAwayReply());
+  const fetch: ListenOptions["fetch"] = (request, remote) =>
+    ended === null ? options.fetch(request, remote) : goingAwayReply();
   if (bind.kind === "unix") await clearSocketPath(bind.path);
   const certificate = options.tls === null ? null : await readCertificate(options.tls);
-  const server = serve({ ...options, fetch }, certificate);
-  if (bind.kind === "unix") await chmod(bind.path, SOCKET_MODE);
+  const open = (): ReturnType<typeof Bun.serve> => serve({ ...options, fetch }, certificate);
+  const server = options.isPrivate === true ? withUmask(PRIVATE_UMASK, open) : open();
+  if (bind.kind === "unix") await chmod(bind.path, options.isPrivate === true ? PRIVATE_SOCKET_MODE : SOCKET_MODE);
   let retired: Promise<void> | null = null;
   const retire = (): Promise<void> => (retired ??= server.stop(false));
   const end = (): Promise<void> => (ended ??= retire());
@@ -72,11 +79,25 @@ function serve(options: ListenOptions, certificate: Certificate | null): ReturnT
   }
 }
 
+/** Over a unix socket there is no address. */
+const LOCAL = "local";
+
+/** A socket is open from its first moment on: there must be none at which others may open it. */
+function withUmask<T>(mask: number, run: () => T): T {
+  const before = process.umask(mask);
+  try {
+    return run();
+  } finally {
+    process.umask(before);
+  }
+}
+
 type ServeOptions = Parameters<typeof Bun.serve>[0];
 
 function serveOptions({ bind, fetch }: ListenOptions, certificate: Certificate | null): ServeOptions {
   const shared = {
-    fetch,
+    fetch: (request: Request, server: Bun.Server<undefined>) =>
+      fetch(request, () => server.requestIP(request)?.address ?? LOCAL),
     // Long polls are silent by design; every wait has a deadline of its own.
     idleTimeout: 0,
     maxRequestBodySize: RAW_BODY_LIMIT_BYTES,

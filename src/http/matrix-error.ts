@@ -24,6 +24,7 @@ const SHAPES: Readonly<Record<ErrorCode, ErrorShape>> = {
   soft_logout: { status: 401, errcode: "M_UNKNOWN_TOKEN", text: null, softLogout: true },
   unknown_pos: { status: 400, errcode: "M_UNKNOWN_POS", text: "session expired" },
   unrecognized: { status: 404, errcode: "M_UNRECOGNIZED", text: null },
+  not_found: { status: 404, errcode: "M_NOT_FOUND", text: null },
   method_not_allowed: { status: 405, errcode: "M_UNRECOGNIZED", text: null },
   malformed_request: { status: 400, errcode: "M_UNRECOGNIZED", text: null },
   upgrade_refused: { status: 501, errcode: "M_UNRECOGNIZED", text: null },

@@ -5,6 +5,7 @@ export interface RequestRecord {
   method: string;
   /** Without query. */
   path: string;
+  dialect: string;
   userId: string | null;
   deviceId: string | null;
   connId: string | null;
@@ -12,6 +13,10 @@ export interface RequestRecord {
   posOut: string | null;
   txnId: string | null;
   waitedMs: number | null;
+  /** Until the body was read, until it was known whose the token is, and until the connection was ready. */
+  bodyMs: number | null;
+  tokenMs: number | null;
+  setupMs: number | null;
   rooms: number | null;
   ops: number | null;
   /** Size of the answer's body. */
@@ -32,9 +37,10 @@ export interface RequestOutcome {
 const SLOW_REQUEST_MS = 50_000;
 
 /** A record of which nothing but its first line is known. */
-export const newRecord = (method: string, path: string): RequestRecord => ({
+export const newRecord = (method: string, path: string, dialect: string): RequestRecord => ({
   method,
   path,
+  dialect,
   userId: null,
   deviceId: null,
   connId: null,
@@ -42,6 +48,9 @@ export const newRecord = (method: string, path: string): RequestRecord => ({
   posOut: null,
   txnId: null,
   waitedMs: null,
+  bodyMs: null,
+  tokenMs: null,
+  setupMs: null,
   rooms: null,
   ops: null,
   bytes: null,

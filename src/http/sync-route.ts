@@ -8,6 +8,7 @@ import { readAccessToken } from "./access-token.ts";
 import { readJsonBody } from "./read-json-body.ts";
 import { errorReply, preflightReply, syncReply } from "./reply.ts";
 import { logRequest, measureRequest, newRecord } from "./request-log.ts";
+import type { RecentRequests } from "./recent-requests.ts";
 import type { RequestRecord } from "./request-log.ts";
 import { setSpanStatus, traceIdOf, traceRequest } from "./tracing.ts";
 
@@ -27,6 +28,7 @@ export interface SyncRouteDeps {
   timers: Timers;
   log: Logger;
   metrics: Metrics;
+  recent: Pick<RecentRequests, "ended">;
 }
 
 /** `POST …/sync` in each dialect, which the path names. */
@@ -56,7 +58,7 @@ function answerSync(
   query: SyncQuery,
 ): Promise<Response> {
   const startedMs = deps.clock.mono();
-  const record = newRecord("POST", path);
+  const record = newRecord("POST", path, dialect.name);
   const attributes = { "http.request.method": "POST", "http.route": path };
   return traceRequest("http.sync.post", request.headers, attributes, async (span) => {
     record.traceId = traceIdOf(span);
@@ -78,6 +80,7 @@ function answerSync(
     setSpanStatus(span, outcome.status, outcome.errorCode);
     measureRequest(deps.metrics, record, outcome);
     logRequest(deps.log, record, outcome);
+    deps.recent.ended(record, outcome);
     return reply;
   });
 }
@@ -91,13 +94,16 @@ async function serve(
   query: SyncQuery,
 ): Promise<SyncAnswer> {
   record.posIn = query.pos?.slice(0, LOGGED_POS_CHARS) || null;
+  const lap = stopwatch(deps.clock);
   const json = await readJsonBody(request, deps.timers, dialect.allowsEmptyBody);
+  record.bodyMs = lap();
   const { request: syncRequest, pos, presence, timeoutMs } = dialect.parse(json, query);
   record.posIn = pos === null ? null : pos.slice(0, LOGGED_POS_CHARS);
   record.connId = syncRequest.conn_id ?? "";
   record.txnId = syncRequest.txn_id ?? null;
   const accessToken = readAccessToken(request.headers.get("authorization"), query.access_token);
   const identity = await deps.gateway.identify(accessToken);
+  record.tokenMs = lap();
   record.userId = identity.userId;
   record.deviceId = identity.deviceId;
   const answer = await deps.gateway.sync(identity, {
@@ -110,10 +116,22 @@ async function serve(
   });
   record.posOut = answer.posOut;
   record.waitedMs = answer.waitedMs;
+  record.setupMs = answer.setupMs;
   record.rooms = answer.rooms;
   record.ops = answer.ops;
   record.bytes = answer.body.byteLength;
   return answer;
+}
+
+/** Milliseconds since it was last asked. */
+function stopwatch(clock: Clock): () => number {
+  let lastMs = clock.mono();
+  return () => {
+    const nowMs = clock.mono();
+    const lapMs = nowMs - lastMs;
+    lastMs = nowMs;
+    return lapMs;
+  };
 }
 
 /** A `pos` of ours is far shorter: the rest of a made-up one is not worth a log line. */

@@ -11,6 +11,8 @@ export interface SyncAnswer {
   rooms: number;
   ops: number;
   waitedMs: number;
+  /** How long it took until the connection was ready to serve the request: a first sync is part of that. */
+  setupMs: number;
 }
 
 /** Whose token it is. */

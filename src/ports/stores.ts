@@ -157,6 +157,8 @@ export interface DeviceRecord {
   accessToken: string | null;
   tokenHash: string | null;
   lastSeenMs: number;
+  /** Since when an operator has it paused; null = it is polled. */
+  pausedMs: number | null;
 }
 
 export interface DeviceStore {
@@ -176,6 +178,8 @@ export interface DeviceStore {
   /** The homeserver refused it. */
   removeToken(tokenHash: string): Promise<void>;
   loadDevice(userId: UserId, deviceId: DeviceId): Promise<DeviceRecord | null>;
+  /** Has a device polled no more, or again (null); false when it is not known. */
+  setPaused(userId: UserId, deviceId: DeviceId, pausedMs: number | null): Promise<boolean>;
   /** Devices with a token seen since `sinceMs`, newest first, without their tokens. */
   listDevices(sinceMs: number): Promise<{ userId: UserId; deviceId: DeviceId; lastSeenMs: number }[]>;
   /** Uploaded filter id for a user and filter body hash. */

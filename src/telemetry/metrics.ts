@@ -65,6 +65,19 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Events, rooms and sections of responses that could not be read.",
   },
   {
+    name: "homeserver_request_duration_secs",
+    type: "histogram",
+    labels: ["endpoint"],
+    buckets: [...REQUEST_BUCKETS, 60, 120, 300, 600, 1800],
+    help: "Time of calls of the homeserver; endpoint: sync, long-poll (held until there is news), first-sync, whoami, versions, filter, state, messages or joined-rooms.",
+  },
+  {
+    name: "homeserver_failures_total",
+    type: "counter",
+    labels: ["endpoint", "kind"],
+    help: "Calls of the homeserver that failed; kind: 401, 429, 4xx, 5xx, deadline, refused, reset, too-large or no-answer.",
+  },
+  {
     name: "ingest_commit_duration_secs",
     type: "histogram",
     buckets: PROCESS_BUCKETS,
@@ -256,6 +269,26 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     type: "counter",
     labels: ["outcome"],
     help: "Forwarded requests after which a device's poller is to poll at once; outcome: told, merged with the one before, or unknown for devices that do not sync here.",
+  },
+  {
+    name: "event_loop_lag_secs",
+    type: "histogram",
+    buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
+    isPerHost: true,
+    help: "How late a timer goes off that is due, looked at once a second: what everything on the host's thread has to wait. Hosts that share a Worker tell the same.",
+  },
+  {
+    name: "host_heap_bytes",
+    type: "gauge",
+    isPerHost: true,
+    help: "Heap of the host's thread that is in use. Hosts that share a Worker tell the same.",
+  },
+  {
+    name: "actor_count",
+    type: "gauge",
+    labels: ["kind"],
+    isPerHost: true,
+    help: "Actors of one kind in a host's memory.",
   },
   {
     name: "actor_mailbox_depth",

@@ -73,13 +73,14 @@ export class BlackBox implements AsyncDisposable {
     this.server = server;
   }
 
-  static async start(options: CannedOptions = {}): Promise<BlackBox> {
+  static async start(options: CannedOptions = {}, env: Record<string, string> = {}): Promise<BlackBox> {
     const postgres = await withPostgres();
     const homeserver = new CannedHomeserver(options);
     const server = await GlissadeProcess.create({
       SYNCV3_SERVER: homeserver.url,
       SYNCV3_DB: await postgres.createDatabase(),
       SYNCV3_SECRET: "a secret of the black box",
+      ...env,
     });
     await server.start();
     return new BlackBox(homeserver, server);

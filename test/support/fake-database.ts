@@ -26,6 +26,7 @@ interface FakeDevice {
   /** As in the database; absent for null. */
   tokenlessMs?: number;
   roomsAreDue?: boolean;
+  pausedMs?: number | null;
 }
 
 /** What the fakes share, open to tests. */

@@ -27,7 +27,8 @@ export class FakeDeviceStore implements DeviceStore {
     const { hash, accessToken, userId, deviceId, nowMs } = token;
     this.#db.tokens.set(hash, { accessToken, userId, deviceId, lastSeenMs: nowMs, order: this.#nextOrder++ });
     const key = keyOf(userId, deviceId);
-    this.#db.devices.set(key, { userId, deviceId, since: this.#db.devices.get(key)?.since ?? null });
+    const { since = null, pausedMs = null } = this.#db.devices.get(key) ?? {};
+    this.#db.devices.set(key, { userId, deviceId, since, pausedMs });
   }
 
   async touchToken(tokenHash: string, nowMs: number): Promise<void> {
@@ -56,7 +57,15 @@ export class FakeDeviceStore implements DeviceStore {
       accessToken: newest?.[1].accessToken ?? null,
       tokenHash: newest?.[0] ?? null,
       lastSeenMs: newest?.[1].lastSeenMs ?? 0,
+      pausedMs: device.pausedMs ?? null,
     };
+  }
+
+  async setPaused(userId: UserId, deviceId: DeviceId, pausedMs: number | null): Promise<boolean> {
+    await this.#db.reach();
+    const device = this.#db.devices.get(keyOf(userId, deviceId));
+    if (device !== undefined) device.pausedMs = pausedMs;
+    return device !== undefined;
   }
 
   async listDevices(sinceMs: number): ReturnType<DeviceStore["listDevices"]> {

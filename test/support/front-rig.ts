@@ -1,6 +1,7 @@
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
+import { RecentRequests } from "#src/http/recent-requests.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
@@ -93,6 +94,7 @@ export class FrontRig {
       }),
       health: { report: async () => ({ ready: true, checks: [] }) },
       serverInfo: { server: node.homeserver.url, version: "test" },
+      recent: new RecentRequests(systemClock),
     });
     const handle = (request: Request): Response | Promise<Response> => app.handle(request);
     const place = { bind: { kind: "tcp", host: "127.0.0.1", port: 0 }, tls: null, timers: systemTimers } as const;

@@ -65,7 +65,14 @@ interface Asked {
 }
 
 /** What a connection answers. */
-export const ANSWER: SyncAnswer = { body: new Uint8Array([123, 125]), posOut: "p1", rooms: 0, ops: 0, waitedMs: 0 };
+export const ANSWER: SyncAnswer = {
+  body: new Uint8Array([123, 125]),
+  posOut: "p1",
+  rooms: 0,
+  ops: 0,
+  waitedMs: 0,
+  setupMs: 0,
+};
 
 /** A gateway between a made-up homeserver, a store of tokens, and actors that answer when they are told to. */
 export class GatewayRig {

@@ -42,7 +42,7 @@ class FakeGateway implements SyncGateway {
     this.inputs.push(input);
     if (this.error !== null) throw this.error;
     const body = new TextEncoder().encode('{"pos":"p2"}');
-    return { body, posOut: "p2", rooms: 3, ops: 2, waitedMs: this.waitedMs };
+    return { body, posOut: "p2", rooms: 3, ops: 2, waitedMs: this.waitedMs, setupMs: 0 };
   }
 }
 
@@ -76,6 +76,7 @@ beforeEach(() => {
     },
     versions,
     serverInfo: { server: "https://hs.example.org", version: "1.2.3 (abcdef0)" },
+    recent: { ended() {} },
   });
 });
 

@@ -6,7 +6,7 @@ test("[LOG-20] docs/log-format.md explains every field of the request line", asy
   const page = await Bun.file(new URL("../../../docs/log-format.md", import.meta.url)).text();
   const log = recordingLogger();
   const full = {
-    ...newRecord("POST", "/p"),
+    ...newRecord("POST", "/p", "msc3575"),
     userId: "u",
     deviceId: "d",
     connId: "c",

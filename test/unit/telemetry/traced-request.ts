@@ -20,7 +20,7 @@ const app = createApp({
       if (token === "dead-sesame") throw new SyncError("unknown_token", "/whoami returned HTTP 401");
       return { userId: "@alice:hs" as UserId, deviceId: "DEV" as DeviceId, tokenHash: "hash" };
     },
-    sync: async () => ({ body: new Uint8Array([123, 125]), posOut: "p2", rooms: 1, ops: 1, waitedMs: 5 }),
+    sync: async () => ({ body: new Uint8Array([123, 125]), posOut: "p2", rooms: 1, ops: 1, waitedMs: 5, setupMs: 0 }),
   },
   dialects: Object.values(DIALECTS),
   clock: systemClock,
@@ -30,6 +30,7 @@ const app = createApp({
   health: { report: async () => ({ ready: true, checks: [] }) },
   versions: { versionsFor: async () => ({ status: 200, headers: {}, body: "{}" }) },
   serverInfo: { server: "https://hs", version: "1" },
+  recent: { ended() {} },
 });
 
 const post = async (token: string, query: string): Promise<number> => {
