@@ -67,7 +67,7 @@ function isAlive(holder: Holder, own: Holder): boolean {
 }
 
 /** True when a process, of whatever container, accepts connections there. */
-function answers(socketPath: string, timers: Timers): Promise<boolean> {
+export function answers(socketPath: string, timers: Timers): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(socketPath);
     const settle = (isAnswering: boolean): void => {

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { SyncError } from "#src/errors.ts";
 import type { Logger, Timers } from "#src/ports/basics.ts";
 import { openDatabase } from "./embedded-engine.ts";
-import { lockDirectory } from "./embedded-lock.ts";
+import { answers, lockDirectory } from "./embedded-lock.ts";
 import { EmbeddedServer } from "./embedded-server.ts";
 
 const SOCKET_FILE = ".s.PGSQL.5432";
@@ -51,6 +51,10 @@ export function embeddedConnection(dataDir: string): string {
   const quoted = socketDirectory(dataDir).replace(/[\\']/g, "\\$&");
   return `host='${quoted}' port=5432 user=postgres dbname=postgres sslmode=disable`;
 }
+
+/** True while a process serves the embedded database of a data directory. */
+export const isEmbeddedServed = (dataDir: string, timers: Timers): Promise<boolean> =>
+  answers(join(socketDirectory(dataDir), SOCKET_FILE), timers);
 
 function makeDataDirectory(dataDir: string): void {
   try {

@@ -24,6 +24,8 @@ export interface Config {
     readonly database: string | null;
     /** null only with the embedded database, which generates one. */
     readonly secret: string | null;
+    /** Of the database that `glissade import` reads; null = the same. */
+    readonly importSecret: string | null;
     readonly dataDir: string;
     /** Over all Workers; null = our choice. */
     readonly maxConnections: number | null;
@@ -146,6 +148,7 @@ function readStorage(environment: Environment): Config["storage"] {
   return {
     database,
     secret,
+    importSecret: environment.text("SYNCV3_IMPORT_SECRET"),
     dataDir: environment.text("SYNCV3_DATA") ?? "./data",
     maxConnections: maxConnections === 0 ? null : maxConnections,
     idleTimeoutMs: idleSecs === 0 ? null : 1000 * idleSecs,

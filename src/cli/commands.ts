@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { CONFIG_CHECK } from "./config-check.ts";
 import { demoCommand } from "./demo.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
+import { importCommand } from "./import.ts";
 import { resyncCommand } from "./resync.ts";
 import { ROUTES } from "./routes.ts";
 import { serveCommand } from "./serve.ts";
@@ -16,6 +17,9 @@ export const COMMANDS: readonly Command[] = [
   CONFIG_CHECK,
   resyncCommand(async (config, target, terminal) =>
     (await import("#src/hosts/resync-host.ts")).resync(config, target, terminal),
+  ),
+  importCommand(async (config, request, terminal) =>
+    (await import("#src/hosts/tools/import-host.ts")).importDevices(config, request, terminal),
   ),
   healthcheckCommand(probeHealth),
   smokeTestCommand(async () => (await import("#src/hosts/smoke-test.ts")).runSmokeTest()),

@@ -25,8 +25,13 @@ function withoutSecrets(config: Config): object {
   const hidden = (value: string | null): string | null => (value === null ? null : "(set)");
   return {
     ...config,
-    storage: { ...storage, database: hidden(storage.database), secret: hidden(storage.secret) },
     admin: admin && { ...admin, token: hidden(admin.token) },
+    storage: {
+      ...storage,
+      database: hidden(storage.database),
+      secret: hidden(storage.secret),
+      importSecret: hidden(storage.importSecret),
+    },
     telemetry: {
       ...telemetry,
       tracing: telemetry.tracing && { ...telemetry.tracing, password: hidden(telemetry.tracing.password) },

@@ -47,6 +47,13 @@ const VARIABLES = [
     hasFileForm: true,
   },
   {
+    name: "SYNCV3_IMPORT_SECRET",
+    group: "Storage",
+    fallback: "`SYNCV3_SECRET`",
+    meaning: "For `glissade import` alone: the `SYNCV3_SECRET` of the Go proxy, if that was another one.",
+    hasFileForm: true,
+  },
+  {
     name: "SYNCV3_DATA",
     group: "Storage",
     fallback: "./data",

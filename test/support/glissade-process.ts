@@ -42,9 +42,14 @@ export class GlissadeProcess {
 
   /** Runs another command of the executable with the same configuration. */
   async command(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-    const child = Bun.spawn([EXECUTABLE, ...args], { env: this.#env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
+    const child = this.begin(...args);
     const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
     return { code: await child.exited, out, err };
+  }
+
+  /** The same, for who does not wait for its end. */
+  begin(...args: string[]): Bun.Subprocess<"ignore", "pipe", "pipe"> {
+    return Bun.spawn([EXECUTABLE, ...args], { env: this.#env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
   }
 
   get pid(): number {

@@ -29,7 +29,14 @@ describe("readConfig", () => {
     expect(config({})).toEqual({
       server: "https://hs.example.org",
       homeserver: { url: "https://hs.example.org", socketPath: null, timeoutMs: 300_000, initialTimeoutMs: 1_800_000 },
-      storage: { database: null, secret: null, dataDir: "./data", maxConnections: null, idleTimeoutMs: 3_600_000 },
+      storage: {
+        database: null,
+        secret: null,
+        importSecret: null,
+        dataDir: "./data",
+        maxConnections: null,
+        idleTimeoutMs: 3_600_000,
+      },
       bind: { kind: "tcp", host: "0.0.0.0", port: 8008 },
       isForwarding: false,
       speaksV4: true,
@@ -90,6 +97,7 @@ describe("readConfig", () => {
       storage: {
         database: "user=u dbname=d",
         secret: "0123456789abcdef0123",
+        importSecret: null,
         dataDir: "/var/lib/glissade",
         maxConnections: 3,
         idleTimeoutMs: null,
