@@ -3,6 +3,7 @@ import type { EventFields } from "#src/protocol/events.ts";
 import type { OlderEvents } from "#src/protocol/engine/older-events.ts";
 import { EventReader, MAX_EVENT_BYTES } from "./event-fields.ts";
 import { membersAt, stringAt } from "./json-text.ts";
+import { asInSync } from "./live-form.ts";
 import { FAIL, bodyStart, eachItem, isArrayAt, skipSpace } from "./slicer.ts";
 
 /**
@@ -24,7 +25,7 @@ export function readMessages(body: Uint8Array, from: string, limit: number): Old
     const event = reader.read(itemAt);
     count += 1;
     isOldestRead = typeof event !== "string";
-    if (typeof event !== "string") events.push(event);
+    if (typeof event !== "string") events.push({ ...event, json: asInSync(event.json, event) });
     return reader.end;
   });
   if (afterChunk === FAIL) return "truncated or malformed json";

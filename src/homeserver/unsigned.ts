@@ -80,24 +80,44 @@ function cutPersonal(
   visit?: (keyStart: number, keyEnd: number, valueAt: number) => void,
 ): void {
   const { personal, inside } = SHAPES[shape];
+  cutMembers(bytes, at, end, cuts, (keyStart, keyEnd, valueAt) => {
+    visit?.(keyStart, keyEnd, valueAt);
+    if (personal.some((key) => isKey(bytes, keyStart, keyEnd, key))) return true;
+    const found = inside.find(([key]) => isKey(bytes, keyStart, keyEnd, key));
+    if (found !== undefined && depth < MAX_DEPTH && isObjectAt(bytes, valueAt, end)) {
+      // What is cut ascends: the comma before this member comes before what is inside.
+      return () => cutPersonal(bytes, valueAt, end, found[1], depth + 1, cuts);
+    }
+    return false;
+  });
+}
+
+/**
+ * Notes in `cuts` which members of the object at `at` are left out, each with a comma; those that stay may have something noted of
+ * themselves.
+ */
+export function cutMembers(
+  bytes: Buffer,
+  at: number,
+  end: number,
+  cuts: number[],
+  isCut: (keyStart: number, keyEnd: number, valueAt: number) => boolean | (() => void),
+): void {
   let hasKept = false;
   let firstCutAt = FAIL;
   let previousEnd = FAIL;
   const close =
     eachMember(bytes, at, end, (keyStart, keyEnd, valueAt) => {
       const valueEnd = skipValue(bytes, valueAt, end);
-      visit?.(keyStart, keyEnd, valueAt);
-      if (personal.some((key) => isKey(bytes, keyStart, keyEnd, key))) {
+      const verdict = isCut(keyStart, keyEnd, valueAt);
+      if (verdict === true) {
         // Behind a kept member its comma goes along; before the first kept one the comma behind it goes.
         if (hasKept) cuts.push(previousEnd, valueEnd);
         else if (firstCutAt === FAIL) firstCutAt = keyStart - 1;
       } else {
         if (!hasKept && firstCutAt !== FAIL) cuts.push(firstCutAt, keyStart - 1);
         hasKept = true;
-        const found = inside.find(([key]) => isKey(bytes, keyStart, keyEnd, key));
-        if (found !== undefined && depth < MAX_DEPTH && isObjectAt(bytes, valueAt, end)) {
-          cutPersonal(bytes, valueAt, end, found[1], depth + 1, cuts);
-        }
+        if (typeof verdict === "function") verdict();
       }
       previousEnd = valueEnd;
       return valueEnd;

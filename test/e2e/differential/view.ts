@@ -12,10 +12,6 @@ export const NOT_COMPARED = [
     "a classic sync does not tell when they were made; that they have one is compared",
   ],
   ["`unsigned.age`", "it grows while one looks"],
-  [
-    "`age`, `room_id`, `user_id` and the like outside `unsigned`",
-    "Synapse's `/messages`, which older history comes from, still has them there",
-  ],
   ["`unsigned.membership`", "a classic sync carries it as of its own time"],
   ["`unsigned.transaction_id`", "it belongs to the sending device, and the two sides are two devices"],
   ["`notification_count`, `highlight_count`", "Synapse always says 0"],
@@ -24,17 +20,6 @@ export const NOT_COMPARED = [
 ] as const;
 
 const UNSIGNED = new Set(["prev_content", "prev_sender", "replaces_state", "redacted_because"]);
-
-/** What Synapse's `/messages` adds to an event outside `unsigned`. */
-const LEGACY = new Set([
-  "age",
-  "room_id",
-  "user_id",
-  "prev_content",
-  "prev_sender",
-  "replaces_state",
-  "redacted_because",
-]);
 
 /** JSON with its members in one order. */
 function canonical(value: unknown): string {
@@ -128,8 +113,7 @@ function viewTimeline(view: View, at: string, events: WireEvent[]): void {
 }
 
 function eventText(event: WireEvent): string {
-  const { unsigned, ...all } = event;
-  const rest = Object.fromEntries(Object.entries(all).filter(([key]) => !LEGACY.has(key)));
+  const { unsigned, ...rest } = event;
   const kept = Object.entries(unsigned ?? {}).filter(([key]) => UNSIGNED.has(key));
   const because = unsigned?.["redacted_because"] as WireEvent | undefined;
   return canonical({
