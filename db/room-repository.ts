@@ -62,6 +62,21 @@ const SELECT_DEVICE = `
     (select json_agg(json_build_array(conn_id, to_device_pos, device_lists_pos))::text from connections
       where user_id = $1::text and device_id = $2::text) as readers`;
 
+/** Nobody is called so: the row that says up to where changes were deleted which somebody may not have. */
+const NOBODY = "";
+
+const DELETE_DEVICE_LISTS = `
+  with gone as (
+    delete from device_lists
+    where user_id = $1::text and device_id = $2::text and pos <= $3::int8 and target <> '${NOBODY}'
+  ), raised as (
+    update device_lists set pos = $3::int8
+    where user_id = $1::text and device_id = $2::text and target = '${NOBODY}' and pos < $3::int8 and not $4::bool
+  )
+  insert into device_lists as d (user_id, device_id, target, has_left, pos)
+  select $1::text, $2::text, '${NOBODY}', false, $3::int8 where $4::bool
+  on conflict (user_id, device_id, target) do update set pos = greatest(d.pos, excluded.pos)`;
+
 const parsed = <T>(text: string | null): T | null => (text === null ? null : (JSON.parse(text) as T));
 
 // Rows by type and key, by type, by key, and all: in one statement, for they lie in the same chunks.
@@ -304,11 +319,10 @@ class RoomRepository implements RoomReader {
       fallbackKeyTypes,
       otkCountsPos,
       fallbackKeyTypesPos,
-      deviceLists: lists.map(([target, hasLeft, pos]) => ({
-        target: originalText(target),
-        change: hasLeft ? "left" : "changed",
-        pos,
-      })),
+      deviceLists: lists.flatMap(([target, hasLeft, pos]) =>
+        target === NOBODY ? [] : [{ target: originalText(target), change: hasLeft ? "left" : "changed", pos }],
+      ),
+      deviceListsFrom: lists.find(([target]) => target === NOBODY)?.[2] ?? 0,
       toDevicePos: row.newest,
       connections: readers.map(([connId, toDevicePos, deviceListsPos]) => ({
         connId: originalText(connId) as ConnId,
@@ -338,11 +352,8 @@ class RoomRepository implements RoomReader {
     );
   }
 
-  async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
-    await this.#db.query(
-      "delete from device_lists where user_id = $1::text and device_id = $2::text and pos <= $3::int8",
-      [keyText(userId), keyText(deviceId), upTo],
-    );
+  async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos, isForgotten: boolean): Promise<void> {
+    await this.#db.query(DELETE_DEVICE_LISTS, [keyText(userId), keyText(deviceId), upTo, isForgotten]);
   }
 }
 

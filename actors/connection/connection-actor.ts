@@ -335,6 +335,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const work = new ResponseWork(this.#dialect, awake.engine, draft, link.user, awake.reader, this.#deps, {
       ahead: this.#ahead.running,
       isNews,
+      isShared: current.claims?.incarnation === LOOSE,
     });
     this.#making.begin(work, release);
     this.#continueWork();

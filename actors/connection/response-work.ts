@@ -1,3 +1,4 @@
+import { SyncError } from "#src/errors.ts";
 import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import type { Draft } from "#src/protocol/engine/draft.ts";
 import { hasRoomsOrOps } from "#src/protocol/engine/draft.ts";
@@ -65,7 +66,10 @@ export class ResponseWork {
   /** The last message read, whether it is sent or not. */
   #toDeviceUpTo: StreamPos = 0;
 
-  /** `ahead`: a read of what the draft may need is under way; `isNews`: it is late enough, nothing but storage is waited for. */
+  /**
+   * `ahead`: a read of what the draft may need is under way; `isNews`: it is late enough, nothing but storage is waited for;
+   * `isShared`: nobody knows who else asks under this connection id.
+   */
   constructor(
     dialect: Dialect,
     engine: Engine,
@@ -73,7 +77,7 @@ export class ResponseWork {
     user: LiveUser,
     reader: DeviceReader,
     deps: ResponseWorkDeps,
-    { ahead, isNews }: { ahead: Promise<void> | null; isNews: boolean },
+    { ahead, isNews, isShared }: { ahead: Promise<void> | null; isNews: boolean; isShared: boolean },
   ) {
     this.#dialect = dialect;
     this.#engine = engine;
@@ -93,6 +97,7 @@ export class ResponseWork {
       () => this.#deps.directory.ensureTimelines(this.#engine.extensionNeeds(this.#user, this.#draft).timelines ?? []),
       () => this.#user.ensureAccountData(this.#engine.extensionNeeds(this.#user, this.#draft).accountData),
       () => (this.#needsDevice() ? this.#device.ensure() : null),
+      () => (isShared ? this.#checkDeviceLists() : null),
       () => this.#readToDevice(),
     ];
   }
@@ -190,6 +195,13 @@ export class ResponseWork {
   #again(page: Page): null {
     this.#steps.splice(1, 0, () => this.#timelines(page));
     return null;
+  }
+
+  /** Others that share the connection id have read so much that not all is left of what this one has to be told. */
+  #checkDeviceLists(): Promise<void> | null {
+    const { e2ee } = this.#engine.params.extensions;
+    const isBehind = e2ee.enabled && !this.#draft.isFirst && !this.#device.hasDeviceListsAfter(this.#draft.since);
+    return isBehind ? Promise.reject(new SyncError("unknown_pos", "changes of device lists are gone")) : null;
   }
 
   #needsDevice(): boolean {

@@ -101,8 +101,16 @@ export class LiveDevice {
     const first = this.#snapshot?.deviceLists[0];
     if (this.#snapshot === null || first === undefined || first.pos > upTo) return null;
     const deviceLists = this.#snapshot.deviceLists.filter((change) => change.pos > upTo);
-    this.#snapshot = { ...this.#snapshot, deviceLists };
-    return this.#reader.deleteDeviceLists(this.#userId, this.deviceId, upTo);
+    const isForgotten = kept > 0;
+    const from = this.#snapshot.deviceListsFrom;
+    const deviceListsFrom = isForgotten || from > 0 ? Math.max(from, upTo) : 0;
+    this.#snapshot = { ...this.#snapshot, deviceLists, deviceListsFrom };
+    return this.#reader.deleteDeviceLists(this.#userId, this.deviceId, upTo, isForgotten);
+  }
+
+  /** Whether all changes after `pos` are still known, once the device is in memory. */
+  hasDeviceListsAfter(pos: StreamPos): boolean {
+    return pos >= (this.#snapshot?.deviceListsFrom ?? 0);
   }
 
   /** A connection reads these no more. */

@@ -76,6 +76,8 @@ export interface DeviceSnapshot {
   fallbackKeyTypesPos: StreamPos;
   /** Undelivered device-list changes, oldest first. */
   deviceLists: { target: string; change: "changed" | "left"; pos: StreamPos }[];
+  /** Changes up to here may be deleted although somebody may not have them; 0 = none is. */
+  deviceListsFrom: StreamPos;
   /** Newest stored to-device position; 0 = none stored. */
   toDevicePos: StreamPos;
   /** How far the device's connections had read when they were last written down. */
@@ -112,7 +114,8 @@ export interface RoomReader {
     limit: number,
   ): Promise<{ pos: StreamPos; json: Uint8Array }[]>;
   deleteToDevice(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void>;
-  deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void>;
+  /** `isForgotten`: not everybody is known to have them; from then on `deviceListsFrom` follows what is deleted. */
+  deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos, isForgotten: boolean): Promise<void>;
 }
 
 // ---------------------------------------------------------------- connections

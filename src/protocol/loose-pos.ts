@@ -6,9 +6,15 @@ import type { SyncRequest } from "./request.ts";
 /** Stands for the life of a connection that has none: what there is to know of it is in its positions. */
 export const LOOSE = "loose";
 
-/** True for a request that asks about no room and comes from no connection that did: it needs no memory but its `pos`. */
+/**
+ * True for a request that asks about no room, or how many there are at most, and comes from no connection that asked for more: it
+ * needs no memory but its `pos`.
+ */
 export function isLoose({ lists = {}, room_subscriptions = {} }: SyncRequest, pos: string | null): boolean {
-  const asksNoRoom = Object.keys(lists).length === 0 && Object.keys(room_subscriptions).length === 0;
+  const isCountOnly = Object.values(lists).every(
+    ({ ranges = [], slow_get_all_rooms: isWhole }) => ranges.length === 0 && isWhole !== true,
+  );
+  const asksNoRoom = isCountOnly && Object.keys(room_subscriptions).length === 0;
   return asksNoRoom && (pos === null || pos.startsWith(`${LOOSE}.`));
 }
 

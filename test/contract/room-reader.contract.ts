@@ -238,13 +238,38 @@ export function describeRoomReader(suite: StoresSuite): void {
           { target: "@y:h", change: "changed", pos: last - 1 },
           { target: "@x:h", change: "changed", pos: last },
         ],
+        deviceListsFrom: 0,
         toDevicePos: 0,
         connections: [],
       });
-      await suite.stores.rooms.deleteDeviceLists(BOB, PHONE, last - 1);
+      await suite.stores.rooms.deleteDeviceLists(BOB, PHONE, last - 1, false);
       expect((await suite.stores.rooms.loadDevice(BOB, PHONE)).deviceLists.map(({ target }) => target)).toEqual([
         "@x:h",
       ]);
+    });
+
+    test("[STO-107] from where on all changes of device lists are there is known once some were deleted for somebody", async () => {
+      const device = { userId: BOB, deviceId: "tablet" as DeviceId };
+      const last = await suite.commit(3, (pos) => ({
+        deviceLists: [0, 1, 2].map((i) => ({
+          ...device,
+          target: `@u${i}:h`,
+          change: "changed" as const,
+          pos: pos + i,
+        })),
+      }));
+      const state = async (): Promise<unknown[]> => {
+        const { deviceLists, deviceListsFrom } = await suite.stores.rooms.loadDevice(BOB, device.deviceId);
+        return [deviceLists.map(({ target }) => target), deviceListsFrom];
+      };
+      await suite.stores.rooms.deleteDeviceLists(BOB, device.deviceId, last, false);
+      expect(await state()).toEqual([["@u1:h", "@u2:h"], 0]);
+      await suite.stores.rooms.deleteDeviceLists(BOB, device.deviceId, last + 1, true);
+      expect(await state()).toEqual([["@u2:h"], last + 1]);
+      await suite.stores.rooms.deleteDeviceLists(BOB, device.deviceId, last - 5, true);
+      expect(await state()).toEqual([["@u2:h"], last + 1]);
+      await suite.stores.rooms.deleteDeviceLists(BOB, device.deviceId, last + 2, false);
+      expect(await state()).toEqual([[], last + 2]);
     });
 
     test("[STO-29] a user's snapshot has rooms, steering account data and fresh transaction ids", async () => {

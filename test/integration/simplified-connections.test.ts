@@ -139,6 +139,49 @@ describe("connections of simplified sliding sync", () => {
     });
   });
 
+  test("[SSS-74] a process that is too far behind the others starts over, and misses nothing without knowing", async () => {
+    const { me } = inRooms(["a"]);
+    const [main, push] = [new SimplifiedClient(rig, me), new SimplifiedClient(rig, me)];
+    await main.sync(DEVICE);
+    await push.sync(DEVICE);
+    const names = (from: number, to: number): string[] =>
+      Array.from({ length: to - from }, (_, index) => `@u${from + index}:test`);
+    await rig.poll(me, { device_lists: { changed: names(0, 400), left: [] } });
+    await main.sync(DEVICE);
+    await rig.poll(me, { device_lists: { changed: names(400, 800), left: [] } });
+    await main.sync(DEVICE);
+    await main.sync(DEVICE);
+    for (const isRestarted of [false, true]) {
+      if (isRestarted) {
+        await rig.node.shutDown();
+        await rig.node.boot();
+      }
+      const { status, json } = await push.request(DEVICE);
+      expect([status, json["errcode"]]).toEqual([400, "M_UNKNOWN_POS"]);
+      expect((await main.sync(DEVICE)).extensions["e2ee"]).toMatchObject({ device_lists: { changed: [], left: [] } });
+    }
+    await push.sync(DEVICE, { pos: null });
+    await rig.poll(me, { device_lists: { changed: ["@late:test"], left: [] } });
+    for (const client of [main, push]) {
+      const { extensions } = await client.sync(DEVICE);
+      expect(extensions["e2ee"]).toMatchObject({ device_lists: { changed: ["@late:test"], left: [] } });
+    }
+  });
+
+  test("[SSS-75] who starts over asking how many rooms there are ends no connection, and may go on from there", async () => {
+    const { me, id, room } = inRooms(["a", "b"]);
+    const [client, counting] = [new SimplifiedClient(rig, me), new SimplifiedClient(rig, me)];
+    await client.sync(list([[0, 0]]));
+    const count = { lists: { all: { required_state: [], timeline_limit: 1 } } };
+    expect((await counting.sync(count)).lists).toEqual({ all: { count: 2, ops: [] } });
+    await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events: [rig.say(id, "new")] } } } } });
+    expect(Object.keys((await client.sync(list([[0, 0]]))).rooms)).toEqual([room("a")]);
+    expect((await counting.sync(count)).rooms).toEqual({});
+    // Whoever asks for rooms then takes the connection over.
+    expect(Object.keys((await counting.sync(list([[0, 0]]))).rooms)).toEqual([room("a")]);
+    expect((await client.request(list([[0, 0]]))).json["errcode"]).toBe("M_UNKNOWN_POS");
+  });
+
   test("[SSS-51] names, members and counts that change behind a restart are told of rooms of which nothing else is asked", async () => {
     const { me, id, room } = inRooms(["a", "b"]);
     const bare = { lists: { all: { ranges: [[0, 9]], required_state: [], timeline_limit: 0 } } };

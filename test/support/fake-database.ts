@@ -45,6 +45,8 @@ export class FakeDatabase {
   readonly receipts = new Map<string, StoredReceipt>();
   readonly accountData = new Map<string, IngestTransaction["accountData"][number]>();
   toDevice: IngestTransaction["toDevice"] = [];
+  /** Up to where changes were deleted that somebody may not have, by user and device. */
+  readonly deviceListsFrom = new Map<string, number>();
   readonly deviceLists = new Map<string, IngestTransaction["deviceLists"][number]>();
   readonly deviceKeys = new Map<string, IngestTransaction["deviceKeys"][number] & { fallbackPos: StreamPos }>();
   readonly txns = new Map<string, IngestTransaction["txns"][number]>();

@@ -122,6 +122,7 @@ export class FakeRoomReader implements RoomReader {
         .filter((row) => row.userId === userId && row.deviceId === deviceId)
         .sort(byPos)
         .map(({ target, change, pos }) => ({ target, change, pos })),
+      deviceListsFrom: this.#db.deviceListsFrom.get(keyOf(userId, deviceId)) ?? 0,
       toDevicePos: Math.max(0, ...this.#messages(userId, deviceId).map(({ pos }) => pos)),
       connections: [...this.#db.connections.values()]
         .filter((row) => row.userId === userId && row.deviceId === deviceId)
@@ -149,8 +150,11 @@ export class FakeRoomReader implements RoomReader {
     this.#db.toDevice = this.#db.toDevice.filter((row) => !gone.has(row));
   }
 
-  async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos): Promise<void> {
+  async deleteDeviceLists(userId: UserId, deviceId: DeviceId, upTo: StreamPos, isForgotten: boolean): Promise<void> {
     await this.#db.reach();
+    const from = this.#db.deviceListsFrom.get(keyOf(userId, deviceId));
+    if (isForgotten || from !== undefined)
+      this.#db.deviceListsFrom.set(keyOf(userId, deviceId), Math.max(from ?? 0, upTo));
     for (const [key, row] of this.#db.deviceLists) {
       if (row.userId === userId && row.deviceId === deviceId && row.pos <= upTo) this.#db.deviceLists.delete(key);
     }

@@ -55,6 +55,7 @@ describe("LiveDevice", () => {
       otkCountsPos: 0,
       fallbackKeyTypesPos: 0,
       deviceLists: [{ target: "@x:hs", change: "changed", pos: 15 }],
+      deviceListsFrom: 0,
       toDevicePos: 20,
       connections: [{ connId: B, toDevicePos: 10, deviceListsPos: null }],
     };
@@ -106,5 +107,17 @@ describe("LiveDevice", () => {
     expect(deleted).toEqual([]);
     await device.acknowledgeDeviceLists(A, 15);
     expect([deleted, device.snapshot?.deviceLists]).toEqual([["lists 15"], []]);
+    expect(device.hasDeviceListsAfter(0)).toBe(true);
+  });
+
+  test("[E2EE-7] where somebody may not have what is deleted, it is known from where on all is there", async () => {
+    const changes = [11, 12, 13].map((pos) => ({ target: `@${pos}:hs`, change: "changed" as const, pos }));
+    snapshot = { ...snapshot, deviceLists: changes };
+    await device.ensure();
+    await device.acknowledgeDeviceLists(A, 13, 2);
+    expect(device.snapshot?.deviceLists.map(({ pos }) => pos)).toEqual([12, 13]);
+    expect([10, 11, 12].map((pos) => device.hasDeviceListsAfter(pos))).toEqual([false, true, true]);
+    await device.acknowledgeDeviceLists(A, 13);
+    expect([12, 13].map((pos) => device.hasDeviceListsAfter(pos))).toEqual([false, true]);
   });
 });
