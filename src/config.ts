@@ -32,6 +32,8 @@ export interface Config {
     /** null = never. */
     readonly idleTimeoutMs: number | null;
   };
+  /** Where browsers reach the homeserver, if not at `server`; null = there. */
+  readonly publicServer: string | null;
   readonly bind: BindAddress;
   /** Everything else of the homeserver's is served too, by handing it on. */
   readonly isForwarding: boolean;
@@ -92,6 +94,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
       timeoutMs: 1000 * readCount(environment, "SYNCV3_HTTP_TIMEOUT_SECS", 300, 1, MOST_TIMEOUT_SECS),
       initialTimeoutMs: 1000 * readCount(environment, "SYNCV3_HTTP_INITIAL_TIMEOUT_SECS", 1800, 1, MOST_TIMEOUT_SECS),
     },
+    publicServer: environment.parsed<string | null>("SYNCV3_PUBLIC_SERVER", null, parseHttpUrl),
     storage: readStorage(environment),
     bind,
     isForwarding: environment.parsed("SYNCV3_FORWARD", false, parseSwitch),

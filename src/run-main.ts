@@ -3,6 +3,8 @@ import { availableParallelism } from "node:os";
 import { createAdminApp } from "#src/http/admin-app.ts";
 import { AdminService } from "#src/admin/admin-service.ts";
 import type { Config } from "#src/config.ts";
+import { ownConsole } from "#src/console/console-files.ts";
+import { clientConsole } from "#src/console/console-settings.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { SyncError } from "#src/errors.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
@@ -177,9 +179,10 @@ class Node {
         { name: "database", probe: () => problemOf(storage.ping(PING_DEADLINE_MS)) },
       ],
     });
+    const dialects = Object.values(DIALECTS).filter(({ name }) => name !== "v4" || this.#config.speaksV4);
     const app = createApp({
       gateway,
-      dialects: Object.values(DIALECTS).filter(({ name }) => name !== "v4" || this.#config.speaksV4),
+      dialects,
       clock: systemClock,
       timers: systemTimers,
       log,
@@ -196,6 +199,7 @@ class Node {
       }),
       serverInfo: { server: this.#config.server, version: FULL_VERSION },
       recent: this.#recent,
+      console: { files: ownConsole(), settings: clientConsole(this.#config, FULL_VERSION, dialects.map(({ name }) => name)) },
     });
     const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
     this.#server = await this.#listen((request) => app.handle(request), gateway, tokens);

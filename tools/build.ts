@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, statSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { ROOT, buildExecutable, commit, makeTemplate, version } from "./executable.ts";
+import { ROOT, buildExecutable, commit, makeAssets, version } from "./executable.ts";
 
 const SMOKE_LIMIT_MS = 60_000;
 
@@ -18,7 +18,7 @@ const { values } = parseArgs({
 const outfile = resolve(ROOT, values.outfile);
 const workshop = mkdtempSync(join(tmpdir(), "glissade-build-"));
 try {
-  makeTemplate(workshop);
+  makeAssets(workshop);
   buildExecutable({ outfile, target: values.target, workshop });
 } finally {
   rmSync(workshop, { recursive: true, force: true });

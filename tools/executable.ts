@@ -1,5 +1,6 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
+import { embeddedPartOf } from "#src/console/embedded-name.ts";
 import { TEMPLATE_NAME } from "#db/embedded-engine.ts";
 
 /** The top of the checkout. */
@@ -10,7 +11,7 @@ export interface ExecutableOptions {
   outfile: string;
   /** A target of Bun's, for example `bun-linux-arm64`; without it, this machine. */
   target?: string | undefined;
-  /** A folder with what `makeTemplate` made. */
+  /** A folder with what `makeAssets` made. */
   workshop: string;
   /** Where to write which files went into it. */
   metafile?: string | undefined;
@@ -37,9 +38,10 @@ export function git(...args: string[]): string {
   return asked.exitCode === 0 ? asked.stdout.toString().trim() : "";
 }
 
-/** Embedded, so that the first start unpacks an empty database instead of having the engine make one. */
-export function makeTemplate(workshop: string): void {
+/** What is embedded besides code: an empty database, which the first start unpacks instead of having one made, and the console. */
+export function makeAssets(workshop: string): void {
   run([process.execPath, join(ROOT, "tools/empty-database.ts"), join(workshop, TEMPLATE_NAME)]);
+  run([process.execPath, join(ROOT, "tools/console-files.ts"), workshop]);
 }
 
 /** Compiles one executable. The same sources, commit and Bun make the same bytes, wherever the checkout lies. */
@@ -67,6 +69,10 @@ export function buildExecutable({ outfile, target, workshop, metafile }: Executa
     ...(target === undefined ? [] : [`--target=${target}`]),
     ...(metafile === undefined ? [] : [`--metafile=${metafile}`]),
     `--asset=${join(workshop, TEMPLATE_NAME)}`,
+    ...readdirSync(workshop)
+      .filter((name) => embeddedPartOf(name) !== null)
+      .sort()
+      .map((name) => `--asset=${join(workshop, name)}`),
     "src/main.ts",
     `--outfile=${outfile}`,
   ]);

@@ -7,7 +7,7 @@ import { readJunit } from "./junit.ts";
 
 const ROOT = join(import.meta.dir, "..");
 /** Checked code; `oxlint` and `oxfmt` take explicit folders so that nothing generated is looked at. */
-const FOLDERS = ["src", "actors", "db", "test", "bench", "tools"].filter((name) => existsSync(join(ROOT, name)));
+const FOLDERS = ["src", "actors", "db", "web", "test", "bench", "tools"].filter((name) => existsSync(join(ROOT, name)));
 const MINUTE_MS = 60_000;
 
 type Check = { readonly name: string; readonly command: readonly string[]; readonly limitMs: number };
@@ -20,6 +20,7 @@ const CHECKS: readonly Check[] = [
   { name: "formatting", command: [...node("oxfmt/bin/oxfmt"), "--check", ...FOLDERS], limitMs: 2 * MINUTE_MS },
   { name: "lint", command: [...node("oxlint/bin/oxlint"), ...FOLDERS], limitMs: 2 * MINUTE_MS },
   { name: "types", command: [...node("typescript/bin/tsc")], limitMs: 2 * MINUTE_MS },
+  { name: "types of the console", command: [...node("typescript/bin/tsc"), "-p", "web"], limitMs: 2 * MINUTE_MS },
   { name: "unused code", command: [...node("knip/bin/knip-bun.js")], limitMs: 2 * MINUTE_MS },
   { name: "build of the executable", command: [process.execPath, "tools/build.ts"], limitMs: 3 * MINUTE_MS },
 ];

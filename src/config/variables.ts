@@ -18,6 +18,13 @@ const VARIABLES = [
       "The homeserver: its URL (`https://matrix.example.org`), or the path of its unix socket (`/run/synapse/main.sock`).",
   },
   {
+    name: "SYNCV3_PUBLIC_SERVER",
+    group: "Homeserver",
+    fallback: "`SYNCV3_SERVER`",
+    meaning:
+      "The URL by which browsers reach the homeserver, where that is another: [the console](console.md) logs in and sends there. Without meaning when `SYNCV3_FORWARD` is on.",
+  },
+  {
     name: "SYNCV3_HTTP_TIMEOUT_SECS",
     group: "Homeserver",
     fallback: "300",

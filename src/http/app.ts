@@ -1,6 +1,7 @@
 import { Elysia } from "elysia";
 import { SyncError } from "#src/errors.ts";
 import type { HealthSource } from "#src/ports/health.ts";
+import { consoleRoutes, type ConsoleRouteDeps } from "./console-route.ts";
 import { healthRoutes } from "./health-route.ts";
 import { errorReply, messageOf, preflightReply } from "./reply.ts";
 import { serverRoutes } from "./server-route.ts";
@@ -14,6 +15,8 @@ import type { VersionsRouteDeps } from "./versions-route.ts";
 export interface AppDeps extends SyncRouteDeps, VersionsRouteDeps {
   health: HealthSource;
   serverInfo: ServerInfo;
+  /** Left out where no console is wanted. */
+  console?: ConsoleRouteDeps;
 }
 
 /** The main listener's routes; every reply they make comes from `reply.ts`, and so carries CORS headers. */
@@ -30,6 +33,7 @@ export function createApp(deps: AppDeps) {
       .use(versionsRoutes(deps))
       .use(healthRoutes(deps))
       .use(serverRoutes(deps))
+      .use(deps.console === undefined ? new Elysia() : consoleRoutes(deps.console))
       .all("/*", () => errorReply(new SyncError("unrecognized", "Unrecognized request")))
   );
 }

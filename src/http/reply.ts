@@ -33,6 +33,13 @@ export function jsonReply(status: number, value: unknown): Response {
 export const textReply = (status: number, headers: Readonly<Record<string, string>>, body: string): Response =>
   new Response(body, { status, headers: { ...JSON_HEADERS, ...headers } });
 
+/** Anything else, with headers of its own. */
+export const plainReply = (
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array<ArrayBuffer> | null,
+): Response => new Response(body, { status, headers: { ...CORS, ...headers } });
+
 /** A failure as a Matrix error. */
 export function errorReply(error: Pick<SyncError, "code" | "message">, style: ErrorText = "plain"): Response {
   const { status, body, retryAfterSecs } = matrixError(error.code, error.message, style);

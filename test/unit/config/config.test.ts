@@ -37,6 +37,8 @@ describe("readConfig", () => {
         maxConnections: null,
         idleTimeoutMs: 3_600_000,
       },
+      publicServer: null,
+      storage: { database: null, secret: null, dataDir: "./data", maxConnections: null, idleTimeoutMs: 3_600_000 },
       bind: { kind: "tcp", host: "0.0.0.0", port: 8008 },
       isForwarding: false,
       speaksV4: true,
@@ -79,6 +81,7 @@ describe("readConfig", () => {
         SYNCV3_OTLP_PASSWORD: "p",
         SYNCV3_MAX_DB_CONN: "3",
         SYNCV3_DB_IDLE_TIMEOUT_SECS: "0",
+        SYNCV3_PUBLIC_SERVER: "https://hs.example.org:8448/",
         SYNCV3_HTTP_TIMEOUT_SECS: "10",
         SYNCV3_HTTP_INITIAL_TIMEOUT_SECS: "20",
         SYNCV3_POLLER_IDLE: "never",
@@ -94,6 +97,7 @@ describe("readConfig", () => {
     expect(made).toEqual({
       server: "/run/synapse.sock",
       homeserver: { url: "http://unix", socketPath: "/run/synapse.sock", timeoutMs: 10_000, initialTimeoutMs: 20_000 },
+      publicServer: "https://hs.example.org:8448",
       storage: {
         database: "user=u dbname=d",
         secret: "0123456789abcdef0123",
