@@ -4,7 +4,7 @@ import { createAdminApp } from "#src/http/admin-app.ts";
 import { AdminService } from "#src/admin/admin-service.ts";
 import type { Config } from "#src/config.ts";
 import { ownConsole } from "#src/console/console-files.ts";
-import { clientConsole } from "#src/console/console-settings.ts";
+import { adminConsole, clientConsole } from "#src/console/console-settings.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { SyncError } from "#src/errors.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
@@ -114,6 +114,7 @@ class Node {
   readonly #main: MainHost;
   readonly #merger = new MetricsMerger();
   readonly #frontId = randomUUID();
+  readonly #console = ownConsole();
   #storage: Storage | null = null;
   #server: RenewableListener | null = null;
   #metricsServer: Listener | null = null;
@@ -199,7 +200,14 @@ class Node {
       }),
       serverInfo: { server: this.#config.server, version: FULL_VERSION },
       recent: this.#recent,
-      console: { files: ownConsole(), settings: clientConsole(this.#config, FULL_VERSION, dialects.map(({ name }) => name)) },
+      console: {
+        files: this.#console,
+        settings: clientConsole(
+          this.#config,
+          FULL_VERSION,
+          dialects.map(({ name }) => name),
+        ),
+      },
     });
     const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
     this.#server = await this.#listen((request) => app.handle(request), gateway, tokens);
@@ -300,7 +308,7 @@ class Node {
       ...PORTS,
       service,
       token: admin.token,
-      assets: new Map(),
+      console: { files: this.#console, settings: adminConsole(FULL_VERSION) },
       store: storage.admin,
       log,
     });

@@ -1,9 +1,9 @@
 import { Elysia } from "elysia";
 import { SyncError } from "#src/errors.ts";
+import { consoleRoutes, type ConsoleRouteDeps } from "./console-route.ts";
 import { matrixError } from "./matrix-error.ts";
 import { messageOf } from "./reply.ts";
 import { readJsonBody } from "./read-json-body.ts";
-import { assetReply, type AssetMap, pageHeaders } from "./static-assets.ts";
 import type { AdminStore } from "#src/ports/admin-store.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import type { RepairTarget } from "#src/ports/repair.ts";
@@ -17,8 +17,8 @@ export interface AdminAppDeps {
   service: AdminService;
   /** null = whoever reaches the listener is an operator. */
   token: string | null;
-  /** The console, served below `/client/`. */
-  assets: AssetMap;
+  /** Served below `/client/`. */
+  console: ConsoleRouteDeps;
   store: Pick<AdminStore, "saveAudit">;
   clock: Clock;
   timers: Timers;
@@ -32,8 +32,6 @@ const DEFAULT_LIMIT = 50;
 const MOST_LIMIT = 500;
 const DEFAULT_PROFILE_SECS = 10;
 const MOST_PROFILE_SECS = 120;
-/** The console talks to the endpoints of clients too, which are elsewhere. */
-const PAGE_HEADERS = pageHeaders(["https:", "http:"]);
 /** Browsers may show it to nobody but the console, and keep nothing. No CORS: other origins have no business here. */
 const API_HEADERS = {
   "cache-control": "no-store",
@@ -90,10 +88,6 @@ export function createAdminApp(deps: AdminAppDeps): AdminHandler {
         },
       };
     });
-
-  const page = (request: Request, path: string): Response =>
-    assetReply(deps.assets, path, request, PAGE_HEADERS) ??
-    errorReply(new SyncError("unrecognized", "there is no such page"));
 
   const app = new Elysia({ strictPath: true })
     .onError(({ error }) => {
@@ -196,9 +190,7 @@ export function createAdminApp(deps: AdminAppDeps): AdminHandler {
         ),
     )
     .get("/", () => new Response(null, { status: 302, headers: { location: "/client/" } }))
-    .get("/client", () => new Response(null, { status: 302, headers: { location: "/client/" } }))
-    .get("/client/", ({ request }) => page(request, ""))
-    .get("/client/*", ({ request, params }) => page(request, params["*"]))
+    .use(consoleRoutes(deps.console))
     .all("/*", () => errorReply(new SyncError("unrecognized", "Unrecognized request")));
 
   return async (request, remote) => {

@@ -7,7 +7,7 @@ import {
   type ConsoleFiles,
   type ConsoleSettings,
 } from "#src/ports/console.ts";
-import { errorReply, jsonReply, plainReply, preflightReply } from "./reply.ts";
+import { errorReply, plainReply, preflightReply } from "./reply.ts";
 
 /** What the console's routes need of the outside. */
 export interface ConsoleRouteDeps {
@@ -18,12 +18,26 @@ export interface ConsoleRouteDeps {
 const ROOT = "/client/";
 const YEAR_SECS = 31_536_000;
 
+/** Makes a reply; to whom it may be shown is decided once. */
+type Reply = (
+  status: number,
+  headers: Readonly<Record<string, string>>,
+  body: Uint8Array<ArrayBuffer> | string | null,
+) => Response;
+
 /** `/client/`: the web console, and what it has to know of this server (`console.json`). */
 export function consoleRoutes({ files, settings }: ConsoleRouteDeps) {
   const headers = securityHeaders(settings.homeservers);
+  const about = JSON.stringify(settings);
+  // Of what operators are served, pages of other origins read nothing.
+  const reply: Reply = settings.hasAdmin
+    ? (status, own, body) => new Response(body, { status, headers: own })
+    : plainReply;
   return new Elysia({ strictPath: true })
-    .get("/client", () => plainReply(308, { ...headers, location: ROOT }, null))
-    .get(`${ROOT}console.json`, () => jsonReply(200, settings))
+    .get("/client", () => reply(308, { ...headers, location: ROOT }, null))
+    .get(`${ROOT}console.json`, () =>
+      reply(200, { ...headers, "content-type": "application/json", "cache-control": "no-cache" }, about),
+    )
     .all(`${ROOT}*`, async ({ request }) => {
       if (request.method === "OPTIONS") return preflightReply();
       if (request.method !== "GET" && request.method !== "HEAD") {
@@ -32,7 +46,7 @@ export function consoleRoutes({ files, settings }: ConsoleRouteDeps) {
       const file = await files.find(new URL(request.url).pathname.slice(ROOT.length));
       return file === null
         ? errorReply(new SyncError("unrecognized", "the console has no such file"))
-        : fileReply(file, request, headers);
+        : fileReply(reply, file, request, headers);
     });
 }
 
@@ -61,7 +75,7 @@ function securityHeaders(homeservers: readonly string[]): Record<string, string>
   };
 }
 
-function fileReply(file: ConsoleFile, request: Request, security: Record<string, string>): Response {
+function fileReply(reply: Reply, file: ConsoleFile, request: Request, security: Record<string, string>): Response {
   const encoding = chooseEncoding(file, request.headers.get("accept-encoding") ?? "");
   // Of the encodings of one file, each is a representation of its own.
   const etag = encoding === "identity" ? file.etag : `${file.etag.slice(0, -1)}-${encoding}"`;
@@ -72,9 +86,9 @@ function fileReply(file: ConsoleFile, request: Request, security: Record<string,
     vary: "Accept-Encoding",
     etag,
   };
-  if (matches(request.headers.get("if-none-match"), etag)) return plainReply(304, headers, null);
+  if (matches(request.headers.get("if-none-match"), etag)) return reply(304, headers, null);
   if (encoding !== "identity") headers["content-encoding"] = encoding;
-  return plainReply(200, headers, request.method === "HEAD" ? null : (file.bodies[encoding] ?? null));
+  return reply(200, headers, request.method === "HEAD" ? null : (file.bodies[encoding] ?? null));
 }
 
 /** The best we keep of those the browser takes; a weight of nothing refuses one. */

@@ -37,7 +37,7 @@ export const textReply = (status: number, headers: Readonly<Record<string, strin
 export const plainReply = (
   status: number,
   headers: Readonly<Record<string, string>>,
-  body: Uint8Array<ArrayBuffer> | null,
+  body: Uint8Array<ArrayBuffer> | string | null,
 ): Response => new Response(body, { status, headers: { ...CORS, ...headers } });
 
 /** A failure as a Matrix error. */

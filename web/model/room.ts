@@ -27,7 +27,7 @@ export interface Room {
 const MOST_EVENTS = 1000;
 
 /** Key of `Room.state`. */
-export const stateKeyOf = (type: string, stateKey: string): string => `${type}\n${stateKey}`;
+const stateKeyOf = (type: string, stateKey: string): string => `${type}\n${stateKey}`;
 
 const emptyRoom = (id: string): Room => ({
   id,

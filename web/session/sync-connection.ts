@@ -144,6 +144,3 @@ export class SyncConnection {
     };
   }
 }
-
-/** How many rooms the list has. */
-export const countOf = (response: SyncResponse): number => response.lists[LIST_KEY]?.count ?? 0;

@@ -108,6 +108,15 @@ describe("consoleRoutes", () => {
     expect([reply.headers.get("cache-control"), await reply.json()]).toEqual(["no-cache", settings]);
   });
 
+  test("[CNS-7] of what operators are served, other origins read nothing", async () => {
+    const operators = consoleRoutes({ files, settings: { ...settings, homeservers: [], hasAdmin: true } });
+    for (const path of ["/client/", "/client/console.json", "/client/index-abc.js"]) {
+      const reply = await operators.handle(new Request(ORIGIN + path));
+      expect([path, reply.status, reply.headers.get("access-control-allow-origin")]).toEqual([path, 200, null]);
+      expect(reply.headers.get("content-security-policy")).toContain("connect-src 'self';");
+    }
+  });
+
   test("[CNS-6] other files are 404, other methods 405, HEAD has no body, OPTIONS is a preflight", async () => {
     const missing = await get("/client/nothing.js");
     expect([missing.status, await missing.json()]).toMatchObject([404, { errcode: "M_UNRECOGNIZED" }]);
