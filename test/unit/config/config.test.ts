@@ -38,7 +38,6 @@ describe("readConfig", () => {
         idleTimeoutMs: 3_600_000,
       },
       publicServer: null,
-      storage: { database: null, secret: null, dataDir: "./data", maxConnections: null, idleTimeoutMs: 3_600_000 },
       bind: { kind: "tcp", host: "0.0.0.0", port: 8008 },
       isForwarding: false,
       speaksV4: true,
