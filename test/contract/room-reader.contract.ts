@@ -251,12 +251,9 @@ export function describeRoomReader(suite: StoresSuite): void {
     test("[STO-107] from where on all changes of device lists are there is known once some were deleted for somebody", async () => {
       const device = { userId: BOB, deviceId: "tablet" as DeviceId };
       const last = await suite.commit(3, (pos) => ({
-        deviceLists: [0, 1, 2].map((i) => ({
-          ...device,
-          target: `@u${i}:h`,
-          change: "changed" as const,
-          pos: pos + i,
-        })),
+        deviceLists: [0, 1, 2].map((i) =>
+          Object.assign({}, device, { target: `@u${i}:h`, change: "changed" as const, pos: pos + i }),
+        ),
       }));
       const state = async (): Promise<unknown[]> => {
         const { deviceLists, deviceListsFrom } = await suite.stores.rooms.loadDevice(BOB, device.deviceId);
