@@ -1,7 +1,7 @@
 import type { Database, Query } from "../connection.ts";
 import { sealToken } from "../secrets.ts";
 import { boolArray, intArray, keyArray, packBytes, textArray } from "../text.ts";
-import { WriterPlace } from "./exclusive.ts";
+import type { WriterPlace } from "./exclusive.ts";
 import type { GoDevice, GoMessage, GoProxyDatabase } from "./go-proxy.ts";
 import { type ImportPlan, type KnownDevice, ROOMS_DUE, planImport } from "./import-plan.ts";
 

@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { CONFIG_CHECK } from "./config-check.ts";
 import { demoCommand } from "./demo.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
+import { dbStatsCommand, dbVacuumCommand } from "./db.ts";
 import { importCommand } from "./import.ts";
 import { resyncCommand } from "./resync.ts";
 import { ROUTES } from "./routes.ts";
@@ -17,6 +18,12 @@ export const COMMANDS: readonly Command[] = [
   CONFIG_CHECK,
   resyncCommand(async (config, target, terminal) =>
     (await import("#src/hosts/resync-host.ts")).resync(config, target, terminal),
+  ),
+  dbStatsCommand(async (config, isJson, terminal) =>
+    (await import("#src/hosts/tools/stats-host.ts")).showStats(config, isJson, terminal),
+  ),
+  dbVacuumCommand(async (config, isFull, terminal) =>
+    (await import("#src/hosts/tools/stats-host.ts")).vacuum(config, isFull, terminal),
   ),
   importCommand(async (config, request, terminal) =>
     (await import("#src/hosts/tools/import-host.ts")).importDevices(config, request, terminal),

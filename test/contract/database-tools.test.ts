@@ -1,0 +1,68 @@
+import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { statsText } from "#src/hosts/tools/stats-host.ts";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Database } from "#db/connection.ts";
+import { createIngestStore } from "#db/ingest-repository.ts";
+import { migrateDatabase } from "#db/migrate.ts";
+import { readStats } from "#db/tools/stats.ts";
+import { TABLES } from "#db/tools/tables.ts";
+import { vacuumTables } from "#db/tools/vacuum.ts";
+import { connectTestDatabase, databaseDeps, withPglite, withPostgres } from "#test/support/database.ts";
+import { roomMeta, storedEvent, transaction } from "#test/support/stored-samples.ts";
+import { LIMIT_MS } from "./storage-rig.ts";
+
+const ALICE = "@alice:x" as UserId;
+const PHONE = "PHONE" as DeviceId;
+const encoder = new TextEncoder();
+
+for (const server of [withPostgres, withPglite]) {
+  describe(`db stats and db vacuum on ${server === withPostgres ? "PostgreSQL" : "PGlite"}`, () => {
+    let db: Database;
+    beforeAll(async () => {
+      db = connectTestDatabase(await (await server()).createDatabase(), { prepare: false });
+      await migrateDatabase(db, databaseDeps.logger);
+      const ingest = createIngestStore(db, { makeWriterId: () => "tests" });
+      await ingest.loadHead();
+      const events = Array.from({ length: 300 }, (_, index) => storedEvent(index < 250 ? 1 : 2, index + 1));
+      const device = { userId: ALICE, deviceId: PHONE };
+      await ingest.commit(
+        transaction(1000, {
+          rooms: [1, 2].map((nid) => ({ meta: roomMeta(nid), isNew: true })),
+          events,
+          toDevice: [{ ...device, type: "m.x", sender: "@b:x", json: encoder.encode("{}"), pos: 400 }],
+          deviceLists: [{ ...device, target: "@b:x", change: "changed", pos: 401 }],
+          sinces: [{ ...device, since: "s1" }],
+        }),
+      );
+    }, LIMIT_MS);
+    afterAll(() => db.close(1000), LIMIT_MS);
+
+    test("[OPR-11] says how large what is: tables with indexes, kinds, the largest rooms, devices for which something waits", async () => {
+      const stats = await readStats(db);
+      expect(stats.tables.map(({ name }) => name).toSorted()).toEqual([...TABLES].toSorted());
+      expect(stats.totalBytes).toBe(stats.tables.reduce((sum, { bytes, indexBytes }) => sum + bytes + indexBytes, 0));
+      const events = stats.tables.find(({ name }) => name === "events");
+      expect(events?.bytes).toBeGreaterThan(0);
+      expect(events?.indexes.map(({ name }) => name).toSorted()).toEqual(["events_id_hashes", "events_pkey"]);
+      const kinds = Object.fromEntries(stats.kinds.map(({ kind, count }) => [kind, count]));
+      expect(kinds).toMatchObject({ "timeline events": 300, "to-device messages": 1, "device-list changes": 1 });
+      expect(stats.rooms.map(({ events: count }) => count)).toEqual([250, 50]);
+      expect(stats.backlog).toEqual([{ userId: ALICE, deviceId: PHONE, messages: 1, bytes: 2, deviceLists: 1 }]);
+      expect(stats).toMatchObject({ devices: 1, users: 1, devicesWithBacklog: 1, roomsDue: 0, rotation: null });
+      expect(statsText(stats)).toContain(`${ALICE} ${PHONE}`);
+    });
+
+    test("[OPR-12] a vacuum goes over every table, and gives back what was deleted", async () => {
+      await db.query(
+        "insert into quarantine (seen_ms, user_id, device_id, section, reason, sample) select 1, '', '', '', '', repeat('x', 1000) from generate_series(1, 2000)",
+      );
+      await db.query("delete from quarantine");
+      const done = await Array.fromAsync(vacuumTables(db, true));
+      expect(done.map(({ name }) => name)).toEqual([...TABLES]);
+      const quarantine = done.find(({ name }) => name === "quarantine");
+      expect(quarantine?.bytes).toBeLessThan((quarantine?.bytesBefore ?? 0) / 10);
+      await Array.fromAsync(vacuumTables(db, false));
+      expect((await readStats(db)).kinds[0]?.count).toBe(300);
+    });
+  });
+}
