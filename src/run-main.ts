@@ -18,6 +18,7 @@ import { readCertificate } from "#src/http/certificate.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
 import { RecentRequests } from "#src/http/recent-requests.ts";
+import { withProbes } from "#src/http/probes.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
 import type { RawListenOptions } from "#src/http/raw-listener.ts";
 import { serveWeb } from "#src/http/web-bridge.ts";
@@ -30,6 +31,7 @@ import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { probeThread } from "#src/hosts/thread.ts";
+import { type PoolRole, poolSize } from "#src/hosts/pool-sizes.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
 import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
 import type { HealthSource } from "#src/ports/health.ts";
@@ -55,8 +57,6 @@ import { hostId } from "#actors/runtime/placement.ts";
 import { ownThread, type ThreadOf, workerSpawner } from "#actors/runtime/spawn.ts";
 import { hashToken } from "#db/secrets.ts";
 
-/** Connections of one host when the operator names no number: the writer and main need few, readers some more. */
-const POOL = { main: 2, ingest: 2, poller: 2, sync: 4 } as const;
 const PING_DEADLINE_MS = 2000;
 const SCRAPE_LIMIT_MS = 5000;
 /** Answers on their way get this long once nobody is let in any more. */
@@ -210,7 +210,9 @@ class Node {
       },
     });
     const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
-    this.#server = await this.#listen((request) => app.handle(request), gateway, tokens);
+    const { isForwarding } = this.#config;
+    const handle = withProbes((request) => app.handle(request), { ...PORTS, isForwarding });
+    this.#server = await this.#listen(handle, gateway, tokens);
     await this.#serveMetrics();
     await this.#serveAdmin(storage, health);
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
@@ -341,7 +343,7 @@ class Node {
     return down.length === 0 ? null : `down: ${down.join(", ")}`;
   }
 
-  #optionsOf(role: keyof typeof POOL): HostOptions {
+  #optionsOf(role: PoolRole): HostOptions {
     const { config } = { config: this.#config };
     return {
       telemetry: config.telemetry,
@@ -353,18 +355,10 @@ class Node {
     };
   }
 
-  #storageOptions(role: keyof typeof POOL): StorageOptions {
+  #storageOptions(role: PoolRole): StorageOptions {
     const { storage } = this.#config;
     const { database, secret, dataDir, idleTimeoutMs } = storage;
-    return { database, secret, dataDir, idleTimeoutMs, connections: this.#poolSize(role) };
-  }
-
-  /** The operator's number is over all Workers; every one of them needs at least one connection. */
-  #poolSize(role: keyof typeof POOL): number {
-    const { syncHosts, pollerHosts, storage } = this.#config;
-    if (storage.maxConnections === null) return POOL[role];
-    const wanted = POOL.main + POOL.ingest + POOL.poller * pollerHosts + POOL.sync * syncHosts;
-    return Math.max(1, Math.min(POOL[role], Math.floor((POOL[role] * storage.maxConnections) / wanted)));
+    return { database, secret, dataDir, idleTimeoutMs, connections: poolSize(role, this.#config) };
   }
 }
 

@@ -80,5 +80,6 @@ function systemTerminal(): Terminal {
     cores: availableParallelism(),
     out: (text) => void process.stdout.write(text),
     err: (text) => void process.stderr.write(text),
+    isColoured: process.stdout.isTTY,
   };
 }

@@ -13,6 +13,8 @@ export interface Terminal {
   cores: number;
   out: (text: string) => void;
   err: (text: string) => void;
+  /** What is written to `out` is read by people, on a terminal that shows colours. */
+  isColoured?: boolean;
 }
 
 /** One thing that `glissade` does: a file in this folder, and an entry in `commands.ts`. */

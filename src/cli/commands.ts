@@ -2,6 +2,7 @@ import { probeHealth } from "#src/http/probe-health.ts";
 import type { Command } from "./command.ts";
 import { CONFIG_CHECK } from "./config-check.ts";
 import { demoCommand } from "./demo.ts";
+import { doctorCommand } from "./doctor.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
 import { dbStatsCommand, dbVacuumCommand } from "./db.ts";
 import { importCommand } from "./import.ts";
@@ -16,6 +17,7 @@ export const COMMANDS: readonly Command[] = [
   demoCommand(async (args) => (await import("#src/demo/run-demo.ts")).runDemo(args)),
   ROUTES,
   CONFIG_CHECK,
+  doctorCommand(async (options) => (await import("#src/hosts/doctor-host.ts")).runDoctor(options)),
   resyncCommand(async (config, target, terminal) =>
     (await import("#src/hosts/resync-host.ts")).resync(config, target, terminal),
   ),

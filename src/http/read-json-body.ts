@@ -11,18 +11,23 @@ const tooLarge = (): SyncError => new SyncError("too_large", `request body is la
 
 /** The body of a request as JSON; no body at all is an empty object where that is allowed. */
 export async function readJsonBody(request: Request, timers: Timers, allowsEmpty: boolean): Promise<unknown> {
+  const text = await readBodyText(request, timers);
+  return text === "" ? nothing(allowsEmpty) : parseRequestJson(text);
+}
+
+/** The body of a request as text, within the limits of its size and time; empty without one. */
+export async function readBodyText(request: Request, timers: Timers): Promise<string> {
   const declared = request.headers.get("content-length");
   // `request.body` makes a stream of the body, for good: not touched where the length is known.
   const chunks = declared === null ? request.body : null;
-  if (declared === "0" || (declared === null && chunks === null)) return nothing(allowsEmpty);
+  if (declared === "0" || (declared === null && chunks === null)) return "";
   if (declared !== null && Number(declared) > BODY_LIMIT_BYTES) throw tooLarge();
   const late = Promise.withResolvers<never>();
   const cancel = timers.after(BODY_DEADLINE_MS, () =>
     late.reject(new SyncError("not_json", "request body did not arrive in time")),
   );
   try {
-    const text = await Promise.race([chunks === null ? readWhole(request) : readChunks(chunks), late.promise]);
-    return text === "" ? nothing(allowsEmpty) : parseRequestJson(text);
+    return await Promise.race([chunks === null ? readWhole(request) : readChunks(chunks), late.promise]);
   } finally {
     cancel();
   }

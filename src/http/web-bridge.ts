@@ -1,4 +1,7 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
+import type { ReadableStream as NodeReadableStream } from "node:stream/web";
 import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
 import { BODY_DEADLINE_MS, BODY_LIMIT_BYTES } from "./read-json-body.ts";
@@ -17,6 +20,10 @@ export async function serveWeb(
   });
   const reply = await replyTo(request, hangUp.signal, handle, timers);
   if (response.destroyed) return;
+  if (reply.headers.has("transfer-encoding")) {
+    await stream(reply, response);
+    return;
+  }
   const body = new Uint8Array(await reply.arrayBuffer());
   const headers: Record<string, string> = Object.fromEntries(reply.headers);
   headers["content-length"] ??= String(body.byteLength);
@@ -25,6 +32,14 @@ export async function serveWeb(
   response.writeHead(reply.status, headers);
   if (request.method === "HEAD") response.end();
   else response.end(body);
+}
+
+/** A body that comes bit by bit goes out so; the runtime's own server does the same. */
+async function stream(reply: Response, response: ServerResponse): Promise<void> {
+  const headers = Object.fromEntries(reply.headers);
+  delete headers["transfer-encoding"];
+  response.writeHead(reply.status, headers);
+  if (reply.body !== null) await pipeline(Readable.fromWeb(reply.body as NodeReadableStream), response).catch(() => {});
 }
 
 async function replyTo(

@@ -5,6 +5,7 @@ import { RecentRequests } from "#src/http/recent-requests.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
+import { withProbes } from "#src/http/probes.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
@@ -96,7 +97,10 @@ export class FrontRig {
       serverInfo: { server: node.homeserver.url, version: "test" },
       recent: new RecentRequests(systemClock),
     });
-    const handle = (request: Request): Response | Promise<Response> => app.handle(request);
+    const handle = withProbes((request) => app.handle(request), {
+      ...ports,
+      isForwarding: options.isForwarding === true,
+    });
     const place = { bind: { kind: "tcp", host: "127.0.0.1", port: 0 }, tls: null, timers: systemTimers } as const;
     const listener =
       options.isForwarding === true
