@@ -1,5 +1,6 @@
 import { DEFAULT_BIND, readConfig } from "#src/config.ts";
-import { PROXIES, routesSnippet, routesTable } from "#src/http/route-list.ts";
+import { PROXIES } from "#src/http/recipes/recipe.ts";
+import { routesSnippet, routesTable } from "#src/http/route-list.ts";
 import { EXIT, refuseArguments } from "./command.ts";
 import type { Command } from "./command.ts";
 

@@ -145,7 +145,11 @@ async function lookCloser(
 /** What is the homeserver's, at the address that it shares with Glissade. */
 async function lookBehind(patient: Patient): Promise<Finding[]> {
   const [pathBytes, upload] = await Promise.all([observePathBytes(patient), observeUploadSize(patient)]);
-  return [...judgePathBytes(pathBytes, patient.proxy), ...judgeUploadSize(upload, patient.proxy)];
+  const { answers, mark } = pathBytes;
+  const uploads = [...answers.values()].some((each) => isOurs(each, mark))
+    ? [finding("upload-size", "skip", "uploads do not reach the homeserver")]
+    : judgeUploadSize(upload, patient.proxy);
+  return [...judgePathBytes(pathBytes, patient.proxy), ...uploads];
 }
 
 const withoutHomeserver = (): Finding[] =>

@@ -1,9 +1,11 @@
 import type { BindAddress } from "#src/config/values.ts";
+import { APACHE } from "./recipes/apache.ts";
+import { CADDY } from "./recipes/caddy.ts";
+import { HAPROXY } from "./recipes/haproxy.ts";
+import { NGINX } from "./recipes/nginx.ts";
+import { PROXIES } from "./recipes/recipe.ts";
+import type { ProxyName, Recipe, Share } from "./recipes/recipe.ts";
 import { FORWARDED, SYNC_ENDPOINTS, VERSIONS_PATH } from "./front-paths.ts";
-
-/** Reverse proxies that `glissade routes` writes a configuration for. */
-export const PROXIES = ["nginx", "caddy", "haproxy"] as const;
-export type ProxyName = (typeof PROXIES)[number];
 
 interface Route {
   methods: string;
@@ -51,56 +53,39 @@ export function routesTable(isForwarding: boolean): string {
 
 /** The same as a piece of a reverse proxy's configuration; when everything is forwarded, all of the homeserver's paths. */
 export function routesSnippet(proxy: ProxyName, bind: BindAddress, isForwarding: boolean): string {
-  switch (proxy) {
-    case "nginx":
-      return isForwarding
-        ? FORWARDED.map((root) => nginxLocation(`${root}/`, bind, NGINX_BODIES)).join("\n")
-        : NEEDED.map((path) => nginxLocation(`= ${path}`, bind, "")).join("\n");
-    case "caddy":
-      return `# In the site of your homeserver${isForwarding ? "" : ", beside its own reverse_proxy"}:
-@glissade path ${matched(isForwarding, "/*")}
-reverse_proxy @glissade ${bind.kind === "unix" ? `unix/${bind.path}` : tcpOf(bind)}
-`;
-    case "haproxy":
-      return `# In the frontend of your homeserver, before its own use_backend:
-    acl is_glissade ${isForwarding ? "path_beg" : "path"} ${matched(isForwarding, "/")}
-    use_backend glissade if is_glissade
-
-# And beside its backend:
-backend glissade
-    http-request set-header X-Forwarded-For %[src]
-    http-request set-header X-Forwarded-Proto https if { ssl_fc }
-    timeout server 30m
-    server glissade ${bind.kind === "unix" ? `unix@${bind.path}` : tcpOf(bind)}
-`;
-  }
+  return RECIPES[proxy].snippet(shareOf(bind, isForwarding));
 }
 
-const matched = (isForwarding: boolean, below: string): string =>
-  (isForwarding ? FORWARDED.map((root) => root + below) : NEEDED).join(" ");
+/** Where Glissade and the homeserver are in the configurations that ship. */
+const EXAMPLE = { name: "matrix.example.org", glissade: { kind: "tcp", host: "127.0.0.1", port: 8009 } } as const;
+const EXAMPLE_HOMESERVER = "127.0.0.1:8008";
 
-/** Media go up as they come, whatever their size: the homeserver has a limit of its own. */
-const NGINX_BODIES = `
-    client_max_body_size 0;
-    proxy_request_buffering off;`;
-
-/** `proxy_pass` without a path hands the path on as it came. */
-function nginxLocation(match: string, bind: BindAddress, more: string): string {
-  return `location ${match} {
-    proxy_pass http://${bind.kind === "unix" ? `unix:${bind.path}` : tcpOf(bind)};
-    proxy_http_version 1.1;
-    proxy_set_header Connection "";
-    proxy_set_header Host $http_host;
-    proxy_set_header X-Forwarded-For $remote_addr;
-    proxy_set_header X-Forwarded-Proto $scheme;
-    proxy_read_timeout 30m;
-    proxy_buffering off;${more}
-}
-`;
+/** A whole site, as it ships in `deploy/`. */
+export function routesSite(proxy: ProxyName, isForwarding: boolean): string {
+  const recipe = RECIPES[proxy];
+  const lines = isForwarding ? FORWARDING_HEAD : SHARING_HEAD;
+  const head = lines.map((line) => `${recipe.comment} ${line}\n`).join("");
+  const share = shareOf(EXAMPLE.glissade, isForwarding);
+  return `${head}\n${recipe.site({ share, name: EXAMPLE.name, homeserver: EXAMPLE_HOMESERVER })}`;
 }
 
-/** By which address a proxy on the same machine finds the listener. */
-function tcpOf({ host, port }: Extract<BindAddress, { kind: "tcp" }>): string {
-  if (host === "0.0.0.0" || host === "::") return `127.0.0.1:${port}`;
-  return host.includes(":") ? `[${host}]:${port}` : `${host}:${port}`;
-}
+const SHARING_HEAD = [
+  "Glissade and the homeserver at one name: Glissade gets its few paths, the homeserver all others.",
+  "Glissade:   SYNCV3_BINDADDR=127.0.0.1:8009 SYNCV3_SERVER=http://127.0.0.1:8008",
+  "homeserver: 127.0.0.1:8008",
+  "Check it with: glissade doctor https://matrix.example.org",
+];
+
+const FORWARDING_HEAD = [
+  "Glissade before everything: it hands on what is the homeserver's.",
+  "Glissade:   SYNCV3_BINDADDR=127.0.0.1:8009 SYNCV3_SERVER=http://127.0.0.1:8008 SYNCV3_FORWARD=1",
+  "Check it with: glissade doctor https://matrix.example.org",
+];
+
+const RECIPES: Readonly<Record<ProxyName, Recipe>> = { nginx: NGINX, caddy: CADDY, haproxy: HAPROXY, apache: APACHE };
+
+const shareOf = (bind: BindAddress, isForwarding: boolean): Share => ({
+  bind,
+  isForwarding,
+  paths: isForwarding ? FORWARDED : NEEDED,
+});

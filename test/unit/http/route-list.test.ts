@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { SYNC_ENDPOINTS, VERSIONS_PATH } from "#src/http/front-paths.ts";
-import { PROXIES, routesSnippet, routesTable } from "#src/http/route-list.ts";
+import { PROXIES } from "#src/http/recipes/recipe.ts";
+import { routesSnippet, routesTable } from "#src/http/route-list.ts";
 import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
 import type { UpstreamResult } from "#src/ports/homeserver.ts";
 import { recordingLogger } from "#test/support/recording.ts";
