@@ -34,7 +34,7 @@ export async function observeVersions(patient: Patient): Promise<VersionsSeen> {
 }
 
 /** Whether this answer was made by Glissade, and for this question. */
-export const isMarked = ({ mark, result }: Asked): boolean =>
+const isMarked = ({ mark, result }: Asked): boolean =>
   result.ok && headerOf(result.answer, PROBE_HEADER) === mark;
 
 /** Whether clients learn of sliding sync, each what holds for them. */
