@@ -1,3 +1,4 @@
+import type { OtlpSignal, OtlpTarget } from "#src/telemetry/otlp.ts";
 import type { TelemetryConfig } from "#src/telemetry/start.ts";
 import { Environment } from "./config/environment.ts";
 import type { Env, Problem, ReadFile } from "./config/environment.ts";
@@ -206,12 +207,34 @@ function readTelemetry(environment: Environment): TelemetryConfig {
   if (username !== null && password !== null && environment.text("SYNCV3_OTLP_URL") === null) {
     environment.warn("SYNCV3_OTLP_USERNAME", "has no effect without SYNCV3_OTLP_URL", "set that too, or remove it");
   }
+  const otlp = readOtlp(environment, { url, username, password });
+  const isAsked = environment.text("SYNCV3_PROM") !== null || environment.text("SYNCV3_ADMIN") !== null;
   return {
     logLevel: readLogLevel(environment),
-    tracing: url === null ? null : { url, username, password },
+    otlp,
     // The admin listener tells some of them too.
-    hasMetrics: environment.text("SYNCV3_PROM") !== null || environment.text("SYNCV3_ADMIN") !== null,
+    hasMetrics: isAsked || otlp?.signals.metrics === true,
   };
+}
+
+const METRIC_INTERVAL_MS = 60_000;
+
+/** Where the standard variables name a receiver, or `SYNCV3_OTLP_URL` does; the former also say which signals are wanted. */
+function readOtlp(
+  environment: Environment,
+  target: Pick<OtlpTarget, "url" | "username" | "password">,
+): OtlpTarget | null {
+  if (environment.standard("OTEL_SDK_DISABLED") === "true") return null;
+  const has = (signal: OtlpSignal): boolean => {
+    if (environment.standard(`OTEL_${signal.toUpperCase()}_EXPORTER`) === "none") return false;
+    if (target.url !== null) return true;
+    const names = ["OTEL_EXPORTER_OTLP_ENDPOINT", `OTEL_EXPORTER_OTLP_${signal.toUpperCase()}_ENDPOINT`];
+    return names.some((name) => environment.standard(name) !== null);
+  };
+  const signals = { traces: has("traces"), metrics: has("metrics"), logs: has("logs") };
+  if (!Object.values(signals).includes(true)) return null;
+  const interval = parseInteger(environment.standard("OTEL_METRIC_EXPORT_INTERVAL") ?? "", 100, 86_400_000);
+  return { ...target, signals, metricIntervalMs: "value" in interval ? interval.value : METRIC_INTERVAL_MS };
 }
 
 function readLogLevel(environment: Environment): LogLevel {

@@ -34,7 +34,7 @@ function withoutSecrets(config: Config): object {
     },
     telemetry: {
       ...telemetry,
-      tracing: telemetry.tracing && { ...telemetry.tracing, password: hidden(telemetry.tracing.password) },
+      otlp: telemetry.otlp && { ...telemetry.otlp, password: hidden(telemetry.otlp.password) },
     },
   };
 }

@@ -62,6 +62,11 @@ export class Environment {
     }
   }
 
+  /** A variable that is not ours but a standard's. */
+  standard(name: string): string | null {
+    return this.#raw(name);
+  }
+
   /** A parsed variable; `fallback` when it is not set or cannot be used. */
   parsed<T>(name: VariableName, fallback: T, parse: (text: string) => Parsed<T>): T {
     const text = this.text(name);

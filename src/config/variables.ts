@@ -147,7 +147,8 @@ const VARIABLES = [
     name: "SYNCV3_OTLP_URL",
     group: "Seeing it",
     fallback: "none",
-    meaning: "OTLP/HTTP receiver that gets traces, without `/v1/traces`. Without it nothing is traced.",
+    meaning:
+      "OTLP/HTTP receiver that gets traces, metrics and logs: its URL without `/v1/traces`. Without it, and without the standard variables of OpenTelemetry (`OTEL_EXPORTER_OTLP_ENDPOINT` and others), nothing is sent. [Tracing](tracing.md) says which of those are heeded.",
   },
   {
     name: "SYNCV3_OTLP_USERNAME",

@@ -7,7 +7,7 @@ import { parseRoomId, parseUserId } from "#src/protocol/ids.ts";
 import { classifyAnswer, classifyNoAnswer, parseObject } from "./classify.ts";
 import type { HomeserverAddress, HttpAnswer } from "./http-call.ts";
 import { callHomeserver } from "./http-call.ts";
-import { contextOfTraceparent } from "./traceparent.ts";
+import { contextOfTraceparent, traceparentOf } from "./traceparent.ts";
 import type { EndedCall } from "./upstream-watch.ts";
 
 /** Answers of whoami, versions and filter uploads are a few KiB at most; of joined rooms, 50 bytes for each. */
@@ -290,7 +290,8 @@ class HomeserverClient implements Homeserver {
     const headers: Record<string, string> = { "user-agent": this.#userAgent, accept: "application/json" };
     if (options.token !== null) headers["authorization"] = `Bearer ${options.token}`;
     if (body !== null) headers["content-type"] = "application/json";
-    if (options.traceparent !== null) headers["traceparent"] = options.traceparent;
+    const traceparent = options.traceparent ?? traceparentOf(span);
+    if (traceparent !== null) headers["traceparent"] = traceparent;
     const call = { method, path, headers, body, deadlineMs, maxBytes, signal };
     const startedMs = this.#deps.clock.mono();
     const answer = await callHomeserver(this.#deps.address, call, this.#deps.timers);

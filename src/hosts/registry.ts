@@ -1,5 +1,5 @@
 import { collectGarbage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
-import { startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
+import { onlySignals, startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
 import { probeThread } from "./thread.ts";
 import { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
 import { hostId } from "#actors/runtime/placement.ts";
@@ -18,8 +18,11 @@ export function createRegistry(threadName: string): HostRegistry {
       const name = hostId(init.role, init.index);
       hostCount += 1;
       stopGivingBack ??= giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
-      const ofThread = await (shared ??= startTelemetry({ ...telemetry, hasMetrics: false }, threadName));
-      const own = await startTelemetry({ ...telemetry, tracing: null }, name);
+      const ofThread = await (shared ??= startTelemetry(
+        { ...onlySignals(telemetry, ["traces"]), hasMetrics: false },
+        threadName,
+      ));
+      const own = await startTelemetry(onlySignals(telemetry, ["metrics", "logs"]), name);
       const upstream = new UpstreamWatch({ clock: systemClock, metrics: own.metrics });
       const thread = telemetry.hasMetrics ? probeThread(own.metrics) : null;
       return {

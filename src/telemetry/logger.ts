@@ -24,7 +24,14 @@ export interface LoggerOptions {
   host: string;
   /** Where lines go; stdout unless given. */
   destination?: DestinationStream;
+  /** Gets every line too that is written, with what is bound to it. */
+  sink?: LineSink;
 }
+
+/** Takes a line that has been written; nothing secret is in it. */
+export type LineSink = (level: LineLevel, fields: LogFields, message: string) => void;
+
+type LineLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 /**
  * One JSON object a line on stdout, written synchronously: a line is out before what it tells of can crash us, and
@@ -41,39 +48,53 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     destination,
   );
-  return new ScrubbingLogger(root);
+  return new ScrubbingLogger(root, options.sink ?? null, {});
 }
 
 /** The Logger port over pino; nothing secret passes. */
 class ScrubbingLogger implements Logger {
   readonly #pino: PinoLogger;
+  readonly #sink: LineSink | null;
+  /** What is bound to every line, for the sink: pino has its own. */
+  readonly #bound: LogFields;
 
-  constructor(logger: PinoLogger) {
+  constructor(logger: PinoLogger, sink: LineSink | null, bound: LogFields) {
     this.#pino = logger;
+    this.#sink = sink;
+    this.#bound = bound;
   }
 
   trace(fields: LogFields, message: string): void {
-    if (this.#pino.isLevelEnabled("trace")) this.#pino.trace(scrubFields(fields), scrub(message));
+    this.#write("trace", fields, message);
   }
 
   debug(fields: LogFields, message: string): void {
-    if (this.#pino.isLevelEnabled("debug")) this.#pino.debug(scrubFields(fields), scrub(message));
+    this.#write("debug", fields, message);
   }
 
   info(fields: LogFields, message: string): void {
-    if (this.#pino.isLevelEnabled("info")) this.#pino.info(scrubFields(fields), scrub(message));
+    this.#write("info", fields, message);
   }
 
   warn(fields: LogFields, message: string): void {
-    if (this.#pino.isLevelEnabled("warn")) this.#pino.warn(scrubFields(fields), scrub(message));
+    this.#write("warn", fields, message);
   }
 
   error(fields: LogFields, message: string): void {
-    if (this.#pino.isLevelEnabled("error")) this.#pino.error(scrubFields(fields), scrub(message));
+    this.#write("error", fields, message);
   }
 
   child(fields: LogFields): Logger {
-    return new ScrubbingLogger(this.#pino.child(scrubFields(fields)));
+    const scrubbed = scrubFields(fields);
+    return new ScrubbingLogger(this.#pino.child(scrubbed), this.#sink, { ...this.#bound, ...scrubbed });
+  }
+
+  #write(level: LineLevel, fields: LogFields, message: string): void {
+    if (!this.#pino.isLevelEnabled(level)) return;
+    const scrubbed = scrubFields(fields);
+    const text = scrub(message);
+    this.#pino[level](scrubbed, text);
+    this.#sink?.(level, { ...this.#bound, ...scrubbed }, text);
   }
 }
 

@@ -1,8 +1,9 @@
 import type { Attributes, Counter, Histogram } from "@opentelemetry/api";
 import { DataPointType, MeterProvider, MetricReader } from "@opentelemetry/sdk-metrics";
 import type { HistogramMetricData, MetricData } from "@opentelemetry/sdk-metrics";
-import type { Metrics } from "#src/ports/basics.ts";
+import type { Metrics, Timers } from "#src/ports/basics.ts";
 import { METRIC_SPECS } from "./metrics.ts";
+import { endExport, resourceOf } from "./otlp.ts";
 import type { MetricPoint, MetricSeries, MetricsSnapshot } from "./metrics-snapshot.ts";
 
 /** The metrics of one thread. */
@@ -10,6 +11,17 @@ export interface MetricsRegistry {
   readonly metrics: Metrics;
   /** Everything counted so far, as plain data that crosses to another thread. */
   collect(): Promise<MetricsSnapshot>;
+  /** Lets other readers send what they have; why they could not, or null. */
+  shutdown(timers: Timers): Promise<string | null>;
+}
+
+/** How a registry is made. */
+export interface RegistryOptions {
+  host: string;
+  version?: string;
+  startedMs: number;
+  /** Besides who asks `collect`. */
+  readers?: readonly MetricReader[];
 }
 
 /** Collects when asked, and only then. */
@@ -24,9 +36,11 @@ class PullReader extends MetricReader {
 }
 
 /** A registry over the OpenTelemetry SDK that knows the metrics of the table and no others. */
-export function createMetricsRegistry(options: { host: string; startedMs: number }): MetricsRegistry {
+export function createMetricsRegistry(options: RegistryOptions): MetricsRegistry {
   const reader = new PullReader();
-  const meter = new MeterProvider({ readers: [reader] }).getMeter("glissade");
+  const { host, version = "", readers = [] } = options;
+  const provider = new MeterProvider({ resource: resourceOf(host, version), readers: [reader, ...readers] });
+  const meter = provider.getMeter("glissade");
   const counters = new Map<string, Counter>();
   const histograms = new Map<string, Histogram>();
   const gauges = new Map<string, Map<string, { read: () => number; labels: Attributes }>>();
@@ -80,6 +94,7 @@ export function createMetricsRegistry(options: { host: string; startedMs: number
       const series = resourceMetrics.scopeMetrics.flatMap((scope) => scope.metrics.map(seriesOf));
       return { host: options.host, startedMs: options.startedMs, series };
     },
+    shutdown: (timers) => endExport(() => provider.shutdown(), timers),
   };
 }
 

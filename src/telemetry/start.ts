@@ -4,19 +4,18 @@ import { systemClock, systemTimers } from "#src/system.ts";
 import { VERSION } from "#src/version.ts";
 import { createLogger } from "./logger.ts";
 import type { MetricsSnapshot } from "./metrics-snapshot.ts";
-import { startTracing } from "./sdk.ts";
-import type { TracingTarget } from "./sdk.ts";
+import type { OtlpSignal, OtlpTarget } from "./otlp.ts";
 
-/** How a thread tells of itself; plain data, sent to Workers. */
+/** How a host tells of itself; plain data, sent to Workers. */
 export interface TelemetryConfig {
   logLevel: LogLevel;
-  /** null = no tracing. */
-  tracing: TracingTarget | null;
+  /** null = nothing is sent anywhere. */
+  otlp: OtlpTarget | null;
   /** False = nothing is counted, since nobody asks. */
   hasMetrics: boolean;
 }
 
-/** Log, metrics and tracing of one thread. */
+/** Log, metrics and tracing of one host, or of a thread. */
 export interface Telemetry {
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -34,19 +33,54 @@ export const NO_METRICS: Metrics = {
 };
 
 /** First thing in each thread: what the configuration does not ask for is not even loaded. */
-export async function startTelemetry(config: TelemetryConfig, host: string): Promise<Telemetry> {
-  const log = createLogger({ level: config.logLevel, host });
+export async function startTelemetry(
+  { logLevel, otlp, hasMetrics }: TelemetryConfig,
+  host: string,
+): Promise<Telemetry> {
+  const local = createLogger({ level: logLevel, host });
+  const about = { host, version: VERSION, timers: systemTimers };
+  if (otlp !== null) (await import("./sdk.ts")).reportFailures(local);
+  const lines =
+    otlp?.signals.logs === true ? (await import("./log-export.ts")).startLogExport({ target: otlp, ...about }) : null;
+  const log = lines === null ? local : createLogger({ level: logLevel, host, sink: lines.sink });
   const tracing =
-    config.tracing === null
-      ? null
-      : await startTracing({ target: config.tracing, host, version: VERSION, log, timers: systemTimers });
-  const registry = config.hasMetrics
-    ? (await import("./metrics-registry.ts")).createMetricsRegistry({ host, startedMs: systemClock.now() })
+    otlp?.signals.traces === true
+      ? await (await import("./sdk.ts")).startTracing({ target: otlp, log: local, ...about })
+      : null;
+  const registry = hasMetrics
+    ? (await import("./metrics-registry.ts")).createMetricsRegistry({
+        ...about,
+        startedMs: systemClock.now(),
+        readers: otlp?.signals.metrics === true ? [(await import("./metric-export.ts")).metricExport(otlp)] : [],
+      })
     : null;
   return {
     log,
     metrics: registry?.metrics ?? NO_METRICS,
     collectMetrics: async () => (await registry?.collect()) ?? null,
-    shutdown: async () => tracing?.shutdown(),
+    shutdown: async () => {
+      const [ofMetrics, ofLogs] = await Promise.all([
+        registry?.shutdown(systemTimers),
+        lines?.shutdown(),
+        tracing?.shutdown(),
+      ]);
+      for (const reason of [ofMetrics, ofLogs]) {
+        if (typeof reason === "string") local.warn({ reason }, "telemetry not flushed");
+      }
+    },
   };
 }
+
+/** The same for some signals only: what is global in a thread is not started for each of its hosts. */
+export const onlySignals = (config: TelemetryConfig, signals: readonly OtlpSignal[]): TelemetryConfig => {
+  const { otlp } = config;
+  if (otlp === null) return config;
+  const isWanted = (signal: OtlpSignal): boolean => otlp.signals[signal] && signals.includes(signal);
+  return {
+    ...config,
+    otlp: {
+      ...otlp,
+      signals: { traces: isWanted("traces"), metrics: isWanted("metrics"), logs: isWanted("logs") },
+    },
+  };
+};

@@ -44,6 +44,7 @@ export class CannedHomeserver implements AsyncDisposable {
   readonly url: string;
   readonly seen: SeenPoll[] = [];
   whoamis = 0;
+  readonly whoamiHeaders: Headers[] = [];
   /** Asked before every poll and whoami; null = go on. */
   intercept: ((kind: "sync" | "whoami", token: string) => Response | Promise<Response> | null) | null = null;
   readonly #accounts = new Map<string, Account>();
@@ -131,7 +132,7 @@ export class CannedHomeserver implements AsyncDisposable {
       ? pathname.slice(`/_matrix/client/${this.#options.prefix}`.length)
       : null;
     const token = (request.headers.get("authorization") ?? "").replace(/^Bearer /, "");
-    if (request.method === "GET" && endpoint === "/account/whoami") return this.#whoami(token);
+    if (request.method === "GET" && endpoint === "/account/whoami") return this.#whoami(token, request.headers);
     if (request.method === "GET" && endpoint === "/sync") {
       const names = [...searchParams.keys()];
       this.seen.push({ token, path: pathname, names, query: searchParams, headers: request.headers });
@@ -140,8 +141,9 @@ export class CannedHomeserver implements AsyncDisposable {
     return this.#options.otherwise(request);
   }
 
-  async #whoami(token: string): Promise<Response> {
+  async #whoami(token: string, headers: Headers): Promise<Response> {
     this.whoamis++;
+    this.whoamiHeaders.push(headers);
     const special = await this.intercept?.("whoami", token);
     if (special !== undefined && special !== null) return special;
     const account = this.#accounts.get(token);

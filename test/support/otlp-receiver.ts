@@ -14,13 +14,43 @@ export interface ReceivedSpan {
   resource: Record<string, unknown>;
 }
 
+/** A log line as an OTLP/HTTP receiver gets it. */
+export interface ReceivedLog {
+  level: string;
+  message: string;
+  traceId: string;
+  attributes: Record<string, unknown>;
+  resource: Record<string, unknown>;
+}
+
+/** A metric as an OTLP/HTTP receiver gets it: its name, and who told of it. */
+export interface ReceivedMetric {
+  name: string;
+  resource: Record<string, unknown>;
+}
+
 interface OtlpAttribute {
   key: string;
   value: { stringValue?: string; intValue?: string | number; boolValue?: boolean; doubleValue?: number };
 }
 
 interface OtlpBody {
-  resourceSpans: {
+  resourceLogs?: {
+    resource: { attributes: OtlpAttribute[] };
+    scopeLogs: {
+      logRecords: {
+        severityText: string;
+        body: { stringValue: string };
+        traceId?: string;
+        attributes: OtlpAttribute[];
+      }[];
+    }[];
+  }[];
+  resourceMetrics?: {
+    resource: { attributes: OtlpAttribute[] };
+    scopeMetrics: { metrics: { name: string }[] }[];
+  }[];
+  resourceSpans?: {
     resource: { attributes: OtlpAttribute[] };
     scopeSpans: {
       spans: {
@@ -43,9 +73,11 @@ const flatten = (attributes: OtlpAttribute[]): Record<string, unknown> =>
 /** An OTLP/HTTP receiver that keeps what it gets. */
 export class OtlpReceiver {
   readonly spans: ReceivedSpan[] = [];
+  readonly logs: ReceivedLog[] = [];
+  readonly metrics: ReceivedMetric[] = [];
   /** Everything that came over the wire, as text. */
   readonly bodies: string[] = [];
-  readonly requests: { path: string; authorization: string | null }[] = [];
+  readonly requests: { path: string; authorization: string | null; headers: Headers }[] = [];
   readonly url: string;
   readonly #server: ReturnType<typeof Bun.serve>;
 
@@ -64,10 +96,25 @@ export class OtlpReceiver {
 
   async #receive(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
-    this.requests.push({ path: pathname, authorization: request.headers.get("authorization") });
+    this.requests.push({
+      path: pathname,
+      authorization: request.headers.get("authorization"),
+      headers: request.headers,
+    });
     const text = await request.text();
     this.bodies.push(text);
-    for (const { resource, scopeSpans } of (JSON.parse(text) as OtlpBody).resourceSpans) {
+    const body = JSON.parse(text) as OtlpBody;
+    this.#takeSpans(body);
+    this.#takeLogs(body);
+    for (const { resource, scopeMetrics } of body.resourceMetrics ?? []) {
+      const told = scopeMetrics.flatMap(({ metrics }) => metrics);
+      this.metrics.push(...told.map(({ name }) => ({ name, resource: flatten(resource.attributes) })));
+    }
+    return Response.json({});
+  }
+
+  #takeSpans({ resourceSpans = [] }: OtlpBody): void {
+    for (const { resource, scopeSpans } of resourceSpans) {
       for (const span of scopeSpans.flatMap(({ spans }) => spans)) {
         this.spans.push({
           traceId: span.traceId,
@@ -82,6 +129,19 @@ export class OtlpReceiver {
         });
       }
     }
-    return Response.json({});
+  }
+
+  #takeLogs({ resourceLogs = [] }: OtlpBody): void {
+    for (const { resource, scopeLogs } of resourceLogs) {
+      for (const line of scopeLogs.flatMap(({ logRecords }) => logRecords)) {
+        this.logs.push({
+          level: line.severityText,
+          message: line.body.stringValue,
+          traceId: line.traceId ?? "",
+          attributes: flatten(line.attributes),
+          resource: flatten(resource.attributes),
+        });
+      }
+    }
   }
 }

@@ -44,7 +44,7 @@ describe("readConfig", () => {
       tls: null,
       metricsBind: null,
       admin: null,
-      telemetry: { logLevel: "info", tracing: null, hasMetrics: false },
+      telemetry: { logLevel: "info", otlp: null, hasMetrics: false },
       pollerIdleMs: 259_200_000,
       firstSyncs: 8,
       syncHosts: 1,
@@ -58,7 +58,7 @@ describe("readConfig", () => {
     const made = config({ SYNCV3_OTLP_URL: "http://otel:4318" });
     expect(structuredClone(made)).toEqual(made);
     expect(Object.isFrozen(made)).toBe(true);
-    expect(Object.isFrozen(made.telemetry.tracing)).toBe(true);
+    expect(Object.isFrozen(made.telemetry.otlp)).toBe(true);
   });
 
   test("[CFG-3] every variable reaches its place", () => {
@@ -113,7 +113,13 @@ describe("readConfig", () => {
       admin: { bind: { kind: "tcp", host: "127.0.0.1", port: 8009 }, token: "0123456789abcdef" },
       telemetry: {
         logLevel: "warn",
-        tracing: { url: "http://otel:4318", username: "u", password: "p" },
+        otlp: {
+          url: "http://otel:4318",
+          username: "u",
+          password: "p",
+          signals: { traces: true, metrics: true, logs: true },
+          metricIntervalMs: 60_000,
+        },
         hasMetrics: true,
       },
       pollerIdleMs: null,
@@ -173,7 +179,7 @@ describe("readConfig", () => {
     );
     expect(made.storage.secret).toBe("0123456789abcdef0123");
     expect(made.storage.database).toBe("postgres://u@h/d");
-    expect(made.telemetry.tracing?.password).toBe("pw");
+    expect(made.telemetry.otlp?.password).toBe("pw");
   });
 
   test("[CFG-6] a file that cannot be read, is empty, or competes with its variable is one problem", () => {

@@ -5,9 +5,14 @@ import { createFront } from "#src/http/front.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 
+const TRACES = { traces: true, metrics: false, logs: false };
 const [, , url = ""] = Bun.argv;
 const telemetry = await startTelemetry(
-  { logLevel: "debug", tracing: { url, username: null, password: null }, hasMetrics: false },
+  {
+    logLevel: "debug",
+    otlp: { url, username: null, password: null, signals: TRACES, metricIntervalMs: 60_000 },
+    hasMetrics: false,
+  },
   "main",
 );
 const homeserver = Bun.serve({ port: 0, fetch: () => new Response("sesame", { status: 403 }) });

@@ -9,9 +9,14 @@ import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { NO_METRICS, startTelemetry } from "#src/telemetry/start.ts";
 
+const TRACES = { traces: true, metrics: false, logs: false };
 const [, , url = ""] = Bun.argv;
 const telemetry = await startTelemetry(
-  { logLevel: "info", tracing: { url, username: "user", password: "otlp-sesame" }, hasMetrics: false },
+  {
+    logLevel: "info",
+    otlp: { url, username: "user", password: "otlp-sesame", signals: TRACES, metricIntervalMs: 60_000 },
+    hasMetrics: false,
+  },
   "main",
 );
 const app = createApp({

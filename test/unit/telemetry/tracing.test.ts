@@ -1,7 +1,7 @@
 import { context, propagation, trace } from "@opentelemetry/api";
 import { describe, expect, test } from "bun:test";
 import { traceRequest } from "#src/http/tracing.ts";
-import { tracesUrl } from "#src/telemetry/sdk.ts";
+import { signalUrl } from "#src/telemetry/otlp.ts";
 import { startTelemetry } from "#src/telemetry/start.ts";
 import { OtlpReceiver } from "#test/support/otlp-receiver.ts";
 
@@ -48,7 +48,7 @@ describe("tracing", () => {
   });
 
   test("[TRC-2] without a receiver nothing global changes, and requests run without a recording span", async () => {
-    const telemetry = await startTelemetry({ logLevel: "fatal", tracing: null, hasMetrics: false }, "main");
+    const telemetry = await startTelemetry({ logLevel: "fatal", otlp: null, hasMetrics: false }, "main");
     const headers = new Headers({ traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01" });
     const isRecording = await traceRequest("http.sync.post", headers, {}, async (span) => span.isRecording());
     expect(isRecording).toBe(false);
@@ -95,10 +95,11 @@ describe("tracing", () => {
     }
   });
 
-  test("[TRC-4] the path of traces is added once", () => {
-    expect(tracesUrl("http://otel:4318")).toBe("http://otel:4318/v1/traces");
-    expect(tracesUrl("http://otel:4318/")).toBe("http://otel:4318/v1/traces");
-    expect(tracesUrl("http://otel/prefix")).toBe("http://otel/prefix/v1/traces");
-    expect(tracesUrl("http://otel/v1/traces")).toBe("http://otel/v1/traces");
+  test("[TRC-4] the path of a signal is added once", () => {
+    expect(signalUrl("http://otel:4318", "traces")).toBe("http://otel:4318/v1/traces");
+    expect(signalUrl("http://otel:4318/", "traces")).toBe("http://otel:4318/v1/traces");
+    expect(signalUrl("http://otel/prefix", "metrics")).toBe("http://otel/prefix/v1/metrics");
+    expect(signalUrl("http://otel/v1/traces", "traces")).toBe("http://otel/v1/traces");
+    expect(signalUrl("http://otel/v1/traces", "logs")).toBe("http://otel/v1/logs");
   });
 });
