@@ -24,7 +24,8 @@ export class TurnLoop {
   readonly #yieldToIo: (run: () => void) => void;
   readonly #ready = new Fifo<TurnTaker>();
   #isRunning = false;
-  #isScheduled = false;
+  /** When the next slice is due: with the end of this task, or once I/O has had its chance. */
+  #due: "task-end" | "after-io" | null = null;
   #isStopped = false;
 
   constructor(clock: Clock, yieldToIo: (run: () => void) => void) {
@@ -39,9 +40,12 @@ export class TurnLoop {
   /** Each taker is queued at most once at a time: the caller remembers. */
   schedule(taker: TurnTaker): void {
     this.#ready.push(taker);
-    if (this.#isRunning || this.#isScheduled) return;
-    this.#isScheduled = true;
-    queueMicrotask(() => this.#runScheduled());
+    if (this.#isRunning || this.#due !== null) return;
+    this.#due = "task-end";
+    queueMicrotask(() => {
+      // A slice has run since: what it left is behind I/O now, or the end of the task would only be the next slice.
+      if (this.#due === "task-end") this.#runDue();
+    });
   }
 
   /** Runs what is ready now, in the caller's stack: for the border where messages come in. */
@@ -60,9 +64,9 @@ export class TurnLoop {
       if (this.#clock.mono() >= end) break;
     }
     this.#isRunning = false;
-    if (this.#ready.length === 0 || this.#isScheduled) return;
-    this.#isScheduled = true;
-    this.#yieldToIo(() => this.#runScheduled());
+    if (this.#ready.length === 0 || this.#due === "after-io") return;
+    this.#due = "after-io";
+    this.#yieldToIo(() => this.#runDue());
   }
 
   /** No turn is taken any more. */
@@ -79,8 +83,8 @@ export class TurnLoop {
     return true;
   }
 
-  #runScheduled(): void {
-    this.#isScheduled = false;
+  #runDue(): void {
+    this.#due = null;
     this.runNow();
   }
 }
