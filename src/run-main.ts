@@ -66,7 +66,7 @@ const EXIT_FAILED = 1;
 /** Serves clients until it is told to stop; resolves to the exit code. `onReady` is called once requests are taken. */
 export async function runServe(config: Config, onReady: () => void = () => undefined): Promise<number> {
   const manager = serviceManagerOf(systemEnv(), process.pid, sendDatagram);
-  const telemetry = await startTelemetry(config.telemetry, hostId("main", 0));
+  const telemetry = await startTelemetry(config.telemetry, hostId("main", 0), { isGathering: true });
   const ended = Promise.withResolvers<number>();
   const node = new Node(config, telemetry, (reason) => {
     telemetry.log.error({ reason }, "giving up: the service manager should start glissade again");

@@ -50,6 +50,7 @@ export function wrapHost(wire: Wire): HostApi {
   return {
     start: (init) => remote.start(init),
     connect: (peer, port) => remote.connect(peer, Comlink.transfer(port, [port])),
+    join: (peer, line) => remote.join(peer, line),
     disconnect: (peer) => remote.disconnect(peer),
     begin: () => remote.begin(),
     ping: () => remote.ping(),
@@ -80,6 +81,7 @@ export function wrapPeer(wire: Wire): PeerPort {
   // Looked up once: each look-up makes a proxy and registers it for finalization.
   const call = remote.deliver;
   return {
+    isNear: false,
     deliver: (batch, transfer) => {
       failure = null;
       const taken = call(transfer.length === 0 ? batch : Comlink.transfer(batch, transfer));

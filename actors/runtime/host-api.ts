@@ -22,6 +22,8 @@ export interface HostApi {
   start(init: HostInit): Promise<void>;
   /** A direct way to another host; replaces an older one. */
   connect(peer: HostId, port: MessagePort): Promise<void>;
+  /** The same for a host of the same thread, which joins the line of this number too. */
+  join(peer: HostId, line: number): Promise<void>;
   /** That host died. */
   disconnect(peer: HostId): Promise<void>;
   /** Every peer there is is wired: actors may start by themselves. */

@@ -4,6 +4,8 @@ import type { HostRole } from "./placement.ts";
 /** One life of a host, however it is run. */
 export interface HostHandle {
   readonly wire: Wire;
+  /** One life of a thread: hosts of the same one can be joined without a wire. */
+  readonly thread: object;
   /** `listener` is called once, at the latest when the host has ended, whoever wanted it. */
   onDeath(listener: (reason: string) => void): void;
   /** Resolves true when nothing of it runs any more, false when it cannot be ended. Hosts that share its thread end too. */

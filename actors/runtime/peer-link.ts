@@ -9,6 +9,8 @@ import type { HostId } from "./placement.ts";
 export interface PeerPort {
   /** Throws at once, and posts nothing, when the batch cannot be cloned. Never settles when the peer dies first. */
   deliver(batch: Batch, transfer: Transferable[]): Promise<readonly AnswerFrame[] | undefined>;
+  /** The peer is in this thread: a batch costs it as little as its frames one by one, so none waits for others. */
+  readonly isNear: boolean;
   close(): void;
 }
 
@@ -25,6 +27,8 @@ export interface LinkOwner {
 
 /** Frames of one batch; more wait for the next one, so that the first can be worked on meanwhile. */
 const BATCH_FRAMES_LIMIT = 512;
+/** So many answers do not wait for the end of the round: the peer can begin with them on another core. */
+const EAGER_ANSWERS = 8;
 /** Frames a peer may owe us before it counts as stuck: memory is bounded even when a host hangs until its heartbeat fails. */
 const IN_FLIGHT_FRAMES_LIMIT = 200_000;
 
@@ -135,14 +139,16 @@ export class PeerLink {
 
   #added(transfer: Transferable[] | undefined): void {
     if (transfer !== undefined && transfer.length > 0) this.#hasTransfers = true;
-    if (this.#messages.length + this.#answers.length >= BATCH_FRAMES_LIMIT) {
+    const waiting = this.#messages.length + this.#answers.length;
+    if (waiting >= BATCH_FRAMES_LIMIT || this.#answers.length >= EAGER_ANSWERS) {
       this.flush();
       return;
     }
     if (this.#isScheduled) return;
     this.#isScheduled = true;
-    // Not with the end of this task: one event has twenty requests and polls arrive together, each as a task of its own.
-    this.#owner.afterIo(this.#flushNow);
+    // Not with the end of this task where that costs: one event has twenty requests and polls arrive together, each as a task.
+    if (this.#port.isNear) queueMicrotask(this.#flushNow);
+    else this.#owner.afterIo(this.#flushNow);
   }
 
   #post(batch: Batch, transfer: Transferable[]): void {

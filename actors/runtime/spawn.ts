@@ -59,6 +59,7 @@ function serveIn(thread: Thread, role: HostRole, index: number): HostHandle {
   thread.worker.postMessage(command, [port2]);
   return {
     wire: port1,
+    thread,
     onDeath: (listener) => void thread.ending.then(listener),
     terminate: () => thread.terminate(),
     release: async () => {

@@ -48,6 +48,7 @@ export class Fleet implements HostControl {
   readonly #listeners = new Set<PeerListener>();
   /** Spawning and wiring go one at a time. */
   #last: Promise<unknown> = Promise.resolve();
+  #lastLine = 0;
 
   constructor(deps: FleetDeps) {
     this.#deps = deps;
@@ -183,13 +184,20 @@ export class Fleet implements HostControl {
     linkPeer(runtime, host, member.handle.wire);
     for (const [peer, other] of this.#members) {
       if (peer === host || other.isDead || !areNeighbours(host, peer)) continue;
-      const { port1, port2 } = new MessageChannel();
-      await this.#call(host, CALL_LIMIT_MS, (api) => api.connect(peer, port1));
+      const [own, its] = member.handle.thread === other.handle.thread ? this.#line() : channel();
+      await this.#call(host, CALL_LIMIT_MS, (api) => own(api, peer));
       // The peer's own death is no failure of this launch.
-      await this.#call(peer, CALL_LIMIT_MS, (api) => api.connect(host, port2)).catch((error: unknown) => {
+      await this.#call(peer, CALL_LIMIT_MS, (api) => its(api, host)).catch((error: unknown) => {
         this.#blame(peer, error, "host could not be wired");
       });
     }
+  }
+
+  /** A way between two hosts of one thread. */
+  #line(): [Connect, Connect] {
+    const line = ++this.#lastLine;
+    const join: Connect = (api, peer) => api.join(peer, line);
+    return [join, join];
   }
 
   async #bury(host: HostId, member: Member, reason: string): Promise<void> {
@@ -242,6 +250,15 @@ export class Fleet implements HostControl {
   #changed(host: HostId, change: PeerChange): void {
     for (const listener of this.#listeners) listener(host, change);
   }
+}
+
+/** Gives a host its end of the way to a peer. */
+type Connect = (api: HostApi, peer: HostId) => Promise<void>;
+
+/** A way between two hosts of different threads. */
+function channel(): [Connect, Connect] {
+  const { port1, port2 } = new MessageChannel();
+  return [(api, peer) => api.connect(peer, port1), (api, peer) => api.connect(peer, port2)];
 }
 
 /** A drain ends by itself at its limit; the answer still has to come back. */

@@ -2,6 +2,7 @@ import { invariant, SyncError } from "#src/errors.ts";
 import { exposeHost, linkPeer, type Wire, wrapPeer } from "#actors/runtime/comlink.ts";
 import type { HostApi, HostInit } from "#actors/runtime/host-api.ts";
 import { HostRuntime } from "#actors/runtime/host-runtime.ts";
+import type { LocalLines } from "#actors/runtime/local-lines.ts";
 import type { PeerLink } from "#actors/runtime/peer-link.ts";
 import { type HostId, hostId, type HostRole } from "#actors/runtime/placement.ts";
 import type { SupervisorMessage } from "#actors/supervisor/messages.ts";
@@ -31,12 +32,16 @@ interface Running {
   composition: HostComposition;
 }
 
-/** Serves one host over its wire to main: waits for `start`, composes the role, and lives until it is closed. */
+/**
+ * Serves one host over its wire to main: waits for `start`, composes the role, and lives until it is closed. `lines`: one for
+ * all hosts of the thread.
+ */
 export function serveHost(
   wire: Wire,
   role: Exclude<HostRole, "main">,
   index: number,
   registry: HostRegistry,
+  lines: LocalLines,
 ): ServedHost {
   const id = hostId(role, index);
   let running: Running | null = null;
@@ -90,6 +95,11 @@ export function serveHost(
     connect: async (peer, port) => {
       const { runtime, composition } = alive();
       linkPeer(runtime, peer, port);
+      composition.onPeer?.(peer, "up");
+    },
+    join: async (peer, line) => {
+      const { runtime, composition } = alive();
+      lines.link(line, runtime, peer);
       composition.onPeer?.(peer, "up");
     },
     disconnect: async (peer) => {

@@ -13,9 +13,8 @@ const RUNTIME_SETTINGS: Readonly<Record<string, string>> = {
   /** The last tier of the compiler costs each thread more than it wins, but for code that runs all the time. */
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
-  /** The tier before it pays for itself sooner, but not for what a waiting server does once in half a minute. */
-  BUN_JSC_thresholdForOptimizeAfterWarmUp: "5000",
-  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "5000",
+  /** A thread beside ours that touches pages before they are needed: all of the work is still done, on a core we want. */
+  BUN_JSC_useWarmUpMarkedBlocks: "0",
 };
 /** Set by us before we start anew: settings that then still are missing would have us start for ever. */
 const MARK = "GLISSADE_STARTED_ANEW";

@@ -2,6 +2,7 @@ import { pino } from "pino";
 import type { DestinationStream, Logger as PinoLogger } from "pino";
 import type { LogLevel } from "#src/config/values.ts";
 import type { LogFields, Logger } from "#src/ports/basics.ts";
+import { gatherLines } from "./gathered-lines.ts";
 import { scrub } from "./scrub.ts";
 
 /** Never written, whatever the code around it believes. */
@@ -26,6 +27,8 @@ export interface LoggerOptions {
   destination?: DestinationStream;
   /** Gets every line too that is written, with what is bound to it. */
   sink?: LineSink;
+  /** Lines of one round of the event loop are written together; for a thread that lives until the process exits. */
+  isGathering?: boolean;
 }
 
 /** Takes a line that has been written; nothing secret is in it. */
@@ -34,11 +37,11 @@ export type LineSink = (level: LineLevel, fields: LogFields, message: string) =>
 type LineLevel = "trace" | "debug" | "info" | "warn" | "error";
 
 /**
- * One JSON object a line on stdout, written synchronously: a line is out before what it tells of can crash us, and
+ * One JSON object a line on stdout, written synchronously: a warning is out before what it tells of can crash us, and
  * pino's transports cannot be found inside a compiled executable.
  */
 export function createLogger(options: LoggerOptions): Logger {
-  const destination = options.destination ?? pino.destination({ dest: 1, sync: true });
+  const destination = options.destination ?? standardOutput(options.isGathering === true);
   const root = pino(
     {
       level: options.level,
@@ -49,6 +52,14 @@ export function createLogger(options: LoggerOptions): Logger {
     destination,
   );
   return new ScrubbingLogger(root, options.sink ?? null, {});
+}
+
+function standardOutput(isGathering: boolean): DestinationStream {
+  const output = pino.destination({ dest: 1, sync: true });
+  if (!isGathering) return output;
+  const lines = gatherLines(output, (run) => void setImmediate(run));
+  process.on("exit", () => lines.flush());
+  return lines;
 }
 
 /** The Logger port over pino; nothing secret passes. */

@@ -32,17 +32,18 @@ export const NO_METRICS: Metrics = {
   gauge() {},
 };
 
-/** First thing in each thread: what the configuration does not ask for is not even loaded. */
+/** First thing in each thread: what the configuration does not ask for is not even loaded. `isGathering`: see the logger. */
 export async function startTelemetry(
   { logLevel, otlp, hasMetrics }: TelemetryConfig,
   host: string,
+  { isGathering = false }: { isGathering?: boolean } = {},
 ): Promise<Telemetry> {
-  const local = createLogger({ level: logLevel, host });
+  const local = createLogger({ level: logLevel, host, isGathering });
   const about = { host, version: VERSION, timers: systemTimers };
   if (otlp !== null) (await import("./sdk.ts")).reportFailures(local);
   const lines =
     otlp?.signals.logs === true ? (await import("./log-export.ts")).startLogExport({ target: otlp, ...about }) : null;
-  const log = lines === null ? local : createLogger({ level: logLevel, host, sink: lines.sink });
+  const log = lines === null ? local : createLogger({ level: logLevel, host, isGathering, sink: lines.sink });
   const tracing =
     otlp?.signals.traces === true
       ? await (await import("./sdk.ts")).startTracing({ target: otlp, log: local, ...about })

@@ -4,6 +4,7 @@ import type { ComposeHost, HostRegistry, SpawnedRole } from "#src/hosts/composit
 import { MainHost } from "#src/hosts/main-host.ts";
 import { serveHost, type ServedHost } from "#src/hosts/serve-host.ts";
 import type { Address, AnyMessage, AskOptions, KindTable } from "#actors/runtime/actor.ts";
+import { LocalLines } from "#actors/runtime/local-lines.ts";
 import { type HostId, hostId, type HostRole, type Topology } from "#actors/runtime/placement.ts";
 import type { HostSpawner } from "#actors/runtime/host-handle.ts";
 
@@ -37,6 +38,8 @@ export interface InProcessOptions {
   logger?: Logger;
   metrics?: Metrics;
   hasStore?: boolean;
+  /** Hosts are joined as those of one Worker are; otherwise as those of Workers of their own. */
+  sharesWorker?: boolean;
 }
 
 /** All hosts of a node in one thread, wired by MessageChannels as Workers are. */
@@ -91,7 +94,7 @@ export async function startInProcess(options: InProcessOptions = {}): Promise<In
     metrics,
     topology,
     hasStore: options.hasStore ?? compositions.store !== undefined,
-    spawner: spawnerOf(registry, served),
+    spawner: spawnerOf(registry, served, options.sharesWorker === true),
     optionsOf: options.optionsOf ?? (() => null),
     onEscalate: (reason) => escalations.push(reason),
   });
@@ -138,11 +141,13 @@ const loaded = (roles: Record<SpawnedRole, ComposeHost>): HostRegistry["roles"] 
   sync: async () => roles.sync,
 });
 
-function spawnerOf(registry: HostRegistry, served: Map<HostId, ServedHost>): HostSpawner {
+function spawnerOf(registry: HostRegistry, served: Map<HostId, ServedHost>, sharesWorker: boolean): HostSpawner {
+  const lines = new LocalLines();
+  const shared = {};
   return {
     async spawn(role: HostRole, index: number) {
       const { port1, port2 } = new MessageChannel();
-      const host = serveHost(port2, role as SpawnedRole, index, registry);
+      const host = serveHost(port2, role as SpawnedRole, index, registry, lines);
       served.set(hostId(role, index), host);
       const end = async (): Promise<boolean> => {
         host.kill();
@@ -151,7 +156,7 @@ function spawnerOf(registry: HostRegistry, served: Map<HostId, ServedHost>): Hos
         return true;
       };
       // A host in this thread dies only by `terminate`.
-      return { wire: port1, onDeath: () => {}, terminate: end, release: end };
+      return { wire: port1, thread: sharesWorker ? shared : {}, onDeath: () => {}, terminate: end, release: end };
     },
   };
 }

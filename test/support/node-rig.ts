@@ -128,6 +128,8 @@ export class NodeRig {
       logger,
       metrics: this.metrics,
       topology: this.#options.topology ?? {},
+      // As on a small machine; the other rigs join their hosts as Workers of their own are.
+      sharesWorker: true,
       compositions: {
         ...(composeStore === undefined ? {} : { store: composeStore }),
         ingest: (init, services) =>

@@ -1,4 +1,4 @@
-import { afterEach, describe, expect, test } from "bun:test";
+import { afterEach, beforeAll, describe, expect, test } from "bun:test";
 import { directoryAddress, INGEST, pollerAddress, userAddress } from "#actors/addresses.ts";
 import type { Asked, KindTable } from "#actors/runtime/actor.ts";
 import type { ComposeHost } from "#src/hosts/compositions.ts";
@@ -22,8 +22,10 @@ afterEach(async () => {
   for (const world of running.splice(0)) await world.stop();
 });
 
+let sharesWorker = false;
+
 async function start(options: InProcessOptions): Promise<InProcess> {
-  const world = await startInProcess(options);
+  const world = await startInProcess({ ...options, sharesWorker });
   running.push(world);
   return world;
 }
@@ -67,7 +69,11 @@ function compositions(events: string[], more: { restartBudget?: { intensity: num
   return { ingest: compose("ingest"), poller: compose("poller"), sync: compose("directory") };
 }
 
-describe("hosts of one node", () => {
+describe.each(["with Workers of their own", "in one Worker"])("hosts of one node %s", (way) => {
+  beforeAll(() => {
+    sharesWorker = way === "in one Worker";
+  });
+
   test("[SUP-9] a host that dies takes its parked asks with it, for main and for other hosts, and comes back", async () => {
     const events: string[] = [];
     const world = await start({ topology: { sync: 2 }, compositions: compositions(events) });
@@ -135,7 +141,7 @@ describe("hosts of one node", () => {
   test("[SUP-7] a shutdown answers parked polls, then stops pollers, then flushes ingest, then closes", async () => {
     const events: string[] = [];
     const logger = recordingLogger();
-    const world = await startInProcess({ compositions: compositions(events), logger });
+    const world = await startInProcess({ compositions: compositions(events), logger, sharesWorker });
     const hook = (name: string) => async () => void events.push(name);
     const parked = [directoryAddress(0), INGEST, POLLER].map((to) => outcomeOf(world.ask(to, { type: "park" })));
     await world.settled();

@@ -27,8 +27,7 @@ const SETTINGS = {
   MIMALLOC_PURGE_DELAY: "1000",
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
-  BUN_JSC_thresholdForOptimizeAfterWarmUp: "5000",
-  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "5000",
+  BUN_JSC_useWarmUpMarkedBlocks: "0",
 };
 
 describe("startAnew", () => {

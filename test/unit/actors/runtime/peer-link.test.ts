@@ -13,6 +13,7 @@ function fakePort() {
   const calls: PromiseWithResolvers<readonly AnswerFrame[] | undefined>[] = [];
   const port: PeerPort & { isClosed: boolean } = {
     isClosed: false,
+    isNear: false,
     deliver(batch, transfer) {
       batches.push(structuredClone(batch, { transfer }));
       transfers.push(transfer);
@@ -62,6 +63,19 @@ describe("PeerLink", () => {
       answers: [[2, { code: "unknown_pos", message: "x" }, undefined]],
     });
     expect(await late).toBe("unknown_pos");
+  });
+
+  test("[ACT-16] many answers do not wait for the end of the round, and none is left behind", async () => {
+    const { host, link, batches } = linked();
+    for (let id = 1; id <= 20; id++) link.ticket(id).resolve(id);
+    const atOnce = batches.flatMap(({ answers }) => answers.map(([id]) => id));
+    expect(atOnce.length).toBeGreaterThanOrEqual(10);
+    expect(batches.length).toBeLessThan(5);
+    await settleLinks();
+    expect(batches.flatMap(({ answers }) => answers.map(([id]) => id))).toEqual(
+      Array.from({ length: 20 }, (_, index) => index + 1),
+    );
+    expect(host.isIdle).toBe(false);
   });
 
   test("[ACT-9] the death of a peer rejects what it was asked; its late answers are ignored", async () => {

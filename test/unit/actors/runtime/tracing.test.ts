@@ -88,7 +88,7 @@ test("[OBS-1] without a trace, or with one nobody records, a turn makes no span"
 
 test("[OBS-1] a malformed traceparent costs the trace, not the message", async () => {
   const { host } = rig();
-  const link = host.attach("sync:0", { deliver: () => Promise.resolve(undefined), close() {} });
+  const link = host.attach("sync:0", { isNear: false, deliver: () => Promise.resolve(undefined), close() {} });
   for (const traceparent of ["garbage", `00-${"0".repeat(32)}-${"0".repeat(16)}-01`, `ff-${"1".repeat(49)}-01`]) {
     const messages = [["probe", "a", "main:0", 5, traceparent, { type: "hello" }]];
     expect(host.take(link, { v: 1, messages, answers: [] }).answers).toEqual([[5, null, "hello"]]);

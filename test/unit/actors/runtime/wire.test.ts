@@ -96,7 +96,7 @@ describe("hosts over a wire", () => {
 
   test("[ACT-13] malformed frames are dropped and counted, and what is beside them is delivered", async () => {
     const { ingest, ask } = pair();
-    const link = ingest.host.attach("sync:0", { deliver: () => Promise.resolve(undefined), close() {} });
+    const link = ingest.host.attach("sync:0", { isNear: false, deliver: () => Promise.resolve(undefined), close() {} });
     const good = ["probe", "x", "ingest:0", 7, "", { type: "length", bytes: new Uint8Array(4) }];
     const bad = [
       null,
