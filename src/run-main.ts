@@ -310,7 +310,7 @@ class Node {
       ...PORTS,
       service,
       token: admin.token,
-      console: { files: this.#console, settings: adminConsole(FULL_VERSION) },
+      console: { files: this.#console, settings: adminConsole(FULL_VERSION, admin.token !== null) },
       store: storage.admin,
       log,
     });

@@ -10,15 +10,16 @@ export interface HomeserverPlace {
 
 /** What the console is told on the listener for clients. */
 export function clientConsole(place: HomeserverPlace, version: string, dialects: readonly string[]): ConsoleSettings {
-  return { version, dialects, homeservers: homeserversOf(place), hasAdmin: false };
+  return { version, dialects, homeservers: homeserversOf(place), hasAdmin: false, needsToken: false };
 }
 
 /** What it is told on the listener for operators, where nobody syncs. */
-export const adminConsole = (version: string): ConsoleSettings => ({
+export const adminConsole = (version: string, needsToken: boolean): ConsoleSettings => ({
   version,
   dialects: [],
   homeservers: [],
   hasAdmin: true,
+  needsToken,
 });
 
 /**

@@ -28,4 +28,6 @@ export interface ConsoleSettings {
   homeservers: readonly string[];
   /** Whether the API of the operator is here. */
   hasAdmin: boolean;
+  /** Whether it asks for a token; on a unix socket it does not. */
+  needsToken: boolean;
 }

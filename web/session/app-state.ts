@@ -12,6 +12,7 @@ export interface Settings {
   dialects: readonly DialectName[];
   homeservers: readonly string[];
   hasAdmin: boolean;
+  needsToken: boolean;
 }
 
 const SETTINGS_DEADLINE_MS = 10_000;
@@ -142,6 +143,7 @@ export async function loadSettings(browser: Browser): Promise<Settings | null> {
       dialects: DIALECTS.filter((name) => textsOf(value["dialects"]).includes(name)),
       homeservers: textsOf(value["homeservers"]),
       hasAdmin: value["hasAdmin"] === true,
+      needsToken: value["needsToken"] === true,
     };
   } catch {
     return null;

@@ -4,7 +4,7 @@ import { parseObject } from "../model/wire.ts";
 
 /** A request to the server or to the homeserver. */
 export interface CallOptions {
-  method: "GET" | "POST" | "PUT";
+  method: "GET" | "POST" | "PUT" | "DELETE";
   url: string;
   /** As it is shown: without the address. */
   path: string;

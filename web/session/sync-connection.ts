@@ -1,11 +1,4 @@
-import {
-  type ConnectionState,
-  LIST_KEY,
-  stickyPart,
-  type SyncCall,
-  type ViewQuery,
-  writeCall,
-} from "../model/query.ts";
+import { type ConnectionState, stickyPart, type SyncCall, type ViewQuery, writeCall } from "../model/query.ts";
 import { type DialectName, readSyncResponse, type SyncResponse } from "../model/wire.ts";
 import { type Answer, failureText } from "./http.ts";
 

@@ -1,6 +1,8 @@
 import { useEffect } from "preact/hooks";
 import { type AppState, type Theme, THEMES } from "../session/app-state.ts";
 import { Icon, Logo } from "./icon.tsx";
+import { AdminLogin } from "../operator/admin-login.tsx";
+import { OperatorPages } from "../operator/operator-pages.tsx";
 import { LoginPage } from "./login-page.tsx";
 import { followAddress } from "./navigation.ts";
 import { RoomsPage } from "./rooms-page.tsx";
@@ -44,6 +46,10 @@ export function App({ state }: { state: AppState }) {
 
 function Body({ state }: { state: AppState }) {
   const client = state.client.value;
+  const token = state.adminToken.value;
+  if (state.settings.hasAdmin) {
+    return token === null ? <AdminLogin state={state} /> : <OperatorPages state={state} token={token} />;
+  }
   return client === null ? (
     <LoginPage state={state} />
   ) : (

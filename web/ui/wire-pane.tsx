@@ -121,7 +121,9 @@ function Body({ text, absent }: { text: string | null; absent: string }) {
 
 function pretty(text: string): string {
   try {
-    return JSON.stringify(JSON.parse(text), null, 2);
+    const written = JSON.stringify(JSON.parse(text), null, 2);
+    // A range is read better on one line.
+    return written.replaceAll(/\[\s+(\d+),\s+(\d+)\s+\]/g, "[$1, $2]");
   } catch {
     return text;
   }

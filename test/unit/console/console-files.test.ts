@@ -81,7 +81,10 @@ describe("clientConsole", () => {
   });
 
   test("[CNS-14] where operators are served nobody syncs", () => {
-    expect(adminConsole("1.2")).toEqual({ version: "1.2", dialects: [], homeservers: [], hasAdmin: true });
+    for (const needsToken of [true, false]) {
+      const settings = { version: "1.2", dialects: [], homeservers: [], hasAdmin: true, needsToken };
+      expect(adminConsole("1.2", needsToken)).toEqual(settings);
+    }
     expect(clientConsole(place, "1.2", ["v4"])).toMatchObject({ version: "1.2", dialects: ["v4"], hasAdmin: false });
   });
 });

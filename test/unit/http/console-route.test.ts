@@ -27,6 +27,7 @@ const settings: ConsoleSettings = {
   dialects: ["msc3575"],
   homeservers: ["https://hs.example.org/base", ""],
   hasAdmin: false,
+  needsToken: false,
 };
 const app = consoleRoutes({ files, settings });
 
