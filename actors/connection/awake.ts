@@ -71,13 +71,15 @@ export function takeUp(
 ): Awake | null {
   if (stored === null || stored.incarnation !== claims.incarnation) return null;
   const params = ParamsHistory.parse(stored.params);
-  const sticky = params.at(claims.seq);
-  if (sticky === null) return null;
+  const inForce = params.at(claims.seq);
+  if (inForce === null) return null;
   // A position ahead of the database is of a database that was set back: it proves nothing.
   const isAhead = claims.streamPos > link.position;
   const engine = dialect.policy.makeEngine(link.position, newLife(rng.next()));
   const cursors = stored.cursors === null || isAhead ? EMPTY_SNAPSHOT : (JSON.parse(stored.cursors) as CursorSnapshot);
-  engine.restore(link.user, sticky, cursors, isAhead ? { ...claims, streamPos: link.position } : claims);
+  const streamPos = isAhead ? link.position : claims.streamPos;
+  const claim = { ...claims, streamPos, areParamsServed: inForce.isServed };
+  engine.restore(link.user, inForce.params, cursors, claim);
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
   const log = dialect.policy.makeLog(claims.seq);
   return { dialect, incarnation: claims.incarnation, engine, log, params, reader, takenUpFrom: claims };

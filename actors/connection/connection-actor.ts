@@ -320,6 +320,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     this.#awake = awake;
     this.#storage.distrust();
+    // Another crash may follow at once: what this life begins with is written down before it answers anything.
+    this.#storage.flush(awake);
     this.#process(current, claims.seq, link);
   }
 

@@ -7,6 +7,14 @@ const MAX_VERSIONS = 9;
 interface ParamsVersion {
   seq: number;
   params: StickyParams;
+  /** The response that was the first to be made from them, where that is a later one. */
+  servedSeq?: number;
+}
+
+/** Parameters in force, and whether the response in question, or one before it, was made from them. */
+export interface ParamsInForce {
+  params: StickyParams;
+  isServed: boolean;
 }
 
 /**
@@ -27,10 +35,10 @@ export class ParamsHistory {
   }
 
   /** Parameters in force at response `seq`; null when they are not known any more. */
-  at(seq: number): StickyParams | null {
-    let found: StickyParams | null = seq === 0 ? EMPTY_PARAMS : null;
-    for (const version of this.#versions) if (version.seq <= seq) found = version.params;
-    return found;
+  at(seq: number): ParamsInForce | null {
+    const version = this.#versions.findLast((each) => each.seq <= seq);
+    if (version !== undefined) return { params: version.params, isServed: (version.servedSeq ?? version.seq) <= seq };
+    return seq === 0 ? { params: EMPTY_PARAMS, isServed: true } : null;
   }
 
   /**
@@ -42,7 +50,7 @@ export class ParamsHistory {
   record(seq: number, params: StickyParams, ackedSeq: number, answerSeq = seq): boolean {
     if (this.#versions.at(-1)?.params === params) return false;
     this.#versions = this.#versions.filter((version) => version.seq < answerSeq);
-    this.#versions.push({ seq: answerSeq, params });
+    this.#versions.push({ seq: answerSeq, params, ...(answerSeq === seq ? {} : { servedSeq: seq }) });
     while (this.#versions.length > 1 && (this.#versions[1]?.seq ?? 0) <= ackedSeq) this.#versions.shift();
     if (this.#versions.length > MAX_VERSIONS) this.#versions.shift();
     this.#text = null;

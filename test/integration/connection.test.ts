@@ -117,6 +117,28 @@ describe("connection", () => {
     expect(await rig.syncError(alice, {}, first.pos)).toBe("unknown_pos");
   });
 
+  test("[CON-112] crashes one upon the other do not have rooms sent whole that the client is known to hold", async () => {
+    await makeRooms(["a", "b"]);
+    let { pos } = await rig.sync(alice, { lists: { all: LIST } });
+    // What the client holds is written down half a second later.
+    await Bun.sleep(700);
+    for (const body of ["one", "two", "three"]) {
+      await rig.nodes.restartHost("sync");
+      await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, body)] })]);
+      const answer = await rig.sync(alice, {}, { pos });
+      expect(answer.rooms["!a"]?.initial).toBeUndefined();
+      expect(answer.rooms["!a"]?.timeline).toMatchObject([{ content: { body } }]);
+      pos = answer.pos;
+    }
+    // The response is lost with the server that made it.
+    await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, "four")] })]);
+    await rig.sync(alice, {}, { pos });
+    await rig.nodes.restartHost("sync");
+    const again = await rig.sync(alice, {}, { pos });
+    expect(again.rooms["!a"]?.initial).toBeUndefined();
+    expect(again.rooms["!a"]?.timeline).toMatchObject([{ content: { body: "four" } }]);
+  });
+
   test("[CON-5] a position that was tampered with, or of another connection, is unknown", async () => {
     await makeRooms(["a"]);
     const first = await rig.sync(alice, { lists: { all: LIST } });

@@ -16,6 +16,8 @@ export interface RestoreClaim {
   streamPos: StreamPos;
   generation: number;
   behind: readonly RoomNid[];
+  /** False when what counted with that response was first looked at for a later one. */
+  areParamsServed: boolean;
 }
 
 /** One connection's memory of its client, and the decisions made from it, whatever its dialect remembers. */

@@ -7,6 +7,7 @@ import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type Stick
 import { type Asked, askedAfter, covers, NOTHING_ASKED } from "./asked.ts";
 import type { Draft, ExtensionName, RoomDraft } from "./draft.ts";
 import type { Entries } from "./entries-api.ts";
+import type { RestoreClaim } from "./engine-api.ts";
 import { ExtensionStarts } from "./extension-starts.ts";
 import { buildExtensions, extensionNeeds } from "./extensions.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
@@ -45,6 +46,7 @@ export class ConnectionEngine implements SyncedEngine {
   streamPos: StreamPos;
   /** Raised whenever a room stops being kept up to date (see `proof.ts`). Starts at a random number in every life. */
   generation: number;
+  #takenUpFrom: CursorSnapshot["takenUpFrom"];
   isFirst = true;
   readonly #shownInvites = new Set<RoomNid>();
   readonly synced = new Map<RoomNid, SyncedRoom>();
@@ -69,21 +71,21 @@ export class ConnectionEngine implements SyncedEngine {
   }
 
   /** Takes up a connection after its memory was lost: what the `pos` proves is believed, the rest is sent again. */
-  restore(
-    world: World,
-    params: StickyParams,
-    snapshot: CursorSnapshot,
-    claim: { seq: number; streamPos: StreamPos; generation: number; behind: readonly RoomNid[] },
-  ): void {
+  restore(world: World, params: StickyParams, snapshot: CursorSnapshot, claim: RestoreClaim): void {
     this.params = params;
     this.isFirst = false;
     this.streamPos = claim.streamPos;
+    this.#takenUpFrom = [claim.seq, claim.generation];
     this.#extensions.restore(provenExtensions(snapshot, claim), params);
     this.#lists.restore(world, params.lists);
     for (const roomId of Object.keys(params.subscriptions)) this.#confirm(world, roomId);
     const proven = provenRooms(snapshot, claim);
     for (const nid of claim.behind) proven.delete(nid);
-    for (const standing of world.standings()) this.#restoreRoom(world, standing, proven.get(standing.nid) ?? null);
+    for (const standing of world.standings()) {
+      const room = proven.get(standing.nid) ?? null;
+      const asked = room && (claim.areParamsServed ? this.#servedTo(standing.nid, room.asked) : room.asked);
+      this.#restoreRoom(world, standing, room && asked && { ...room, asked });
+    }
   }
 
   begin(streamPos: StreamPos, extensions: readonly ExtensionName[]): void {
@@ -95,6 +97,7 @@ export class ConnectionEngine implements SyncedEngine {
   snapshot(): CursorSnapshot {
     return {
       generation: this.generation,
+      ...(this.#takenUpFrom === undefined ? {} : { takenUpFrom: this.#takenUpFrom }),
       ...roomsSnapshot(this.synced),
       extensions: this.#extensions.entries(),
     };
@@ -307,12 +310,11 @@ export class ConnectionEngine implements SyncedEngine {
     const isVisible = this.isVisible(nid);
     const hasLeft = memberPos > this.streamPos && !isListed({ membership });
     if (proven !== null && !isReset && joinPos <= this.streamPos && ((isVisible && membership === "join") || hasLeft)) {
-      const asked = this.#provenAsked(nid, proven.asked);
-      this.synced.set(nid, { ...proven, asked, head: null, timelineFrom: null, lazyMembers: new Set() });
+      this.synced.set(nid, { ...proven, head: null, timelineFrom: null, lazyMembers: new Set() });
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
       // It may have come into a second window meanwhile.
-      const more = isVisible ? this.#configsOf(nid).filter((config) => !covers(asked, config)) : [];
+      const more = isVisible ? this.#configsOf(nid).filter((config) => !covers(proven.asked, config)) : [];
       if (more.length > 0 && membership === "join") this.#addInitial(nid, more, WHOLE);
     } else if (isVisible) {
       this.#addInitial(nid, [this.configOf(nid)], WHOLE);
@@ -322,7 +324,7 @@ export class ConnectionEngine implements SyncedEngine {
   }
 
   /** A subscription that counted for the acknowledged response was served in it, or before: only windows move by themselves. */
-  #provenAsked(nid: RoomNid, asked: Asked): Asked {
+  #servedTo(nid: RoomNid, asked: Asked): Asked {
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
     if (subscription === undefined) return asked;
     return {

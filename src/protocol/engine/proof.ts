@@ -11,6 +11,8 @@ import type { RememberedSnapshot } from "./remembered-proof.ts";
 export interface CursorSnapshot {
   /** Raised whenever a room stops being kept up to date: see `provenRooms`. */
   generation: number;
+  /** The claim from which the connection was taken up in this life; its client may come back with it once more. */
+  takenUpFrom?: [seq: number, generation: number];
   /** Room, the response in which it was last sent whole, and what was asked for of it as an index into `asked`. */
   rooms: [nid: RoomNid, sinceSeq: number, asked?: number][];
   asked?: [timelineLimit: number, requiredState: RoomConfig["requiredState"]][];
@@ -56,17 +58,23 @@ const isSameAsked = (a: Asked, b: Asked): boolean =>
  * Rooms of which the client provably holds everything up to the claim's stream position.
  *
  * A room that was sent whole no later than response `seq` has been kept up to date in every response since,
- * unless it was given up in between. Giving up any room, or some of what was asked for of it, raises the generation, so equal
- * generations mean that nothing was given up between the snapshot and the claim, whichever is older.
+ * unless it was given up in between. Giving up any room, or some of what was asked for of it, raises the generation, so a
+ * snapshot of no lower a generation than the claim's is complete up to the claim: what is in it, of rooms sent whole by then, was
+ * not given up before, and what was given up later is not in it.
  */
 export function provenRooms(snapshot: CursorSnapshot, claim: Claim): Map<RoomNid, ProvenRoom> {
   const proven = new Map<RoomNid, ProvenRoom>();
-  if (snapshot.generation !== claim.generation) return proven;
+  if (!isNoOlder(snapshot, claim)) return proven;
   const all = (snapshot.asked ?? []).map(([timelineLimit, requiredState]): Asked => ({ timelineLimit, requiredState }));
   for (const [nid, sinceSeq, index = -1] of snapshot.rooms) {
     if (sinceSeq <= claim.seq) proven.set(nid, { sinceSeq, asked: all[index] ?? NOTHING_ASKED });
   }
   return proven;
+}
+
+function isNoOlder({ generation, takenUpFrom }: CursorSnapshot, claim: Claim): boolean {
+  if (lifeOf(generation) === lifeOf(claim.generation)) return generation >= claim.generation;
+  return takenUpFrom?.[0] === claim.seq && takenUpFrom[1] === claim.generation;
 }
 
 /** Extensions whose initial data the client provably has. */

@@ -7,7 +7,7 @@ const params = (room: string): StickyParams => ({
   subscriptions: { [room]: { requiredState: [], timelineLimit: 1, includeHeroes: false, includeOldRooms: null } },
 });
 const roomAt = (history: ParamsHistory, seq: number): string | undefined =>
-  Object.keys(history.at(seq)?.subscriptions ?? { unknown: true })[0];
+  Object.keys(history.at(seq)?.params.subscriptions ?? { unknown: true })[0];
 
 describe("ParamsHistory", () => {
   test("[STP-1] knows what counted at each response that may be acknowledged, also after it was stored", () => {
@@ -39,5 +39,7 @@ describe("ParamsHistory", () => {
     history.record(2, params("b"), 1);
     history.record(3, params("c"), 1, 2);
     expect([1, 2, 3].map((seq) => roomAt(history, seq))).toEqual(["a", "c", "c"]);
+    const again = ParamsHistory.parse(history.stringify());
+    expect([0, 1, 2, 3].map((seq) => again.at(seq)?.isServed)).toEqual([true, true, false, true]);
   });
 });

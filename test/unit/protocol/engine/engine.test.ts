@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { type CursorSnapshot, newLife } from "#src/protocol/engine/proof.ts";
 import { ConnectionEngine } from "#src/protocol/engine/engine.ts";
 import { DIRTY } from "#src/protocol/engine/world.ts";
 import type { RoomNid } from "#src/protocol/ids.ts";
@@ -144,6 +145,7 @@ describe("ConnectionEngine", () => {
         streamPos: 10,
         generation: before.engine.generation,
         behind: [],
+        areParamsServed: true,
       });
       const after = engine.collect(before.world, 20);
       return [...after.rooms.values()].map(({ nid, kind }) => [nid, kind]);
@@ -180,6 +182,38 @@ describe("ConnectionEngine", () => {
       expect(restored((world) => world.set(1, { notificationCount: 3, pos: 15 }))).toContainEqual([1, "counts"]);
     });
 
+    test("[CON-113] lost again at once, it is believed as before: by the position it was taken up from, and by its first one", () => {
+      const before = new Played(3).ask({ lists: { all: { ranges: [[0, 1]] } } });
+      before.next();
+      const takeUp = (snapshot: CursorSnapshot, generation: number, claimed: number): ConnectionEngine => {
+        const engine = new ConnectionEngine(20, generation);
+        const claim = { seq: 1, streamPos: 10, generation: claimed, behind: [], areParamsServed: true };
+        engine.restore(before.world, before.engine.params, snapshot, claim);
+        return engine;
+      };
+      const kinds = (engine: ConnectionEngine): string[] =>
+        [...engine.collect(before.world, 20).rooms.values()].map(({ kind }) => kind);
+      const second = takeUp(before.engine.snapshot(), newLife(0.5), before.engine.generation);
+      const written = second.snapshot();
+      expect(kinds(takeUp(written, newLife(0.6), before.engine.generation))).toEqual(["counts", "counts"]);
+      expect(kinds(takeUp(written, newLife(0.6), second.generation))).toEqual(["counts", "counts"]);
+      expect(kinds(takeUp(written, newLife(0.6), newLife(0.7)))).toEqual(["initial", "initial"]);
+    });
+
+    test("[CON-114] a subscription that counted before it was looked at is not taken for served", () => {
+      const before = new Played(1).ask({ lists: { all: { ranges: [[0, 1]], timeline_limit: 1 } } });
+      before.next();
+      const snapshot = before.engine.snapshot();
+      before.ask({ room_subscriptions: { [before.world.meta(1 as RoomNid)?.roomId ?? ""]: { timeline_limit: 20 } } });
+      const kinds = (areParamsServed: boolean): string[] => {
+        const engine = new ConnectionEngine(20, newLife(0.5));
+        const claim = { seq: 1, streamPos: 10, generation: before.engine.generation, behind: [], areParamsServed };
+        engine.restore(before.world, before.engine.params, snapshot, claim);
+        return [...engine.collect(before.world, 20).rooms.values()].map(({ kind }) => kind);
+      };
+      expect([kinds(true), kinds(false)]).toEqual([["counts"], ["initial"]]);
+    });
+
     test("[CON-68] keeps nothing of rooms out of view: nobody looks for what they missed", () => {
       const before = new Played(3).ask({ lists: { all: { ranges: [[0, 2]] } } });
       before.next();
@@ -190,6 +224,7 @@ describe("ConnectionEngine", () => {
         streamPos: 10,
         generation: before.engine.generation,
         behind: [],
+        areParamsServed: true,
       });
       expect([...engine.synced.keys()]).toEqual([3 as RoomNid]);
     });

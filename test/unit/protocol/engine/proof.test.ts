@@ -16,11 +16,25 @@ const snapshot = {
 };
 
 describe("what a pos proves", () => {
-  test("[CON-50] rooms sent whole no later than its response, of the same generation", () => {
+  test("[CON-50] rooms sent whole no later than its response, where nothing was given up before it that is written down", () => {
     expect([...provenRooms(snapshot, { seq: 4, streamPos: 10, generation: 7 }).keys()]).toEqual([1 as RoomNid]);
     expect(provenRooms(snapshot, { seq: 5, streamPos: 10, generation: 7 }).size).toBe(2);
     expect(provenRooms(snapshot, { seq: 5, streamPos: 10, generation: 8 }).size).toBe(0);
-    expect(provenRooms(snapshot, { seq: 5, streamPos: 10, generation: 6 }).size).toBe(0);
+    // Written down later: what was given up meanwhile is not in it.
+    expect(provenRooms(snapshot, { seq: 5, streamPos: 10, generation: 6 }).size).toBe(2);
+    expect([...provenRooms(snapshot, { seq: 4, streamPos: 10, generation: 6 }).keys()]).toEqual([1 as RoomNid]);
+  });
+
+  test("[CON-113] of another life, only from the very position it was taken up from", () => {
+    const next = { ...snapshot, generation: newLife(0.5), takenUpFrom: [5, 8] satisfies [number, number] };
+    const proven = (seq: number, generation: number): RoomNid[] => [
+      ...provenRooms(next, { seq, streamPos: 10, generation }).keys(),
+    ];
+    expect(proven(5, 8)).toEqual([1 as RoomNid, 2 as RoomNid]);
+    expect(proven(5, 7)).toEqual([]);
+    expect(proven(4, 8)).toEqual([]);
+    expect(proven(5, newLife(0.5))).toEqual([1 as RoomNid, 2 as RoomNid]);
+    expect(proven(5, newLife(0.75))).toEqual([]);
   });
 
   test("[CON-110] what was asked for of a room is proven with it, once for all that were asked for alike", () => {
