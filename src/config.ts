@@ -2,6 +2,8 @@ import type { OtlpSignal, OtlpTarget } from "#src/telemetry/otlp.ts";
 import type { TelemetryConfig } from "#src/telemetry/start.ts";
 import { Environment } from "./config/environment.ts";
 import type { Env, Problem, ReadFile } from "./config/environment.ts";
+import { parseUserPatterns } from "./config/user-patterns.ts";
+import type { UserPatterns } from "./config/user-patterns.ts";
 import {
   LOG_LEVELS,
   parseBindAddress,
@@ -46,6 +48,9 @@ export interface Config {
   /** Where operators are served; null = nowhere. */
   readonly admin: AdminConfig | null;
   readonly telemetry: TelemetryConfig;
+  readonly users: UserPatterns;
+  /** Of the requests of each device; null = none. */
+  readonly rateLimit: { readonly perSecond: number; readonly burst: number } | null;
   /** After so long without a request a poller is parked; null = never. */
   readonly pollerIdleMs: number | null;
   /** First syncs at once on each poller host. */
@@ -104,6 +109,11 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),
     admin: readAdmin(environment),
     telemetry: readTelemetry(environment),
+    users: {
+      allow: environment.parsed<readonly string[]>("SYNCV3_ALLOW", [], parseUserPatterns),
+      deny: environment.parsed<readonly string[]>("SYNCV3_DENY", [], parseUserPatterns),
+    },
+    rateLimit: readRateLimit(environment),
     pollerIdleMs: environment.parsed<number | null>("SYNCV3_POLLER_IDLE", DEFAULT_POLLER_IDLE_MS, parseIdleTime),
     firstSyncs: readCount(environment, "SYNCV3_FIRST_SYNCS", 8, 1, 1000),
     syncHosts,
@@ -116,6 +126,8 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
 }
 
 type CountName =
+  | "SYNCV3_RATE_LIMIT"
+  | "SYNCV3_RATE_BURST"
   | "SYNCV3_HTTP_TIMEOUT_SECS"
   | "SYNCV3_HTTP_INITIAL_TIMEOUT_SECS"
   | "SYNCV3_MAX_DB_CONN"
@@ -176,6 +188,12 @@ function readTls(environment: Environment, bind: BindAddress): Config["tls"] {
   environment.checkReadable("SYNCV3_TLS_CERT", certPath);
   environment.checkReadable("SYNCV3_TLS_KEY", keyPath);
   return { certPath, keyPath };
+}
+
+function readRateLimit(environment: Environment): Config["rateLimit"] {
+  const perSecond = readCount(environment, "SYNCV3_RATE_LIMIT", 200, 0, 100_000);
+  const burst = readCount(environment, "SYNCV3_RATE_BURST", 100 * Math.max(perSecond, 1), 1, 10_000_000);
+  return perSecond === 0 ? null : { perSecond, burst: Math.max(burst, perSecond) };
 }
 
 function readAdmin(environment: Environment): AdminConfig | null {

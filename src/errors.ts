@@ -6,6 +6,7 @@ export type ErrorCode =
   | "missing_token"
   | "unknown_token"
   | "soft_logout"
+  | "forbidden"
   | "unknown_pos"
   | "unrecognized"
   | "not_found"

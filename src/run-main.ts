@@ -3,6 +3,7 @@ import { availableParallelism } from "node:os";
 import { createAdminApp } from "#src/http/admin-app.ts";
 import { AdminService } from "#src/admin/admin-service.ts";
 import type { Config } from "#src/config.ts";
+import { userFilter } from "#src/config/user-patterns.ts";
 import { ownConsole } from "#src/console/console-files.ts";
 import { adminConsole, clientConsole } from "#src/console/console-settings.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
@@ -163,6 +164,7 @@ class Node {
       devices: storage.devices,
       homeserver,
       hashToken,
+      isAllowed: userFilter(this.#config.users),
       clock: systemClock,
       timers: systemTimers,
       log,
@@ -302,7 +304,7 @@ class Node {
       recent: this.#recent,
       series: () => this.#series(),
       usage: processUsage,
-      isAllowed: () => true,
+      isAllowed: userFilter(this.#config.users),
       about: { version: FULL_VERSION, server, isEmbedded: stored.database === null, cores: availableParallelism() },
       clock: systemClock,
     });
@@ -349,6 +351,8 @@ class Node {
       telemetry: config.telemetry,
       storage: this.#storageOptions(role),
       homeserver: config.homeserver,
+      rateLimit: config.rateLimit,
+      users: config.users,
       pollerIdleMs: config.pollerIdleMs,
       firstSyncs: config.firstSyncs,
       cacheBytes: Math.floor(config.cacheBytes / config.syncHosts),

@@ -30,6 +30,7 @@ import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-stor
 import { type Arrival, arrivalOf, type CurrentRequest } from "./current-request.ts";
 import type { ConnectionMessage } from "./messages.ts";
 import { ReadingAhead } from "./reading-ahead.ts";
+import type { RequestBudgets, RequestMeter } from "./request-budget.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { inTraceOf } from "./request-trace.ts";
 import { ResponseMaking } from "./response-making.ts";
@@ -44,6 +45,7 @@ const [FIRST, LATER] = [{ initial: "1" }, { initial: "0" }];
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
   metrics: Pick<Metrics, "observe">;
+  budgets: RequestBudgets;
   /** Seals what a `pos` claims. */
   mac: Mac;
 }
@@ -69,6 +71,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #requests: RequestQueue;
   readonly #making: ResponseMaking;
   readonly #ahead = new ReadingAhead();
+  readonly #meter: RequestMeter;
   #lastRequestMs: number;
 
   constructor(context: ActorContext<ConnectionMessage>, deps: ConnectionDeps) {
@@ -82,6 +85,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#mac = macOf(this.#dialect, JSON.stringify(key), deps.mac);
     this.#storage = new ConnectionStorage(context, deps.store, key, !this.#isLoose);
     this.#making = new ResponseMaking(context, this.#storage);
+    this.#meter = deps.budgets.forConnection(this.#userId, this.#deviceId);
     this.#requests = new RequestQueue({
       nowMs: () => this.#nowMs,
       emptyResponse: (pos) => emptyResponse(this.#dialect, pos, this.#awake, this.#mac),
@@ -198,7 +202,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (this.#link !== null) this.#link.usedMs = this.#lastRequestMs;
     const current = this.#current;
     if (current !== null && isHopeless(arrival, this.#awake))
-      arrival.command.reply.reject(new SyncError("unknown_pos", "pos is of no response to go on from"));
+      arrival.command.reply.reject(this.#sentBack("pos is of no response to go on from"));
     else {
       // As if it had not been sent.
       if (current?.phase === "parked" && !this.#dialect.policy.answersCutShort) this.#requests.dropCurrent();
@@ -217,15 +221,20 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const { claims } = current;
     if (current.command.pos === null || claims?.incarnation === LOOSE) {
+      const refusal = current.command.pos === null ? this.#meter.start() : null;
+      if (refusal !== null) {
+        this.#requests.reject(refusal);
+        return;
+      }
       this.#awake = begin(this.#dialect, claims, this.#link, this.#readerOf(this.#link), this.#context.rng);
       this.#process(current, 0, this.#link);
       return;
     }
     const awake = this.#awake;
-    if (claims === null) this.#requests.reject(new SyncError("unknown_pos", "pos is not one of ours"));
+    if (claims === null) this.#requests.reject(this.#sentBack("pos is not one of ours"));
     else if (awake === null || isOtherLife(awake, claims)) this.#storage.load();
     else if (awake.incarnation !== claims.incarnation)
-      this.#requests.reject(new SyncError("unknown_pos", "connection was started over"));
+      this.#requests.reject(this.#sentBack("connection was started over"));
     else this.#process(current, claims.seq, this.#link);
   }
 
@@ -235,18 +244,22 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const { request, pos } = current.command;
     const setupSecs = current.isReady(this.#nowMs) / 1000;
     this.#deps.metrics.observe("sliding_sync_api_setup_duration_secs", setupSecs, pos === null ? FIRST : LATER);
-    const resolution = awake.log.resolve(posSeq, requestText(request));
+    const text = requestText(request);
+    const resolution = awake.log.resolve(posSeq, text);
     switch (resolution.kind) {
       case "unknown":
-        this.#requests.reject(new SyncError("unknown_pos", "pos was acknowledged before"));
+        this.#requests.reject(this.#sentBack("pos was acknowledged before"));
         return;
       case "rewind":
         this.#forget();
         this.#storage.load();
         return;
-      case "replay":
-        this.#requests.answer(resolution.response);
+      case "replay": {
+        const refusal = this.#meter.repeat();
+        if (refusal === null) this.#requests.answer(resolution.response);
+        else this.#requests.reject(refusal);
         return;
+      }
       case "advance":
       case "fork":
       case "process":
@@ -259,16 +272,23 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
           current.isUrgent = resolution.replay !== null;
         }
         current.isUrgent ||= pos === null && !this.#dialect.policy.firstWaits;
-        this.#serve(current, awake, link);
+        this.#serve(current, awake, link, this.#meter.process(resolution.kind, text, pos === null));
     }
+  }
+
+  /** The client has to begin anew, which is not held against it. */
+  #sentBack(why: string): SyncError {
+    this.#meter.sentBack();
+    return new SyncError("unknown_pos", why);
   }
 
   #readerOf({ user }: UserLink): DeviceReader {
     return { device: user.device(this.#deviceId), connId: this.#connId };
   }
 
-  #serve(current: CurrentRequest, awake: Awake, link: UserLink): void {
-    const refusal = takeParams(awake, link, current.command.request);
+  #serve(current: CurrentRequest, awake: Awake, link: UserLink, overdrawn: SyncError | null): void {
+    if (overdrawn !== null) awake.log.refuse();
+    const refusal = overdrawn ?? takeParams(awake, link, current.command.request);
     if (refusal !== null) {
       this.#requests.reject(refusal);
       return;
@@ -315,7 +335,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const awake = takeUp(this.#dialect, stored, claims, link, this.#readerOf(link), this.#context.rng);
     if (awake === null) {
-      this.#requests.reject(new SyncError("unknown_pos", "connection is not known"));
+      this.#requests.reject(this.#sentBack("connection is not known"));
       return;
     }
     this.#awake = awake;
@@ -359,6 +379,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#park(current, leftMs);
       return;
     }
+    if (!built.hasData && current?.hasWaited === false) this.#meter.askedInVain();
     const seq = awake.log.nextSeq;
     awake.engine.noteSent(built.draft, seq, built.pages.heads);
     built.pages.noteMembers();
@@ -422,7 +443,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#storage.remove();
     if (this.#link !== null)
       this.#readerOf(this.#link).device.ended(this.#connId, { toDevice: true, deviceLists: true });
-    this.#requests.refuseAll(new SyncError("unknown_pos", "connection expired"));
+    this.#requests.refuseAll(this.#sentBack("connection expired"));
     this.#context.stopSelf();
   }
 

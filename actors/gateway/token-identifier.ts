@@ -1,6 +1,6 @@
 import { SpanStatusCode, trace } from "@opentelemetry/api";
 import type { Span } from "@opentelemetry/api";
-import { SyncError } from "#src/errors.ts";
+import { type ErrorCode, SyncError } from "#src/errors.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { Identity } from "#src/ports/gateway.ts";
@@ -34,6 +34,8 @@ const STORAGE_RETRY_MS = 250;
 export interface IdentifierDeps {
   devices: Pick<DeviceStore, "findToken" | "saveToken" | "touchToken" | "removeToken">;
   homeserver: Pick<Homeserver, "whoami">;
+  /** Whether a user is served here. */
+  isAllowed: (userId: UserId) => boolean;
   /** The lookup key of a token, and the only form of it that is kept or logged. */
   hashToken: (accessToken: string) => string;
   clock: Clock;
@@ -66,6 +68,9 @@ interface Lookup {
   /** The token expired while it was looked up: the result must not be kept. */
   isStale: boolean;
 }
+
+/** Answers that the same token gets again. */
+const REFUSALS: ReadonlySet<ErrorCode> = new Set(["unknown_token", "soft_logout", "forbidden"]);
 
 const deviceKey = (userId: UserId, deviceId: DeviceId): string => `${userId}\0${deviceId}`;
 
@@ -145,7 +150,7 @@ export class TokenIdentifier {
         return known;
       },
       (error: unknown) => {
-        if (error instanceof SyncError && (error.code === "unknown_token" || error.code === "soft_logout")) {
+        if (error instanceof SyncError && REFUSALS.has(error.code)) {
           this.#refused.set(hash, { error, refusedMs: this.#deps.clock.now() });
         }
         throw error;
@@ -176,6 +181,7 @@ export class TokenIdentifier {
     span.setAttribute("sync.token_source", found === null ? "homeserver" : "storage");
     if (found !== null) {
       const { userId, deviceId, lastSeenMs } = found;
+      this.#checkAllowed(userId);
       const ttlMs = found.isNewest ? KNOWN_TTL_MS : await this.#proveOlder(hash, accessToken);
       if (found.isNewest) this.#count("storage");
       return this.#knownToken({ userId, deviceId, tokenHash: hash }, lastSeenMs, ttlMs);
@@ -188,6 +194,7 @@ export class TokenIdentifier {
     this.#count("homeserver");
     this.#doubted.delete(hash);
     const { userId } = answer.value;
+    this.#checkAllowed(userId);
     const deviceId = answer.value.deviceId ?? ("" as DeviceId);
     const nowMs = clock.now();
     await this.#patiently(() => devices.saveToken({ hash, accessToken, userId, deviceId, nowMs }));
@@ -196,6 +203,15 @@ export class TokenIdentifier {
     const device = deviceKey(userId, deviceId);
     this.#proofs.set(device, (this.#proofs.get(device) ?? 0) + 1);
     return this.#knownToken({ userId, deviceId, tokenHash: hash }, nowMs, KNOWN_TTL_MS);
+  }
+
+  /** Before anything of theirs is kept. */
+  #checkAllowed(userId: UserId): void {
+    if (this.#deps.isAllowed(userId)) return;
+    throw new SyncError(
+      "forbidden",
+      `sliding sync is not offered to ${userId} here: ask the operator, who decides by SYNCV3_ALLOW and SYNCV3_DENY`,
+    );
   }
 
   /**

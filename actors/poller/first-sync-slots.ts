@@ -1,3 +1,5 @@
+import type { UserId } from "#src/protocol/ids.ts";
+
 /** A place among the first syncs that run at once on a host. */
 export interface Slot {
   /** Resolves when it is this one's turn. */
@@ -6,11 +8,19 @@ export interface Slot {
   release(): void;
 }
 
-/** Bounds first syncs at once: each costs the homeserver, ingest and memory a thousand times what a later poll does. */
+interface Waiting {
+  userId: UserId;
+  grant: () => void;
+}
+
+/**
+ * Bounds first syncs at once: each costs the homeserver, ingest and memory a thousand times what a later poll does. One user has
+ * one at a time: what it brings is what the others would bring.
+ */
 export class FirstSyncSlots {
   readonly #limit: number;
-  readonly #queue = new Set<() => void>();
-  #taken = 0;
+  readonly #queue = new Set<Waiting>();
+  readonly #running = new Set<UserId>();
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -21,21 +31,24 @@ export class FirstSyncSlots {
   }
 
   /** Queues for a place: first come, first served. */
-  request(): Slot {
+  request(userId: UserId): Slot {
     const { promise, resolve } = Promise.withResolvers<void>();
     let state: "waiting" | "taken" | "released" = "waiting";
-    const grant = (): void => {
-      state = "taken";
-      this.#taken++;
-      resolve();
+    const waiting: Waiting = {
+      userId,
+      grant: () => {
+        state = "taken";
+        this.#running.add(userId);
+        resolve();
+      },
     };
-    this.#queue.add(grant);
+    this.#queue.add(waiting);
     this.#grantNext();
     return {
       granted: promise,
       release: () => {
-        if (state === "taken") this.#taken--;
-        else this.#queue.delete(grant);
+        if (state === "taken") this.#running.delete(userId);
+        else this.#queue.delete(waiting);
         state = "released";
         this.#grantNext();
       },
@@ -43,10 +56,11 @@ export class FirstSyncSlots {
   }
 
   #grantNext(): void {
-    for (const grant of this.#queue) {
-      if (this.#taken >= this.#limit) return;
-      this.#queue.delete(grant);
-      grant();
+    for (const waiting of this.#queue) {
+      if (this.#running.size >= this.#limit) return;
+      if (this.#running.has(waiting.userId)) continue;
+      this.#queue.delete(waiting);
+      waiting.grant();
     }
   }
 }

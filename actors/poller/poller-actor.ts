@@ -321,7 +321,7 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     this.#phase = "queued";
     const stepId = ++this.#stepId;
-    this.#slot = this.#deps.slots.request();
+    this.#slot = this.#deps.slots.request(this.#who.userId);
     const granted = () => ({ type: "slot-granted", stepId }) as const;
     this.#context.pipe(this.#slot.granted, granted, granted);
   }

@@ -14,6 +14,7 @@ const CODES: Record<ErrorCode, true> = {
   missing_token: true,
   unknown_token: true,
   soft_logout: true,
+  forbidden: true,
   unknown_pos: true,
   unrecognized: true,
   not_found: true,

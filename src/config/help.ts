@@ -2,7 +2,14 @@ import type { Problem } from "./environment.ts";
 import { ALL_VARIABLES } from "./variables.ts";
 import type { Variable } from "./variables.ts";
 
-const GROUPS = ["Homeserver", "Storage", "Listening", "Seeing it", "Tuning"] as const satisfies Variable["group"][];
+const GROUPS = [
+  "Homeserver",
+  "Storage",
+  "Listening",
+  "Seeing it",
+  "Limits",
+  "Tuning",
+] as const satisfies Variable["group"][];
 
 const HELP_WIDTH = 100;
 

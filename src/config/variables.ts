@@ -1,7 +1,7 @@
 /** One environment variable as `--help` and `docs/configuration.md` tell it. */
 export interface Variable {
   name: string;
-  group: "Homeserver" | "Storage" | "Listening" | "Seeing it" | "Tuning";
+  group: "Homeserver" | "Storage" | "Listening" | "Seeing it" | "Limits" | "Tuning";
   /** What holds when it is not set. */
   fallback: string;
   meaning: string;
@@ -162,6 +162,32 @@ const VARIABLES = [
     fallback: "none",
     meaning: "Password for the receiver.",
     hasFileForm: true,
+  },
+  {
+    name: "SYNCV3_ALLOW",
+    group: "Limits",
+    fallback: "everybody",
+    meaning:
+      "Who is served, and nobody else: user ids and server names, separated by commas, with `*` and `?` where anything may stand (`@alice:example.org`, `@bot-*:example.org`, `*.example.org`). Others are answered 403.",
+  },
+  {
+    name: "SYNCV3_DENY",
+    group: "Limits",
+    fallback: "nobody",
+    meaning: "Who is not served, whatever `SYNCV3_ALLOW` says; written like it.",
+  },
+  {
+    name: "SYNCV3_RATE_LIMIT",
+    group: "Limits",
+    fallback: "200",
+    meaning:
+      "Requests that a device may make a second in the long run; beyond it they are answered 429. Waiting for news, taking them as they come, and recovering cost nothing. `0` limits nobody. [Limits](limits.md) says what counts.",
+  },
+  {
+    name: "SYNCV3_RATE_BURST",
+    group: "Limits",
+    fallback: "100 times `SYNCV3_RATE_LIMIT`",
+    meaning: "Requests that a device may make at once, before that.",
   },
   {
     name: "SYNCV3_POLLER_IDLE",

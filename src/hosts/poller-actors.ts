@@ -1,6 +1,7 @@
 import { VERSION } from "#src/version.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
 import type { DeviceStore } from "#src/ports/stores.ts";
+import type { UserId } from "#src/protocol/ids.ts";
 import { INGEST, pollerAddress } from "#actors/addresses.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
 import { Companions } from "#actors/poller/companions.ts";
@@ -22,6 +23,8 @@ const LONGEST_ABSENCE_MS = 30 * 86_400_000;
 
 /** What a poller host is made of. */
 export interface PollerHostParts extends Pick<HostOptions, "homeserver" | "pollerIdleMs" | "firstSyncs"> {
+  /** Whether a user is served here; everybody unless given. */
+  isAllowed?: (userId: UserId) => boolean;
   devices: DeviceStore;
 }
 
@@ -49,7 +52,7 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
     },
   });
   const resuming = patiently(
-    () => resumePollers(devices, init, services, pollerIdleMs ?? LONGEST_ABSENCE_MS),
+    () => resumePollers({ isAllowed: () => true, ...parts }, init, services, pollerIdleMs ?? LONGEST_ABSENCE_MS),
     services,
   );
   const onPeer = (peer: HostId, change: "up" | "down"): void => {
@@ -62,7 +65,7 @@ export function composePollers(parts: PollerHostParts, init: HostInit, services:
 
 /** Wakes the pollers of devices that were in use lately, in order of their last use. */
 async function resumePollers(
-  devices: DeviceStore,
+  { devices, isAllowed }: Pick<Required<PollerHostParts>, "devices" | "isAllowed">,
   { topology, index }: HostInit,
   services: HostServices,
   withinMs: number,
@@ -70,6 +73,7 @@ async function resumePollers(
   const own = hostId("poller", index);
   const found = await devices.listDevices(services.clock.now() - withinMs);
   const addresses = found
+    .filter(({ userId }) => isAllowed(userId))
     .map(({ userId, deviceId }) => pollerAddress(userId, deviceId))
     .filter((address) => placeOf(address, topology) === own);
   services.logger.info({ devices: addresses.length }, "resuming pollers");

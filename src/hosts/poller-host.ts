@@ -1,3 +1,4 @@
+import { userFilter } from "#src/config/user-patterns.ts";
 import type { ComposeHost } from "./compositions.ts";
 import type { HostOptions } from "./options.ts";
 import { composePollers } from "./poller-actors.ts";
@@ -7,7 +8,11 @@ import { openStorage } from "./storage.ts";
 export const composePollerHost: ComposeHost = async (init, services) => {
   const options = init.options as HostOptions;
   const storage = await openStorage(options.storage, services, { migrate: false });
-  const host = composePollers({ ...options, devices: storage.devices }, init, services);
+  const host = composePollers(
+    { ...options, isAllowed: userFilter(options.users), devices: storage.devices },
+    init,
+    services,
+  );
   return {
     ...host,
     close: async () => {

@@ -7,6 +7,7 @@ import { INGEST } from "#actors/addresses.ts";
 import type { TypingRecalled } from "#actors/ingest/messages.ts";
 import { ConnectionActor } from "#actors/connection/connection-actor.ts";
 import { HistoryReader } from "#actors/connection/history-reader.ts";
+import { type RateLimit, RequestBudgets } from "#actors/connection/request-budget.ts";
 import type { ConnectionMessage } from "#actors/connection/messages.ts";
 import { DirectoryActor } from "#actors/directory/directory-actor.ts";
 import type { DirectoryEvent, DirectoryMessage } from "#actors/directory/messages.ts";
@@ -35,6 +36,8 @@ export interface SyncHostParts {
   /** For events kept in memory, in this host. */
   cacheBytes: number;
   firstSyncDeadlineMs: number;
+  /** Of the requests of each device; null = none. */
+  rateLimit: RateLimit | null;
 }
 
 /** A client sends one request at a time on a connection; updates are marks, not messages that pile up. */
@@ -72,6 +75,7 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
     toDeviceToken,
     store: parts.connections,
     mac: parts.mac,
+    budgets: new RequestBudgets(parts.rateLimit, parts),
   };
   let connectionCount = 0;
   metrics.gauge("sliding_sync_api_num_active_conns", () => connectionCount);

@@ -15,6 +15,7 @@ export const composeStoredSyncHost: ComposeHost = async (init, services) => {
     epoch: storage.epoch,
     importedPos: storage.importedPos,
     cacheBytes: options.cacheBytes,
+    rateLimit: options.rateLimit,
     firstSyncDeadlineMs: options.homeserver.initialTimeoutMs,
   });
   return {

@@ -22,6 +22,7 @@ const SHAPES: Readonly<Record<ErrorCode, ErrorShape>> = {
   missing_token: { status: 401, errcode: "M_MISSING_TOKEN", text: null },
   unknown_token: { status: 401, errcode: "M_UNKNOWN_TOKEN", text: null },
   soft_logout: { status: 401, errcode: "M_UNKNOWN_TOKEN", text: null, softLogout: true },
+  forbidden: { status: 403, errcode: "M_FORBIDDEN", text: null },
   unknown_pos: { status: 400, errcode: "M_UNKNOWN_POS", text: "session expired" },
   unrecognized: { status: 404, errcode: "M_UNRECOGNIZED", text: null },
   not_found: { status: 404, errcode: "M_NOT_FOUND", text: null },

@@ -202,6 +202,11 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Requests that wait for the first sync of their device.",
   },
   {
+    name: "sliding_sync_api_rate_limited_total",
+    type: "counter",
+    help: "Requests refused because their device makes too many.",
+  },
+  {
     name: "sliding_sync_api_slow_requests",
     type: "counter",
     help: "Requests that took longer than 50 s.",

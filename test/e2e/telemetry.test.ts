@@ -86,8 +86,8 @@ describe("OTLP", () => {
         attributes: { status: 200, device_id: "FOO" },
       });
       // The homeserver is told of the trace: of the client's where the client waits for it.
-      const polls = box.homeserver.seen.filter(({ token }) => token === user.token);
-      expect(polls[0]?.headers.get("traceparent")).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+      const poll = box.homeserver.seen.find(({ token }) => token === user.token);
+      expect(poll?.headers.get("traceparent")).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
       expect(box.homeserver.whoamiHeaders.at(-1)?.get("traceparent")).toStartWith(`00-${TRACE_ID}-`);
 
       const everything = otlp.bodies.join("\n");

@@ -75,6 +75,7 @@ export class SyncRig {
             mac,
             epoch: "e",
             cacheBytes: CACHE_BYTES,
+            rateLimit: null,
             firstSyncDeadlineMs: 10_000,
           }),
       },

@@ -34,8 +34,7 @@ export async function observeVersions(patient: Patient): Promise<VersionsSeen> {
 }
 
 /** Whether this answer was made by Glissade, and for this question. */
-const isMarked = ({ mark, result }: Asked): boolean =>
-  result.ok && headerOf(result.answer, PROBE_HEADER) === mark;
+const isMarked = ({ mark, result }: Asked): boolean => result.ok && headerOf(result.answer, PROBE_HEADER) === mark;
 
 /** Whether clients learn of sliding sync, each what holds for them. */
 export function judgeVersions({ anybody, somebody }: VersionsSeen, proxy: ProxyKind | null): readonly Finding[] {

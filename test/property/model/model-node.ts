@@ -87,6 +87,7 @@ export class ModelNode {
             mac,
             epoch: stores.db.epoch,
             cacheBytes: CACHE_BYTES,
+            rateLimit: null,
             firstSyncDeadlineMs: DEADLINE_MS,
           }),
       },

@@ -60,6 +60,7 @@ beforeEach(() => {
       },
     },
     hashToken,
+    isAllowed: () => true,
     clock: time,
     timers: time,
     log,

@@ -93,6 +93,7 @@ export class GatewayRig {
       },
     },
     hashToken,
+    isAllowed: () => true,
     clock: this.time,
     timers: this.time,
     log: this.log,

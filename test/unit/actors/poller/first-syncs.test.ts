@@ -1,3 +1,4 @@
+import type { UserId } from "#src/protocol/ids.ts";
 import { describe, expect, test } from "bun:test";
 import { settlePromises } from "#test/support/virtual-time.ts";
 import { transientFailure } from "#test/support/fake-homeserver-port.ts";
@@ -6,7 +7,7 @@ import { PollerHarness, roomBody, running } from "./harness.ts";
 describe("PollerActor: first syncs", () => {
   test("[POL-20] wait for a slot, which later polls do not need", async () => {
     const harness = new PollerHarness();
-    const taken = [harness.slots.request(), harness.slots.request()];
+    const taken = [harness.slots.request("@other1:hs" as UserId), harness.slots.request("@other2:hs" as UserId)];
     await harness.login(null);
     await harness.start();
     expect(harness.homeserver.waitingCount).toBe(0);
@@ -16,9 +17,31 @@ describe("PollerActor: first syncs", () => {
     await settlePromises();
     expect(harness.homeserver.nextSync().params.since).toBe("s1");
     // Its slot is free again.
-    const other = harness.slots.request();
+    const other = harness.slots.request("@other3:hs" as UserId);
     await other.granted;
     expect(harness.slots.waiting).toBe(0);
+  });
+
+  test("[POL-110] one user has one at a time, and holds up nobody else meanwhile", async () => {
+    const { slots } = new PollerHarness();
+    const granted: string[] = [];
+    const request = (name: string, user: string) => {
+      const slot = slots.request(user as UserId);
+      void slot.granted.then(() => granted.push(name));
+      return slot;
+    };
+    const first = request("first of a", "@a:hs");
+    const second = request("second of a", "@a:hs");
+    const third = request("third of a", "@a:hs");
+    request("first of b", "@b:hs");
+    await settlePromises();
+    expect(granted).toEqual(["first of a", "first of b"]);
+    second.release();
+    first.release();
+    await settlePromises();
+    expect(granted).toEqual(["first of a", "first of b", "third of a"]);
+    third.release();
+    expect(slots.waiting).toBe(0);
   });
 
   test("[POL-21] are cut into batches of whole rooms, the last of which carries since", async () => {

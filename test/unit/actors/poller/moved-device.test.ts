@@ -1,3 +1,4 @@
+import type { UserId } from "#src/protocol/ids.ts";
 import { describe, expect, test } from "bun:test";
 import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER } from "#src/homeserver/filters.ts";
 import type { DeviceId } from "#src/protocol/ids.ts";
@@ -47,7 +48,7 @@ describe("PollerActor: a device that came with its since and without rooms", () 
 
   test("[POL-101] clients wait for the rooms, in a slot of first syncs, and nobody is covered before", async () => {
     const harness = await moved();
-    const held = [harness.slots.request(), harness.slots.request()];
+    const held = [harness.slots.request("@other1:hs" as UserId), harness.slots.request("@other2:hs" as UserId)];
     const answer = await harness.ensure();
     harness.homeserver.nextSync().answer({ next_batch: "s1" });
     await settlePromises();

@@ -1,3 +1,4 @@
+import type { UserId } from "#src/protocol/ids.ts";
 import { describe, expect, test } from "bun:test";
 import { DEVICE_FILTER, FIRST_FILTER } from "#src/homeserver/filters.ts";
 import type { DeviceId } from "#src/protocol/ids.ts";
@@ -36,8 +37,8 @@ describe("PollerActor: a second device", () => {
 
   test("[POL-61] is answered at once, before its first sync is through, and needs no slot for it", async () => {
     const harness = await secondDevice();
-    harness.slots.request();
-    harness.slots.request();
+    harness.slots.request("@other1:hs" as UserId);
+    harness.slots.request("@other2:hs" as UserId);
     const answer = await harness.ensure();
     expect(answer()).toBe("ok");
     expect(harness.homeserver.waitingCount).toBe(1);
