@@ -12,7 +12,7 @@ export const PROBE_HEADER = "x-glissade-probe";
 /** Longest time a probe is held: somewhat longer than any long poll, and than the minute that many proxies wait. */
 export const LONGEST_HOLD_SECS = 75;
 /** Anybody may ask for one: a handful of doctors at once, and no more. */
-const HELD_AT_ONCE = 8;
+const HELD_AT_ONCE = 16;
 /** A trickle is so many pieces, this far apart. */
 export const TRICKLE = { pieces: 5, everyMs: 400 } as const;
 

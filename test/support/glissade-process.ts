@@ -2,7 +2,7 @@ import { join } from "node:path";
 import { freePort } from "./ports.ts";
 
 /** The compiled executable; a build of one's own is tested by naming it. */
-const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
+export const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
 const READY_DEADLINE_MS = 60_000;
 
 /** How clients reach a listener that is not plain HTTP on a port. */

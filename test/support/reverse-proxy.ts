@@ -1,5 +1,6 @@
 import { chmod, mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { wellKnownText } from "#src/http/recipes/recipe.ts";
 import type { ProxyName } from "#src/http/recipes/recipe.ts";
 import type { Certificate } from "./certificates.ts";
 import { SYSTEM_PATH, systemProgram } from "./debian.ts";
@@ -46,6 +47,8 @@ export class ReverseProxy {
     const fitted = change(ADAPTED[proxy](fit(recipe, places, port), places, port));
     const path = join(places.dir, `${proxy}.conf`);
     await writeFile(path, fitted);
+    // The file that Apache's recipe speaks of.
+    await writeFile(join(places.dir, "matrix-client.json"), wellKnownText(`${TEST_NAME}:${port}`));
     const child = Bun.spawn(COMMANDS[proxy](path), {
       env: { PATH: SYSTEM_PATH, HOME: places.dir, XDG_DATA_HOME: places.dir, XDG_CONFIG_HOME: places.dir },
       cwd: places.dir,
@@ -138,6 +141,7 @@ const ADAPTED: Readonly<Record<ProxyName, Adapt>> = {
       .join("");
     const site = config.replace("listen 443 ", `listen 127.0.0.1:${port} `).replace(/^.*listen \[::\]:443.*\n/m, "");
     return `daemon off;
+user root;
 pid ${dir}/nginx.pid;
 events { worker_connections 1024; }
 http {
@@ -175,9 +179,3 @@ Listen 127.0.0.1:${port}
 ${MODULES.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so\n`).join("")}
 ${config.replace("*:443", `*:${port}`).replace("/etc/apache2/matrix-client.json", `${dir}/matrix-client.json`)}`,
 };
-
-/** The file that Apache's recipe speaks of. */
-export async function writeWellKnown(dir: string, text: string): Promise<void> {
-  await mkdir(dir, { recursive: true });
-  await writeFile(join(dir, "matrix-client.json"), text);
-}
