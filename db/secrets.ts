@@ -92,25 +92,32 @@ export async function claimSecret(db: Database, keys: SecretKeys): Promise<void>
 
 const errorCode = (error: unknown): unknown => (error instanceof Error && "code" in error ? error.code : null);
 
+/** The secret kept in the data directory; null when there is none. */
+export function readSecret(dataDir: string): string | null {
+  const path = join(dataDir, SECRET_FILE);
+  let secret: string;
+  try {
+    secret = readFileSync(path, "utf8").trim();
+  } catch (error) {
+    if (errorCode(error) === "ENOENT") return null;
+    throw new SyncError("invalid_param", `cannot read the secret in ${path}`, { cause: error });
+  }
+  if (secret === "") throw new SyncError("invalid_param", `the secret in ${path} is empty: restore it from a backup`);
+  return secret;
+}
+
 /** The secret kept in the data directory; made there, readable by its owner alone, when there is none yet. */
 export function loadOrCreateSecret(dataDir: string): string {
-  const path = join(dataDir, SECRET_FILE);
-  const read = (): string | null => {
-    try {
-      return readFileSync(path, "utf8").trim();
-    } catch (error) {
-      if (errorCode(error) === "ENOENT") return null;
-      throw new SyncError("invalid_param", `cannot read the secret in ${path}`, { cause: error });
-    }
-  };
-  const existing = read();
-  if (existing === "") throw new SyncError("invalid_param", `the secret in ${path} is empty: restore it from a backup`);
-  if (existing !== null) return existing;
+  return readSecret(dataDir) ?? keepSecret(dataDir, randomBytes(SECRET_BYTES).toString("base64url"));
+}
 
+/** Keeps a secret in the data directory, unless one is there; that which is there then. */
+export function keepSecret(dataDir: string, secret: string): string {
+  const path = join(dataDir, SECRET_FILE);
   const draft = `${path}.${randomBytes(6).toString("hex")}`;
   try {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    writeFileSync(draft, `${randomBytes(SECRET_BYTES).toString("base64url")}\n`, {
+    writeFileSync(draft, `${secret}\n`, {
       mode: 0o600,
       flag: "wx",
       flush: true,
@@ -128,7 +135,7 @@ export function loadOrCreateSecret(dataDir: string): string {
       cause: error,
     });
   }
-  const made = read();
-  if (made === null || made === "") throw new SyncError("internal", `the secret in ${path} vanished`);
-  return made;
+  const kept = readSecret(dataDir);
+  if (kept === null) throw new SyncError("internal", `the secret in ${path} vanished`);
+  return kept;
 }

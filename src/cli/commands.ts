@@ -4,7 +4,7 @@ import { CONFIG_CHECK } from "./config-check.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
-import { dbStatsCommand, dbVacuumCommand } from "./db.ts";
+import { backupCommand, dbPortCommand, dbStatsCommand, dbVacuumCommand, restoreCommand } from "./db.ts";
 import { importCommand } from "./import.ts";
 import { resyncCommand } from "./resync.ts";
 import { ROUTES } from "./routes.ts";
@@ -26,6 +26,15 @@ export const COMMANDS: readonly Command[] = [
   ),
   dbVacuumCommand(async (config, isFull, terminal) =>
     (await import("#src/hosts/tools/stats-host.ts")).vacuum(config, isFull, terminal),
+  ),
+  dbPortCommand(async (config, to, terminal) =>
+    (await import("#src/hosts/tools/port-host.ts")).port(config, to, terminal),
+  ),
+  backupCommand(async (config, path, terminal) =>
+    (await import("#src/hosts/tools/backup-host.ts")).backup(config, path, terminal),
+  ),
+  restoreCommand(async (config, path, terminal) =>
+    (await import("#src/hosts/tools/backup-host.ts")).restore(config, path, terminal),
   ),
   importCommand(async (config, request, terminal) =>
     (await import("#src/hosts/tools/import-host.ts")).importDevices(config, request, terminal),

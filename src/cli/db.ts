@@ -48,13 +48,54 @@ export const dbVacuumCommand = (run: Tool<boolean>): Command =>
     run,
   );
 
-/** One argument is needed, such as a file or a place. */
-export const needsOne = (command: Omit<Command, "run">, run: Tool<string>): Command => ({
+/** A command that takes one thing: a file, or a place. */
+const needsOne = (command: Omit<Command, "run">, run: Tool<string>): Command => ({
   ...command,
   run: async (args, terminal) => {
     const [argument, ...more] = args;
-    if (argument === undefined || argument.startsWith("--") || more.length > 0)
+    if (argument === undefined || argument.startsWith("--") || more.length > 0) {
       return refuseArguments(command, terminal);
+    }
     return withTool(terminal, (config) => run(config, argument, terminal));
   },
 });
+
+/** `glissade db port`. */
+export const dbPortCommand = (run: Tool<string>): Command =>
+  needsOne(
+    {
+      name: "db port",
+      usage: ["db port <connection string or directory>"],
+      help: [
+        "move everything to another database: from the embedded one to PostgreSQL, back, or from one",
+        "PostgreSQL to another. The server has to be stopped; clients go on where they are. Interrupted",
+        "and run again it goes on; at the end both are compared",
+      ],
+    },
+    run,
+  );
+
+/** `glissade backup`. */
+export const backupCommand = (run: Tool<string>): Command =>
+  needsOne(
+    {
+      name: "backup",
+      usage: ["backup <file>"],
+      help: [
+        "write what nobody could tell anew to a file: tokens, still sealed, positions, to-device messages",
+        "and device lists that wait. The server may run",
+      ],
+    },
+    run,
+  );
+
+/** `glissade restore`. */
+export const restoreCommand = (run: Tool<string>): Command =>
+  needsOne(
+    {
+      name: "restore",
+      usage: ["restore <file>"],
+      help: ["put a backup into an empty database; everything else is read from the homeserver anew"],
+    },
+    run,
+  );

@@ -1,0 +1,249 @@
+import { afterAll, describe, expect, test } from "bun:test";
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { Database } from "#db/connection.ts";
+import { createConnectionStore } from "#db/connection-repository.ts";
+import { createDeviceStore } from "#db/device-repository.ts";
+import { createIngestStore } from "#db/ingest-repository.ts";
+import { migrateDatabase } from "#db/migrate.ts";
+import { createRoomReader } from "#db/room-repository.ts";
+import { checkBackup, restoreBackup, writeBackup } from "#db/tools/backup.ts";
+import { type PortProgress, portDatabase } from "#db/tools/port.ts";
+import { checksumOf } from "#db/tools/rows.ts";
+import { TABLES } from "#db/tools/tables.ts";
+import {
+  connectTestDatabase,
+  databaseDeps,
+  temporaryDirectory,
+  withPglite,
+  withPostgres,
+} from "#test/support/database.ts";
+import { roomMeta, stateRowOf, storedEvent, transaction } from "#test/support/stored-samples.ts";
+import { LIMIT_MS, failureOf } from "./storage-rig.ts";
+
+const ALICE = "@ali\u001ace\u0000\ud800'\":x" as UserId;
+const PHONE = "PHONE\\ü" as DeviceId;
+const KEY = new Uint8Array(32).fill(3);
+const DEVICE = { userId: ALICE, deviceId: PHONE };
+const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+
+const opened: Database[] = [];
+afterAll(async () => {
+  await Promise.all(opened.map((db) => db.close(1000)));
+}, LIMIT_MS);
+
+async function fresh(server: typeof withPostgres): Promise<Database> {
+  const db = connectTestDatabase(await (await server()).createDatabase(), { prepare: false });
+  opened.push(db);
+  await migrateDatabase(db, databaseDeps.logger);
+  return db;
+}
+
+/** Something of everything, with whatever text and bytes there can be. */
+async function filled(db: Database): Promise<Database> {
+  const ingest = createIngestStore(db, { makeWriterId: () => "tests" });
+  await ingest.loadHead();
+  const named = storedEvent(1, 1500, { type: "m.room.name", stateKey: "", id: '$na"me\\' as never });
+  await ingest.commit(
+    transaction(2000, {
+      rooms: [1, 2].map((nid) => ({ meta: roomMeta(nid), isNew: true })),
+      events: [...Array.from({ length: 1200 }, (_, i) => storedEvent((i % 2) + 1, i + 1)), named],
+      state: [stateRowOf(named)],
+      toDevice: [1, 2, 3].map((n) => ({
+        ...DEVICE,
+        type: "m",
+        sender: "@b:x",
+        json: bytes(`{"n":${n},"b":"\u0001é"}`),
+        pos: 1600 + n,
+      })),
+      deviceLists: [{ ...DEVICE, target: "@b:x", change: "left", pos: 1700 }],
+      deviceKeys: [{ ...DEVICE, otkCounts: '{"a":1}', fallbackKeyTypes: "[]", pos: 1701 }],
+      sinces: [{ ...DEVICE, since: "s\u001a1" }],
+      receipts: [
+        { nid: 1 as never, userId: ALICE, eventId: "$e", threadId: "", isPrivate: false, ts: 2 ** 52, pos: 1702 },
+      ],
+    }),
+  );
+  const devices = createDeviceStore(db, { tokenKey: KEY, logger: databaseDeps.logger });
+  await devices.saveToken({ hash: "h1", accessToken: "token 1", ...DEVICE, nowMs: 5 });
+  await devices.saveToken({ hash: "h2", accessToken: "token 2", ...DEVICE, nowMs: 6 });
+  await createConnectionStore(db).save({
+    ...DEVICE,
+    connId: "room-list" as ConnId,
+    incarnation: "abc",
+    params: '{"x":"\u0007"}',
+    cursors: "[1,2]",
+    toDevicePos: 1601,
+    deviceListsPos: null,
+    lastUsedMs: 7,
+  });
+  await db.query("update meta set secret_check = 'check'");
+  return db;
+}
+
+async function sums(db: Database): Promise<Record<string, unknown>> {
+  const found: Record<string, unknown> = {};
+  for (const table of TABLES) found[table] = await checksumOf((...args) => db.query(...args), table);
+  return found;
+}
+
+const move = (
+  source: Database,
+  target: Database,
+  onProgress: (progress: PortProgress) => void = () => undefined,
+): ReturnType<typeof portDatabase> =>
+  portDatabase({ source, target, onProgress, onVerify: () => undefined, rowsAtOnce: 4 });
+
+const WAYS = [
+  ["from PGlite to PostgreSQL", withPglite, withPostgres],
+  ["from PostgreSQL to PGlite", withPostgres, withPglite],
+] as const;
+
+for (const [way, from, to] of WAYS) {
+  describe(`db port ${way}`, () => {
+    test(
+      "[OPR-20] every row arrives as it is, and numbers are given out behind those that are there",
+      async () => {
+        const source = await filled(await fresh(from));
+        const target = await fresh(to);
+        const ported = await move(source, target);
+        expect(ported.find(({ table }) => table === "to_device")?.rows).toBe(3);
+        expect(await sums(target)).toEqual(await sums(source));
+        const devices = createDeviceStore(target, { tokenKey: KEY, logger: databaseDeps.logger });
+        await devices.saveToken({ hash: "h3", accessToken: "token 3", ...DEVICE, nowMs: 8 });
+        expect((await devices.loadDevice(ALICE, PHONE))?.accessToken).toBe("token 3");
+        const head = await createIngestStore(target, { makeWriterId: () => "next" }).loadHead();
+        expect(head).toMatchObject({ head: 2000, maxRoomNid: 2 });
+        expect(await target.query("select to_regclass('glissade_port') as gone")).toEqual([{ gone: null }]);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-21] interrupted anywhere it goes on where it was; a server refuses the target until then",
+      async () => {
+        const source = await filled(await fresh(from));
+        const target = await fresh(to);
+        let pages = 0;
+        for (let attempt = 1; ; attempt += 1) {
+          let own = 0;
+          const ended = await failureOf(
+            move(source, target, () => {
+              pages += 1;
+              own += 1;
+              if (own === 3) throw new Error("killed");
+            }),
+          );
+          if (ended instanceof Error) {
+            expect(await target.query("select from meta")).toEqual([]);
+            continue;
+          }
+          expect(attempt).toBeGreaterThan(3);
+          break;
+        }
+        expect(await sums(target)).toEqual(await sums(source));
+        // No page was copied twice.
+        let whole = 0;
+        await move(source, await fresh(to), () => void (whole += 1));
+        expect(pages).toBe(whole);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-22] a target with data of its own, or of another move, is refused and left alone; a source that was used since is copied anew",
+      async () => {
+        const source = await filled(await fresh(from));
+        const target = await fresh(to);
+        await target.query("insert into rooms (nid, room_id, meta) values (9, '!own:x', '{}')");
+        expect(await failureOf(move(source, target))).toMatchObject({ message: expect.stringContaining("(rooms)") });
+        expect(await target.query("select nid from rooms")).toEqual([{ nid: 9 }]);
+        await target.query("delete from rooms");
+        const stop = (): never => {
+          throw new Error("killed");
+        };
+        await failureOf(move(source, target, stop));
+        await target.query("update glissade_port set state = '[\"another\"]' where name = ''");
+        expect(await failureOf(move(source, target))).toMatchObject({
+          message: expect.stringContaining("another database"),
+        });
+        const [origin] = await source.query<{ epoch: string }>("select epoch from meta");
+        await target.query(`update glissade_port set state = '["${origin?.epoch}", "earlier"]' where name = ''`);
+        await source.query("update devices set since = 'moved'");
+        await move(source, target);
+        expect(await target.query("select since from devices")).toEqual([{ since: "moved" }]);
+      },
+      LIMIT_MS,
+    );
+  });
+}
+
+for (const server of [withPostgres, withPglite]) {
+  describe(`backup and restore on ${server === withPostgres ? "PostgreSQL" : "PGlite"}`, () => {
+    test(
+      "[OPR-30] tokens, since, messages and lists come back as they were, rooms are due, positions go on",
+      async () => {
+        await using directory = await temporaryDirectory();
+        const path = join(directory.path, "backup");
+        const source = await filled(await fresh(server));
+        expect(await writeBackup(source, path, "now")).toMatchObject({
+          devices: 1,
+          tokens: 2,
+          to_device: 3,
+          device_lists: 1,
+        });
+        const [meta] = await source.query<{ epoch: string }>("select epoch from meta");
+        const target = await fresh(server);
+        const checked = await checkBackup(path);
+        expect(checked).toMatchObject({ epoch: meta?.epoch, secretCheck: "check", madeAt: "now" });
+        await restoreBackup(target, checked);
+        const device = await createDeviceStore(target, { tokenKey: KEY, logger: databaseDeps.logger }).loadDevice(
+          ALICE,
+          PHONE,
+        );
+        expect(device).toMatchObject({ since: "s\u001a1", roomsAreDue: true, accessToken: "token 2" });
+        const reader = createRoomReader(target, { clock: databaseDeps.clock } as never);
+        expect(await reader.loadToDevice(ALICE, PHONE, 1601, 10)).toHaveLength(2);
+        expect((await reader.loadDevice(ALICE, PHONE)).deviceLists).toEqual([
+          { target: "@b:x", change: "left", pos: 1700 },
+        ]);
+        expect(await target.query("select epoch, head, secret_check from meta")).toEqual([
+          { epoch: meta?.epoch ?? "", head: 2000, secret_check: "check" },
+        ]);
+        expect(await failureOf(restoreBackup(target, checked))).toMatchObject({
+          message: expect.stringContaining("has data"),
+        });
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-31] a file that is cut, changed or none of ours is refused before anything is written",
+      async () => {
+        await using directory = await temporaryDirectory();
+        const path = join(directory.path, "backup");
+        await writeBackup(await filled(await fresh(server)), path, "now");
+        const whole = await readFile(path);
+        const lines = (
+          await new Response(new Blob([whole]).stream().pipeThrough(new DecompressionStream("gzip"))).text()
+        ).split("\n");
+        const variants = [
+          whole.subarray(0, whole.length - 40),
+          Bun.gzipSync(Buffer.from(lines.slice(0, -2).join("\n"))),
+          Bun.gzipSync(Buffer.from(lines.join("\n").replace("s\\u001a", "s\\u001b"))),
+          Bun.gzipSync(Buffer.from("{}\n")),
+          Buffer.from("no backup"),
+        ];
+        for (const variant of variants) {
+          await writeFile(path, variant);
+          expect(await failureOf(checkBackup(path))).toMatchObject({
+            message: expect.stringContaining("cannot be used"),
+          });
+        }
+        expect(await failureOf(checkBackup(join(directory.path, "none")))).toMatchObject({ code: "invalid_param" });
+      },
+      LIMIT_MS,
+    );
+  });
+}
