@@ -275,7 +275,7 @@ async function liveTraffic(ingest: IngestStore, rooms: RoomReader): Promise<void
       ...emptyTransaction(head),
       events: [event],
       rooms: [{ meta: metaOf(nid, event), isNew: false }],
-      sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `s${i}` }],
+      sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `s${i}`, pos: head }],
     });
   };
   print("commit of one event, its room and a since", await timed(2000, commitOne));
@@ -284,7 +284,7 @@ async function liveTraffic(ingest: IngestStore, rooms: RoomReader): Promise<void
     await timed(500, (i) =>
       ingest.commit({
         ...emptyTransaction(head),
-        sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `t${i}` }],
+        sinces: [{ userId: USER, deviceId: "DEVICE" as never, since: `t${i}`, pos: head }],
       }),
     ),
   );

@@ -106,20 +106,21 @@ function encodeRecord(event: StoredEvent, before: StreamPos): void {
   if (replacesState !== null) writer.text(replacesState);
 }
 
+/** Compressed, where that pays. */
+function pack(plain: Uint8Array): Uint8Array {
+  if (plain.length < COMPRESS_FROM_BYTES) return plain;
+  const packed = Bun.zstdCompressSync(plain.subarray(1), { level: COMPRESSION_LEVEL });
+  if (packed.length + 1 >= plain.length) return plain;
+  const records = new Uint8Array(packed.length + 1);
+  records[0] = FORMAT_ZSTD;
+  records.set(packed, 1);
+  return records;
+}
+
 function seal(events: readonly StoredEvent[]): EventChunk {
   const first = events[0];
   const last = events.at(-1);
   invariant(first !== undefined && last !== undefined, "a chunk has events");
-  const plain = writer.finish();
-  let records: Uint8Array = plain;
-  if (plain.length >= COMPRESS_FROM_BYTES) {
-    const packed = Bun.zstdCompressSync(plain.subarray(1), { level: COMPRESSION_LEVEL });
-    if (packed.length + 1 < plain.length) {
-      records = new Uint8Array(packed.length + 1);
-      records[0] = FORMAT_ZSTD;
-      records.set(packed, 1);
-    }
-  }
   return {
     nid: first.nid,
     inTimeline: first.inTimeline,
@@ -127,7 +128,7 @@ function seal(events: readonly StoredEvent[]): EventChunk {
     lastPos: last.pos,
     hasGap: events.some(({ gapBefore }) => gapBefore),
     events,
-    records,
+    records: pack(writer.finish()),
   };
 }
 
@@ -161,15 +162,15 @@ export function encodeChunks(events: readonly StoredEvent[]): EventChunk[] {
   return chunks;
 }
 
-/** The bytes of a row that holds exactly these events: a row that is written again is not cut anew. */
-export function encodeWhole(events: readonly StoredEvent[]): Uint8Array {
+/** The bytes of the row from `firstPos` on that holds exactly these events: a row that is written again is not cut anew. */
+export function encodeWhole(events: readonly StoredEvent[], firstPos: StreamPos): Uint8Array {
   writer.start(FORMAT_PLAIN, events.length === 1);
-  let before = events[0]?.pos ?? 0;
+  let before = firstPos;
   for (const event of events) {
     encodeRecord(event, before);
     before = event.pos;
   }
-  return seal(events).records;
+  return pack(writer.finish());
 }
 
 function plainRecords(records: Uint8Array): Uint8Array {

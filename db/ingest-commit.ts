@@ -78,6 +78,9 @@ export interface RewrittenChunk {
   nid: number;
   inTimeline: boolean;
   firstPos: StreamPos;
+  /** Of what is left in it. */
+  eventCount: number;
+  hasGap: boolean;
   records: Uint8Array;
 }
 
@@ -89,14 +92,17 @@ function rewrittenPart(rows: readonly RewrittenChunk[]): Part {
       const { blob, offsets, lengths } = packBytes(rows.map(({ records }) => records));
       const bytes = param(blob, "bytea");
       return `
-      update events e set records = substring(${bytes} from c.start for c.length)
+      update events e set records = substring(${bytes} from c.start for c.length), event_count = c.event_count,
+        has_gap = c.has_gap
       from unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(boolArray(rows.map(({ inTimeline }) => inTimeline)), "bool[]")},
         ${param(intArray(rows.map(({ firstPos }) => firstPos)), "int8[]")},
+        ${param(intArray(rows.map(({ eventCount }) => eventCount)), "int2[]")},
+        ${param(boolArray(rows.map(({ hasGap }) => hasGap)), "bool[]")},
         ${param(intArray(offsets), "int4[]")},
         ${param(intArray(lengths), "int4[]")}
-      ) c (nid, in_timeline, first_pos, start, length) ${IF_GUARDED}
+      ) c (nid, in_timeline, first_pos, event_count, has_gap, start, length) ${IF_GUARDED}
         and e.nid = c.nid and e.in_timeline = c.in_timeline and e.first_pos = c.first_pos`;
     },
   };
@@ -345,13 +351,15 @@ function sincePart(rows: IngestTransaction["sinces"]): Part {
     sql: (param) => {
       const [users, devices] = owners(rows);
       return `
-      insert into devices as d (user_id, device_id, since, rooms_due)
+      insert into devices as d (user_id, device_id, since, since_pos, rooms_due)
       select * from unnest(
         ${param(users, "text[]")}, ${param(devices, "text[]")},
         ${param(textArray(rows.map(({ since }) => since)), "text[]")},
+        ${param(intArray(rows.map(({ pos }) => pos)), "int8[]")},
         ${param(intArray(rows.map(({ roomsAreDue }) => (roomsAreDue === true ? ROOMS_STILL_DUE : 0))), "int2[]")}
       ) ${IF_GUARDED}
-      on conflict (user_id, device_id) do update set since = excluded.since, rooms_due = excluded.rooms_due`;
+      on conflict (user_id, device_id) do update set since = excluded.since, since_pos = excluded.since_pos,
+        rooms_due = excluded.rooms_due`;
     },
   };
 }

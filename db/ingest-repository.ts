@@ -20,6 +20,7 @@ import {
   withChunks,
 } from "./row-reading.ts";
 import { boolArray, intArray, keyArray, originalText } from "./text.ts";
+import { loadTimelines } from "./timeline-reading.ts";
 
 /** A name for this writer; no other writer may have had it. */
 type MakeWriterId = () => string;
@@ -190,10 +191,24 @@ class IngestRepository implements IngestStore {
     return new Set(rows.map((row) => originalText(row.user_id) as UserId));
   }
 
+  loadTimelines(queries: Parameters<IngestStore["loadTimelines"]>[0]): ReturnType<IngestStore["loadTimelines"]> {
+    return loadTimelines(this.#db, queries);
+  }
+
+  async loadStays(queries: Parameters<IngestStore["loadStays"]>[0]): Promise<UserRoom[]> {
+    if (queries.length === 0) return [];
+    const rows = await this.#db.query<UserRoomRow>(
+      `select ${USER_ROOM_COLUMNS} from unnest($1::int4[], $2::int8[]) q (nid, since)
+       join user_rooms u on u.nid = q.nid and u.membership = 1 and u.join_pos >= q.since`,
+      [intArray(queries.map(({ nid }) => nid)), intArray(queries.map(({ from }) => from))],
+    );
+    return rows.map(userRoomOf);
+  }
+
   async loadSinces(devices: Parameters<IngestStore["loadSinces"]>[0]): ReturnType<IngestStore["loadSinces"]> {
     if (devices.length === 0) return [];
-    const rows = await this.#db.query<{ user_id: string; device_id: string; since: string }>(
-      `select d.user_id, d.device_id, d.since from unnest($1::text[], $2::text[]) q (user_id, device_id)
+    const rows = await this.#db.query<{ user_id: string; device_id: string; since: string; pos: number }>(
+      `select d.user_id, d.device_id, d.since, coalesce(d.since_pos, -1) as pos from unnest($1::text[], $2::text[]) q (user_id, device_id)
        join devices d on d.user_id = q.user_id and d.device_id = q.device_id
        where d.since is not null`,
       [keyArray(devices.map(({ userId }) => userId)), keyArray(devices.map(({ deviceId }) => deviceId))],
@@ -202,6 +217,7 @@ class IngestRepository implements IngestStore {
       userId: originalText(row.user_id) as UserId,
       deviceId: originalText(row.device_id) as DeviceId,
       since: originalText(row.since),
+      pos: row.pos,
     }));
   }
 
@@ -216,7 +232,7 @@ class IngestRepository implements IngestStore {
 
     const chunks = encodeChunks(tx.events);
     const places = await this.#placesOf(tx, chunks);
-    const rewritten = await this.#rewrite(tx.redacted);
+    const rewritten = await this.#rewrite(tx);
     const { text, params } = statements.build(tx, chunks, places, rewritten, {
       writer: writer.id,
       commitSeq: writer.commitSeq,
@@ -292,21 +308,33 @@ class IngestRepository implements IngestStore {
     });
   }
 
-  /** The rows of redacted events as they will be. */
-  async #rewrite(redacted: readonly StoredEvent[]): Promise<RewrittenChunk[]> {
-    if (redacted.length === 0) return [];
+  /** The rows of events that are redacted, or have another place now, as they will be. */
+  async #rewrite({ redacted, moved }: IngestTransaction): Promise<RewrittenChunk[]> {
+    const changed = [...redacted, ...moved];
+    if (changed.length === 0) return [];
     const rows = await this.#db.query<ChunkRow>(SELECT_CHUNKS_AT, [
-      intArray(redacted.map(({ nid }) => nid)),
-      boolArray(redacted.map(({ inTimeline }) => inTimeline)),
-      intArray(redacted.map(({ pos }) => pos)),
+      intArray(changed.map(({ nid }) => nid)),
+      boolArray(changed.map(({ inTimeline }) => inTimeline)),
+      intArray(changed.map(({ pos }) => pos)),
     ]);
-    const byPlace = new Map(redacted.map((event) => [`${event.nid} ${event.pos}`, event]));
+    const placeOf = ({ nid, pos }: StoredEvent): string => `${nid} ${pos}`;
+    const byPlace = new Map(redacted.map((event) => [placeOf(event), event]));
+    const left = new Set(moved.map(placeOf));
     return rows.map((row) => {
-      const events = eventsOf(row).map((event) => {
-        const after = byPlace.get(`${event.nid} ${event.pos}`);
-        return after?.id === event.id ? after : event;
-      });
-      return { nid: row.nid, inTimeline: row.in_timeline, firstPos: row.first_pos, records: encodeWhole(events) };
+      const events = eventsOf(row)
+        .filter((event) => !left.has(placeOf(event)))
+        .map((event) => {
+          const after = byPlace.get(placeOf(event));
+          return after?.id === event.id ? after : event;
+        });
+      return {
+        nid: row.nid,
+        inTimeline: row.in_timeline,
+        firstPos: row.first_pos,
+        eventCount: events.length,
+        hasGap: events.some(({ gapBefore }) => gapBefore),
+        records: encodeWhole(events, row.first_pos),
+      };
     });
   }
 

@@ -9,6 +9,7 @@ import repairs from "./migrations/0003_repairs.sql" with { type: "text" };
 import tokenlessDevices from "./migrations/0004_tokenless_devices.sql" with { type: "text" };
 import operators from "./migrations/0006_operators.sql" with { type: "text" };
 import movedDatabases from "./migrations/0005_moved_databases.sql" with { type: "text" };
+import sincePositions from "./migrations/0007_since_positions.sql" with { type: "text" };
 
 interface Migration {
   id: number;
@@ -25,6 +26,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 4, name: "0004_tokenless_devices", sql: tokenlessDevices },
   { id: 5, name: "0005_moved_databases", sql: movedDatabases },
   { id: 6, name: "0006_operators", sql: operators },
+  { id: 7, name: "0007_since_positions", sql: sincePositions },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

@@ -49,11 +49,19 @@ export function userRoomOf(row: UserRoomRow): UserRoom {
 }
 
 /** What metadata that was stored before these members existed says of them. */
-type LaterMember = "awaitedRedactions" | "sharedSince" | "gapEventId" | "lacksAlgorithm" | "vanished" | "vanishedUpTo";
+type LaterMember =
+  | "awaitedRedactions"
+  | "sharedSince"
+  | "gapEventId"
+  | "seams"
+  | "lacksAlgorithm"
+  | "vanished"
+  | "vanishedUpTo";
 const LATER_MEMBERS: Pick<RoomMeta, LaterMember> = {
   awaitedRedactions: [],
   sharedSince: null,
   gapEventId: null,
+  seams: [],
   lacksAlgorithm: false,
   vanished: [],
   vanishedUpTo: 0,

@@ -212,6 +212,8 @@ export const devices = pgTable(
     userId: key("user_id").notNull(),
     deviceId: key("device_id").notNull(),
     since: text(),
+    /** Where the stream stood when `since` was stored; null = it is not known. */
+    sincePos: int8("since_pos"),
     /** When it was first seen to have no token; null while it has one, 0 = what was kept for it is deleted. */
     tokenlessMs: int8("tokenless_ms"),
     /** `since` came without rooms, from another database: they are still to be read. 2 = and it has moved since then. */

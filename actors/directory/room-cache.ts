@@ -46,6 +46,8 @@ export class RoomCache {
   #drops = 0;
   #resets = 0;
   #readCount = 0;
+  /** Spans of positions that were left for newer ones while something was being read. */
+  #retold: (readonly [from: StreamPos, until: StreamPos])[] = [];
   /** Redacted while something was being read: what is read may be from before. */
   readonly #redacted = new Map<string, StoredEvent>();
 
@@ -83,6 +85,7 @@ export class RoomCache {
     this.#readCount -= 1;
     if (this.#readCount === 0) {
       this.#redacted.clear();
+      this.#retold = [];
       if (!this.#areReceiptsWhole) this.#receipts.clear();
     }
     this.#measure();
@@ -91,12 +94,13 @@ export class RoomCache {
   /** Takes a timeline read from storage; events that arrived meanwhile stay behind it. */
   setTimeline(read: RoomRead, chunk: TimelineChunk): void {
     if (read.drops !== this.#drops || this.#coversFrom > read.head) return;
-    const last = chunk.events.at(-1)?.pos ?? 0;
-    const newer = this.#events.slice(firstAfter(this.#events, last));
+    const isRetold = (pos: StreamPos): boolean => this.#retold.some(([from, until]) => pos >= from && pos < until);
+    const events = chunk.events.filter(({ pos }) => !isRetold(pos)).map((event) => this.#asRedacted(event));
+    const newer = this.#events.slice(firstAfter(this.#events, events.at(-1)?.pos ?? 0));
     if (newer.some((event) => event.gapBefore)) return;
-    this.#events = [...chunk.events.map((event) => this.#asRedacted(event)), ...newer];
+    this.#events = [...events, ...newer];
     this.#isComplete = !chunk.hasMore;
-    const first = chunk.events[0];
+    const first = events[0] ?? (chunk.events.length > 0 ? newer[0] : undefined);
     const isFromStart = !chunk.hasMore && first?.gapBefore !== true;
     this.#coversFrom = isFromStart || first === undefined ? 0 : first.pos - 1;
   }
@@ -168,6 +172,7 @@ export class RoomCache {
   /** Applies a committed update; what is known already changes nothing. `keep` makes bytes safe to hold on to. */
   apply(update: RoomUpdate, keep: (event: StoredEvent) => StoredEvent): void {
     if (update.meta.latestPos >= this.meta.latestPos) this.meta = update.meta;
+    if (update.retoldFrom !== null) this.#retell(update.retoldFrom, update.timeline[0]?.pos ?? 0);
     const last = this.#events.at(-1)?.pos ?? this.#coversFrom;
     for (const incoming of update.timeline) {
       const isNew = incoming.pos > last;
@@ -207,6 +212,14 @@ export class RoomCache {
     if (this.#isStateWhole) return true;
     if (type === "*") return false;
     return this.#wholeTypes.has(type) || (key !== "*" && this.#state.has(stateKey(type, key)));
+  }
+
+  /** What is here of the timeline from `from` on comes again, from `until` on. */
+  #retell(from: StreamPos, until: StreamPos): void {
+    if (this.#readCount > 0) this.#retold.push([from, until]);
+    // All of it comes, what was not here included.
+    this.#coversFrom = Math.min(this.#coversFrom, from - 1);
+    this.#events = this.#events.filter(({ pos }) => pos < from || pos >= until);
   }
 
   #append(event: StoredEvent): void {

@@ -17,6 +17,7 @@ import {
 import type { StateRow } from "#src/state/ingest-transaction.ts";
 import { isBareRoom } from "#src/state/room-meta-reducer.ts";
 import type { IngestMemory } from "./ingest-memory.ts";
+import { lateRooms, loadTails } from "./late-rooms.ts";
 import { loadNamedEvents } from "./named-events.ts";
 import type { PollingDevices } from "./polling-devices.ts";
 
@@ -32,6 +33,8 @@ export type ContextStore = Pick<
   | "loadUserRooms"
   | "knownUsers"
   | "loadSinces"
+  | "loadTimelines"
+  | "loadStays"
 >;
 
 /** One polled batch; `createdAfter` is a position that all of its continuing sections' events were stored after, if at all. */
@@ -72,6 +75,8 @@ class GroupContext implements IngestContext {
   readonly sinces = new Map<string, string>();
   readonly roomRowsByNid = new Map<RoomNid, StateRow[]>();
   readonly polledAts = new Map<string, StreamPos>();
+  readonly tails = new Map<RoomNid, readonly StoredEvent[]>();
+  readonly standingsInTails = new Map<RoomNid, UserRoom[]>();
   readonly #memory: IngestMemory;
   readonly #polling: PollingDevices;
 
@@ -109,6 +114,14 @@ class GroupContext implements IngestContext {
 
   userRoom(userId: UserId, nid: RoomNid): UserRoom | null {
     return this.standings.get(standingKey(userId, nid)) ?? null;
+  }
+
+  tail(nid: RoomNid): readonly StoredEvent[] | null {
+    return this.tails.get(nid) ?? null;
+  }
+
+  stays(nid: RoomNid): readonly UserRoom[] {
+    return this.standingsInTails.get(nid) ?? [];
   }
 
   isKnownUser(userId: string): boolean {
@@ -165,6 +178,8 @@ export async function loadContext(
     await loadWholeRooms(store, batches, context);
   }
   const chunks = await loadStandingsAndEvents(store, memory, batches, context);
+  const late = lateRooms(chunks, context);
+  if (late.size > 0) await loadTails(store, late, context);
   await loadNamedEvents(store, chunks, context);
   await loadRows(store, memory, batches, chunks, context);
   return context;
@@ -211,6 +226,10 @@ async function loadWholeRooms(
   }
 }
 
+/** True for what may be older than something stored: when its poll was made then tells. */
+const hasPlace = (section: PolledRoom, context: GroupContext): boolean =>
+  section.kind === "join" && (section.state.length > 0 || (context.room(section.roomId)?.seams.length ?? 0) > 0);
+
 const isChunk = (section: PolledRoom): section is PolledChunk => section.kind === "join" || section.kind === "leave";
 
 /** Which events, users and standings are known; returns the sections of rooms that are. */
@@ -245,7 +264,12 @@ async function loadStandingsAndEvents(
   for (const { batch, createdAfter } of batches) {
     const { userId, deviceId, toDevice } = batch;
     const isResumed = memory.devices.get(pollerKey(userId, deviceId)) === undefined;
-    if (isResumed && toDevice.length > 0 && batch.since !== null) devices.push({ userId, deviceId });
+    const isRepeatable = isResumed && toDevice.length > 0 && batch.since !== null;
+    const isPlaceless =
+      !batch.isFirstSync &&
+      context.polledAt(userId, deviceId) < 0 &&
+      batch.rooms.some((section) => hasPlace(section, context));
+    if (isRepeatable || isPlaceless) devices.push({ userId, deviceId });
     const isRecent = createdAfter >= memory.events.floor;
     for (const section of batch.rooms) {
       const meta = context.rooms.get(section.roomId);
@@ -266,16 +290,11 @@ async function loadStandingsAndEvents(
       const isSurelyNew =
         isRecent && !section.limited && isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
       for (const list of [section.state, section.timeline]) {
-        // What is new in front of a known join decides where the stay that it begins may see from.
-        let hasNews = false;
         for (const event of list) {
           if (isStored && memory.events.has(event.id)) {
             context.events.add(event.id);
-            if (!section.isStateAfter && !hasNews) continue;
-          } else {
-            hasNews = true;
-            if (isStored && !isSurelyNew) events.add(event.id);
-          }
+            if (!section.isStateAfter) continue;
+          } else if (isStored && !isSurelyNew) events.add(event.id);
           wantMember(event, meta);
         }
       }
@@ -288,7 +307,11 @@ async function loadStandingsAndEvents(
     standings.size === 0 ? [] : store.loadUserRooms([...standings.values()]),
     devices.length === 0 ? [] : store.loadSinces(devices),
   ]);
-  for (const { userId, deviceId, since } of sinces) context.sinces.set(pollerKey(userId, deviceId), since);
+  for (const { userId, deviceId, since, pos } of sinces) {
+    const key = pollerKey(userId, deviceId);
+    if (memory.devices.get(key) === undefined) context.sinces.set(key, since);
+    if (context.polledAt(userId, deviceId) < 0) context.polledAts.set(key, pos);
+  }
   for (const id of knownEvents) {
     context.events.add(id);
     memory.events.remember(id);
@@ -366,14 +389,10 @@ async function loadRows(
     const standing = context.userRoom(batch.userId, meta.nid);
     if (standing?.membership !== "join" || section.kind === "leave") wantRow(meta.nid, "m.room.member", batch.userId);
     for (const list of [section.state, section.timeline]) {
-      let hasNews = false;
       for (const event of list) {
-        const isKnown = context.isKnownEvent(event.id);
-        hasNews ||= !isKnown;
         if (event.stateKey === null) continue;
-        if (!section.isStateAfter && isKnown) {
-          const isJoinBehindNews = list === section.timeline && hasNews && event.membership === "join";
-          if (isJoinBehindNews || (list === section.state && isWorthDoubting(section, batch, event)))
+        if (!section.isStateAfter && context.isKnownEvent(event.id)) {
+          if (list === section.state && isWorthDoubting(section, batch, event))
             wantRow(meta.nid, event.type, event.stateKey);
           continue;
         }
@@ -386,7 +405,7 @@ async function loadRows(
     }
   }
 
-  for (const { nid, type, stateKey } of context.storedEvents.values()) {
+  for (const { nid, type, stateKey } of [...context.storedEvents.values(), ...[...context.tails.values()].flat()]) {
     if (stateKey !== null) wantRow(nid, type, stateKey);
   }
 

@@ -31,10 +31,14 @@ export interface IngestStore {
   loadUserRooms(keys: readonly { userId: UserId; nid: RoomNid }[]): Promise<UserRoom[]>;
   /** Which of these users have a device with us. */
   knownUsers(userIds: readonly string[]): Promise<Set<UserId>>;
-  /** Stored tokens of these devices; absent where there is none. */
+  /** As `RoomReader.loadTimelines`. */
+  loadTimelines(queries: readonly TimelineQuery[]): Promise<TimelineChunk[]>;
+  /** Standings of users who are in these rooms since this position or a later one. */
+  loadStays(queries: readonly { nid: RoomNid; from: StreamPos }[]): Promise<UserRoom[]>;
+  /** Stored tokens of these devices, and where the stream stood when they were stored; absent where there is none. */
   loadSinces(
     devices: readonly { userId: UserId; deviceId: DeviceId }[],
-  ): Promise<{ userId: UserId; deviceId: DeviceId; since: string }[]>;
+  ): Promise<{ userId: UserId; deviceId: DeviceId; since: string; pos: StreamPos }[]>;
   /** Writes all or nothing. */
   commit(tx: IngestTransaction): Promise<void>;
 }
@@ -60,6 +64,12 @@ export interface TimelineChunk {
   events: StoredEvent[];
   /** True when older events are stored beyond the cut by `limit` (not by a gap). */
   hasMore: boolean;
+}
+
+export interface TimelineQuery {
+  nid: RoomNid;
+  upTo: StreamPos;
+  limit: number;
 }
 
 export interface StateQuery {
@@ -92,7 +102,7 @@ export interface RoomReader {
   /** Metadata of known rooms among these ids, with the user's standing where there is one. */
   loadRooms(roomIds: readonly RoomId[]): Promise<RoomMeta[]>;
   /** For each room, the newest `limit` timeline events at or below `upTo`. */
-  loadTimelines(queries: readonly { nid: RoomNid; upTo: StreamPos; limit: number }[]): Promise<TimelineChunk[]>;
+  loadTimelines(queries: readonly TimelineQuery[]): Promise<TimelineChunk[]>;
   /** Current state events that match. */
   loadState(queries: readonly StateQuery[]): Promise<StoredEvent[]>;
   /** Current state that changed after these positions, each event at the position of the change. */

@@ -52,6 +52,11 @@ export interface RoomMeta {
   resetPos: StreamPos;
   /** The newest event with a gap before it: what other polls bring from in front of it fell into that gap. null = none. */
   gapEventId: string | null;
+  /**
+   * Events whose poll may have skipped what was before them (a gap; the join of who may not see it), and where they first were, oldest
+   * first. What a poll that was answered before brings goes before them. Bounded to SEAMS_LIMIT.
+   */
+  seams: [eventId: string, pos: StreamPos][];
   /** State that is no more, nothing having taken its place, and since when; oldest first. Bounded to VANISHED_LIMIT. */
   vanished: [type: string, stateKey: string, pos: StreamPos][];
   /** Of what vanished up to here the keys are not kept. */
@@ -62,6 +67,9 @@ export interface RoomMeta {
 export const HERO_LIMIT = 6;
 /** Bounds `latestByType`: a room with thousands of custom types must not grow its metadata. */
 export const LATEST_TYPES_LIMIT = 64;
+
+/** Bounds `seams`: polls overtake each other within moments. */
+export const SEAMS_LIMIT = 4;
 
 /** Bounds `vanished`: clients that were told of the room before more than this are sent it anew. */
 export const VANISHED_LIMIT = 64;

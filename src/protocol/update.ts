@@ -27,6 +27,8 @@ export interface RoomUpdate<B = Uint8Array> {
   redacted: StoredEvent<B>[];
   /** True when a client that knows the room has to be sent it anew: a gap, a reset, a rejoin with a state block. */
   isReset: boolean;
+  /** Timeline events at and behind this position are told anew by `timeline`, in another order; null = none are. */
+  retoldFrom: StreamPos | null;
   receipts: StoredReceipt[];
   /** The new `m.typing` event; null = unchanged. Never stored. */
   typing: { json: B; userIds: string[] } | null;

@@ -69,3 +69,25 @@ export function stayOf({ timeline }: PolledLeave, userId: UserId, standing: User
   if (end !== -1) return timeline.slice(0, end + 1);
   return isInside ? timeline : null;
 }
+
+/** True for the event that a room begins with. */
+export const isCreate = (event: EventFields): boolean => event.type === "m.room.create" && event.stateKey === "";
+
+/** Some homeservers send the event that made a new room in the timeline, behind state that needs it. */
+export function withCreateInState(
+  timeline: readonly EventFields[],
+  state: readonly EventFields[],
+  isHeld: boolean,
+): { timeline: readonly EventFields[]; state: readonly EventFields[] } {
+  const create = timeline.find(isCreate);
+  if (isHeld || create === undefined || state.length === 0 || state.some(isCreate)) return { timeline, state };
+  return { timeline: timeline.filter((event) => event !== create), state: [create, ...state] };
+}
+
+/** The create event says what the others mean (spaces), so it comes first wherever the homeserver put it. */
+export function createFirst(state: readonly EventFields[]): readonly EventFields[] {
+  const index = state.findIndex(isCreate);
+  const create = state[index];
+  if (index <= 0 || create === undefined) return state;
+  return [create, ...state.slice(0, index), ...state.slice(index + 1)];
+}

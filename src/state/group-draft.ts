@@ -150,6 +150,26 @@ export class GroupDraft {
     return stored;
   }
 
+  /** The newest timeline events of a room as it is by now, from the newest gap on; null = there is no need to know. */
+  tail(room: RoomDraft): readonly StoredEvent[] | null {
+    const stored = room.wasBare ? [] : this.context.tail(room.nid);
+    return stored === null ? null : room.tail(stored);
+  }
+
+  /** Stores an event of a timeline once more, behind everything that is stored: that is its place from now on. */
+  move(room: RoomDraft, event: StoredEvent): StoredEvent {
+    const { events, moved } = this.tx;
+    const json = this.#redacted.get(event.id)?.json ?? event.json;
+    this.#redacted.delete(event.id);
+    const index = events.lastIndexOf(event);
+    if (index === -1) moved.push(event);
+    else events.splice(index, 1);
+    const copy: StoredEvent = { ...event, json, pos: this.nextPos() };
+    this.#stored.set(event.id, copy);
+    events.push(copy);
+    return copy;
+  }
+
   /** An event as it is by now: stored by this group, or before it and loaded for it. */
   findEvent(eventId: string): StoredEvent | null {
     return this.#stored.get(eventId) ?? this.#redacted.get(eventId) ?? this.context.storedEvent(eventId);

@@ -40,6 +40,10 @@ export interface IngestContext {
   /** Where the stream stood when the device's previous poll was answered; -1 = not known. */
   polledAt(userId: UserId, deviceId: DeviceId): StreamPos;
   userRoom(userId: UserId, nid: RoomNid): UserRoom | null;
+  /** The newest timeline events of a room, all since the newest gap or a bounded number; null = not read, for nothing of the group is late. */
+  tail(nid: RoomNid): readonly StoredEvent[] | null;
+  /** Standings that name a place in a tail. */
+  stays(nid: RoomNid): readonly UserRoom[];
   /** True for users that have a device with us. */
   isKnownUser(userId: string): boolean;
   /** Joined and invited members by membership position, as stored before this group. */

@@ -54,7 +54,13 @@ function reduceSince(group: GroupDraft, batch: PollBatch, since: string): void {
   const { sinces } = group.tx;
   const earlier = sinces.findIndex((other) => other.userId === userId && other.deviceId === deviceId);
   if (earlier !== -1) sinces.splice(earlier, 1);
-  sinces.push({ userId, deviceId, since, ...(batch.roomsAreDue === true ? { roomsAreDue: true } : {}) });
+  sinces.push({
+    userId,
+    deviceId,
+    since,
+    pos: group.head,
+    ...(batch.roomsAreDue === true ? { roomsAreDue: true } : {}),
+  });
   if (batch.isFirstSync) group.users.update(userId).firstSyncDone.push(deviceId);
 }
 
@@ -114,6 +120,7 @@ export function isOnlySinces(tx: IngestTransaction): boolean {
     tx.rooms.length === 0 &&
     tx.events.length === 0 &&
     tx.redacted.length === 0 &&
+    tx.moved.length === 0 &&
     tx.state.length === 0 &&
     tx.repairs.length === 0 &&
     tx.userRooms.length === 0 &&

@@ -31,6 +31,8 @@ export interface IngestTransaction {
   events: StoredEvent[];
   /** Events stored before as they are after a redaction: only their `json` differs. */
   redacted: StoredEvent[];
+  /** Timeline events stored before whose place is another now: they are among `events` again, and go from here. */
+  moved: StoredEvent[];
   /** New current state, the row of every (room, type, state_key) that changed. */
   state: StateRow[];
   /** Rooms whose state was compared with the homeserver's: such a repair has a position, and takes rows away. */
@@ -51,8 +53,8 @@ export interface IngestTransaction {
   }[];
   txns: { userId: UserId; deviceId: DeviceId; eventId: string; txnId: string; nowMs: number }[];
   quarantine: (Rejected & { userId: UserId; deviceId: DeviceId; nowMs: number })[];
-  /** `roomsAreDue`: as of a batch, see there. */
-  sinces: { userId: UserId; deviceId: DeviceId; since: string; roomsAreDue?: true }[];
+  /** `pos`: where the stream stood when the poll was stored. `roomsAreDue`: as of a batch, see there. */
+  sinces: { userId: UserId; deviceId: DeviceId; since: string; pos: StreamPos; roomsAreDue?: true }[];
 }
 
 /** A transaction that changes nothing. */
@@ -61,6 +63,7 @@ export const emptyTransaction = (head: StreamPos): IngestTransaction => ({
   rooms: [],
   events: [],
   redacted: [],
+  moved: [],
   state: [],
   repairs: [],
   userRooms: [],

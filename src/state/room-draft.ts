@@ -1,6 +1,6 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
-import { AWAITED_REDACTIONS_LIMIT, type Hero, type RoomMeta } from "#src/protocol/room-meta.ts";
+import { AWAITED_REDACTIONS_LIMIT, type Hero, type RoomMeta, SEAMS_LIMIT } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
@@ -46,6 +46,7 @@ export class RoomDraft {
   #meta: RoomMeta;
   readonly #timeline: StoredEvent[] = [];
   readonly #state: StoredEvent[] = [];
+  #retoldFrom: StreamPos | null = null;
   /** Changed rows; null = removed. */
   readonly #rows = new Map<string, Map<string, StateRow | null>>();
   readonly #members = new Map<string, MemberChange>();
@@ -114,7 +115,38 @@ export class RoomDraft {
 
   addTimeline(event: StoredEvent): void {
     this.#timeline.push(event);
-    if (event.gapBefore) this.#change({ gapEventId: event.id });
+    if (event.gapBefore) this.#change({ gapEventId: event.id, seams: [[event.id, event.pos]] });
+  }
+
+  get seams(): RoomMeta["seams"] {
+    return this.#meta.seams;
+  }
+
+  /** What came before this event may not be here yet. */
+  addSeam({ id, pos }: StoredEvent): void {
+    this.#change({ seams: [...this.#meta.seams, [id, pos] as [string, StreamPos]].slice(-SEAMS_LIMIT) });
+  }
+
+  /** `stored`: the newest timeline events from before this group. */
+  tail(stored: readonly StoredEvent[]): readonly StoredEvent[] {
+    const from = this.#retoldFrom ?? Number.MAX_SAFE_INTEGER;
+    const all = [...stored.filter(({ pos }) => pos < from), ...this.#timeline];
+    return all.slice(
+      Math.max(
+        0,
+        all.findLastIndex(({ gapBefore }) => gapBefore),
+      ),
+    );
+  }
+
+  /** An event of the timeline is told anew, and with it all behind it. */
+  retell(event: StoredEvent, copy: StoredEvent): void {
+    const index = this.#timeline.indexOf(event);
+    if (index !== -1) this.#timeline.splice(index, 1);
+    this.#retoldFrom = Math.min(this.#retoldFrom ?? event.pos, event.pos);
+    this.#timeline.push(copy);
+    const { type, stateKey } = copy;
+    if (stateKey !== null && this.row(type, stateKey)?.eventId === copy.id) this.applyState(copy, stateKey, copy.pos);
   }
 
   addState(event: StoredEvent): void {
@@ -230,6 +262,7 @@ export class RoomDraft {
       state: isLight || (this.isReset && this.#state.length > MAX_ANNOUNCED_STATE) ? [] : this.#state,
       redacted,
       isReset: isLight || this.isReset,
+      retoldFrom: this.#retoldFrom,
       receipts,
       typing: this.typing,
     };

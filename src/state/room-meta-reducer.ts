@@ -28,6 +28,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     awaitedRedactions: [],
     resetPos: 0,
     gapEventId: null,
+    seams: [],
     vanished: [],
     vanishedUpTo: 0,
   };

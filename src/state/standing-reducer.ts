@@ -49,23 +49,6 @@ export function reduceMemberEvent(
   }
 }
 
-/**
- * Events are news that happened before a join which was known earlier, because the poller of who joined was quicker. They have their
- * place behind that join and are not for its user, whose stay is seen from behind them on.
- */
-export function hideFromJoiner(group: GroupDraft, batch: PollBatch, room: RoomDraft, join: EventFields): void {
-  const { type, stateKey, membership, id, prevMembership } = join;
-  if (type !== "m.room.member" || stateKey === null || membership !== "join" || room.isShared) return;
-  if (stateKey === batch.userId || !group.isKnownUser(stateKey)) return;
-  const current = group.users.standing(stateKey as UserId, room.nid);
-  if (current?.membership !== "join" || current.joinPos > group.head) return;
-  const row = room.row(type, stateKey);
-  // A profile change begins no stay.
-  const isBeginning =
-    row?.eventId === id ? row.pos <= current.joinPos : prevMembership !== null && prevMembership !== "join";
-  if (isBeginning) group.users.setStanding({ ...current, joinPos: group.head + 1 });
-}
-
 /** Ends what a `rooms.join` section says of its own user, whose events are reduced. `firstPos` is 0 when none was new. */
 export function settleJoin(
   group: GroupDraft,

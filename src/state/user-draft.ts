@@ -29,6 +29,31 @@ export class UserDrafts {
     this.#standings.set(standingKey(standing.userId, standing.nid), standing);
   }
 
+  /** Places in a room's timeline are others now: stays begin and end where they did. `end`: behind everything that moved. */
+  moveStays(nid: RoomNid, moves: ReadonlyMap<StreamPos, StreamPos>, end: StreamPos): void {
+    const moved = (pos: StreamPos): StreamPos => moves.get(pos) ?? pos;
+    const from = Math.min(...moves.keys());
+    const begin = (pos: StreamPos): StreamPos => {
+      if (pos < from) return pos;
+      // A stay that began between two events begins with the second of them.
+      const next = Math.min(...[...moves.keys()].filter((old) => old >= pos));
+      return moves.get(next) ?? end;
+    };
+    const drafts = [...this.#standings.values()].filter((draft) => draft.nid === nid);
+    const all = new Map([...this.#context.stays(nid), ...drafts].map((standing) => [standing.userId, standing]));
+    for (const userId of all.keys()) {
+      const standing = this.standing(userId, nid);
+      if (standing === null) continue;
+      const { memberPos, joinPos, leftPos } = standing;
+      this.setStanding({
+        ...standing,
+        memberPos: moved(memberPos),
+        joinPos: begin(joinPos),
+        leftPos: leftPos === null ? null : moved(leftPos),
+      });
+    }
+  }
+
   /** The update of one user, to be added to. */
   update(userId: UserId): UserUpdate {
     return this.#parts(userId).update;

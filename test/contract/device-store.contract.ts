@@ -38,9 +38,9 @@ export function describeDeviceStore(suite: StoresSuite): void {
     test("[STO-41] since moves with the commit and survives a new token", async () => {
       const deviceId = "D41" as DeviceId;
       await suite.stores.devices.saveToken({ hash: "h41", accessToken: "a", userId: ALICE, deviceId, nowMs: 1 });
-      await suite.commit(1, () => ({ sinces: [{ userId: ALICE, deviceId, since: "s_1" }] }));
+      await suite.commit(1, () => ({ sinces: [{ userId: ALICE, deviceId, since: "s_1", pos: 1 }] }));
       await suite.stores.ingest.commit(
-        transaction(suite.head, { sinces: [{ userId: ALICE, deviceId, since: "s_2\0'" }] }),
+        transaction(suite.head, { sinces: [{ userId: ALICE, deviceId, since: "s_2\0'", pos: 2 }] }),
       );
       await suite.stores.devices.saveToken({ hash: "h41b", accessToken: "b", userId: ALICE, deviceId, nowMs: 2 });
       expect(await suite.stores.devices.loadDevice(ALICE, deviceId)).toMatchObject({
@@ -87,7 +87,7 @@ export function describeDeviceStore(suite: StoresSuite): void {
       await save(other, "other");
       const owners = [deviceId, other].map((device) => ({ userId, deviceId: device }));
       const pos = await suite.commit(2, (first) => ({
-        sinces: owners.map((owner) => ({ ...owner, since: "s" })),
+        sinces: owners.map((owner) => ({ ...owner, since: "s", pos: 1 })),
         toDevice: owners.map((owner) => ({ ...owner, type: "m.x", sender: BOB, pos: first, json: jsonBytes({}) })),
         deviceLists: owners.map((owner) => ({ ...owner, target: BOB, change: "changed" as const, pos: first })),
         deviceKeys: owners.map((owner) =>

@@ -235,6 +235,56 @@ export function describeIngestStore(suite: StoresSuite): void {
       expect(await suite.stores.ingest.knownEvents(asked)).toEqual(new Set(asked.slice(0, 2)));
     });
 
+    test("[STO-67] an event that moves is gone from its place and found in its new one; its neighbours stay", async () => {
+      const first = await suite.commit(4, (at) => {
+        const events = [
+          storedEvent(56, at, { id: "$m0" as EventId, gapBefore: true }),
+          storedEvent(56, at + 1, { id: "$m1" as EventId, type: "m.room.name", stateKey: "" }),
+          storedEvent(56, at + 2, { id: "$m2" as EventId }),
+        ];
+        return { events, state: events.slice(1, 2).map((event) => stateRowOf(event)) };
+      });
+      const alone = await suite.commit(1, (at) => ({ events: [storedEvent(56, at, { id: "$m3" as EventId })] }));
+      const asked = ["$m1", "$m3"] as EventId[];
+      const moved = await suite.stores.ingest.loadEvents(asked);
+      expect(moved.map(({ pos }) => pos).sort((a, b) => a - b)).toEqual([first + 1, alone]);
+      await suite.commit(2, (at) => {
+        const events = moved.map((event, index) => ({ ...event, pos: at + index }));
+        const named = events.filter(({ id }) => (id as string) === "$m1");
+        return { events, moved, state: named.map((event) => stateRowOf(event)) };
+      });
+      const query = [{ nid: room(56), upTo: suite.head, limit: 10 }];
+      for (const read of [suite.stores.rooms, suite.stores.ingest]) {
+        const [chunk] = await read.loadTimelines(query);
+        expect(ids(chunk?.events ?? [])).toEqual(["$m0", "$m2", ...ids(moved)]);
+        expect(chunk?.hasMore).toBe(false);
+      }
+      expect((await suite.stores.ingest.loadEvents(asked)).every(({ pos }) => pos > alone)).toBe(true);
+      expect(await suite.stores.ingest.knownEvents(asked)).toEqual(new Set(asked));
+      const state = await suite.stores.rooms.loadState([{ nid: room(56), entries: [["m.room.name", ""]] }]);
+      expect(ids(state)).toEqual(["$m1"]);
+    });
+
+    test("[STO-68] stays that began at a position or later are found by room", async () => {
+      await suite.commit(1, () => ({
+        userRooms: [
+          userRoom(ALICE, 57, { joinPos: 4 }),
+          userRoom(BOB, 57, { joinPos: 5 }),
+          userRoom("@left:x", 57, { joinPos: 6, leftPos: 7, membership: "leave" }),
+          userRoom(BOB, 58, { joinPos: 9 }),
+        ],
+      }));
+      const found = await suite.stores.ingest.loadStays([{ nid: room(57), from: 5 }]);
+      expect(found.map(({ userId, nid }) => [userId as string, nid as number])).toEqual([[BOB, 57]]);
+      expect(await suite.stores.ingest.loadStays([])).toEqual([]);
+    });
+
+    test("[STO-69] a token comes back with where the stream stood when it was stored", async () => {
+      const device = { userId: BOB, deviceId: "PLACED" as DeviceId };
+      await suite.commit(1, () => ({ sinces: [{ ...device, since: "s7", pos: 7 }] }));
+      expect(await suite.stores.ingest.loadSinces([device])).toEqual([{ ...device, since: "s7", pos: 7 }]);
+    });
+
     test("[STO-10] standings keep every field", async () => {
       const full = userRoom(ALICE, 60, {
         membership: "invite",
@@ -267,7 +317,7 @@ export function describeIngestStore(suite: StoresSuite): void {
     });
 
     test("[STO-11] users are known by their devices", async () => {
-      await suite.commit(1, () => ({ sinces: [{ userId: BOB, deviceId: PHONE, since: "s1" }] }));
+      await suite.commit(1, () => ({ sinces: [{ userId: BOB, deviceId: PHONE, since: "s1", pos: 1 }] }));
       expect(await suite.stores.ingest.knownUsers([BOB, "@nobody:example.org", BOB])).toEqual(new Set([BOB]));
       expect(await suite.stores.ingest.knownUsers([])).toEqual(new Set());
     });

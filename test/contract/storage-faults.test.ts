@@ -21,7 +21,7 @@ describe("storage when the database fails", () => {
   const withMark = (head: number, mark: string) =>
     transaction(head, {
       events: [storedEvent(900, head)],
-      sinces: [{ userId: "@cut:x" as UserId, deviceId: "D" as DeviceId, since: mark }],
+      sinces: [{ userId: "@cut:x" as UserId, deviceId: "D" as DeviceId, since: mark, pos: 1 }],
     });
 
   describe("commits and lost connections", () => {

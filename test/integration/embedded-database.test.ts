@@ -69,7 +69,7 @@ describe("embedded database", () => {
       await ingest.commit(
         transaction(1, {
           events: [storedEvent(1, 1)],
-          sinces: [{ userId: "@a:x" as UserId, deviceId: "D" as DeviceId, since: "s" }],
+          sinces: [{ userId: "@a:x" as UserId, deviceId: "D" as DeviceId, since: "s", pos: 1 }],
         }),
       );
       await db.close(1000);

@@ -4,7 +4,7 @@ import type { DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts"
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { RepairRequest } from "#src/ports/repair.ts";
-import type { IngestTransaction, StateRow, StoredConnection } from "#src/ports/stores.ts";
+import type { IngestTransaction, StateRow, StoredConnection, TimelineChunk, TimelineQuery } from "#src/ports/stores.ts";
 
 /** A key of several parts. */
 export const keyOf = (...parts: readonly (string | number | boolean)[]): string => JSON.stringify(parts);
@@ -23,6 +23,8 @@ interface FakeDevice {
   userId: UserId;
   deviceId: DeviceId;
   since: string | null;
+  /** Where the stream stood then. */
+  pos?: StreamPos;
   /** As in the database; absent for null. */
   tokenlessMs?: number;
   roomsAreDue?: boolean;
@@ -68,4 +70,17 @@ export class FakeDatabase {
     invariant(event !== undefined, `the event of state row ${row.type} is stored`);
     return event;
   }
+}
+
+/** Newest events of timelines, as both stores read them. */
+export async function loadFakeTimelines(db: FakeDatabase, queries: readonly TimelineQuery[]): Promise<TimelineChunk[]> {
+  await db.reach();
+  const byRoom = Map.groupBy(db.events.values(), (event) => event.nid);
+  return queries.map(({ nid, upTo, limit }) => {
+    const all = (byRoom.get(nid) ?? []).filter((event) => event.inTimeline && event.pos <= upTo).sort(byPos);
+    const gap = all.findLastIndex((event) => event.gapBefore);
+    const contiguous = gap === -1 ? all : all.slice(gap);
+    const events = limit === 0 ? [] : contiguous.slice(-limit);
+    return { nid, events, hasMore: contiguous.length > events.length };
+  });
 }

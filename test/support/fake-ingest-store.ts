@@ -3,7 +3,7 @@ import type { StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
-import { type FakeDatabase, keyOf, byPos } from "./fake-database.ts";
+import { type FakeDatabase, keyOf, byPos, loadFakeTimelines } from "./fake-database.ts";
 
 /** What ingest reads and commits, in memory. */
 export class FakeIngestStore implements IngestStore {
@@ -68,11 +68,22 @@ export class FakeIngestStore implements IngestStore {
     return new Set([...this.#db.devices.values()].map(({ userId }) => userId).filter((userId) => wanted.has(userId)));
   }
 
+  loadTimelines(queries: Parameters<IngestStore["loadTimelines"]>[0]): ReturnType<IngestStore["loadTimelines"]> {
+    return loadFakeTimelines(this.#db, queries);
+  }
+
+  async loadStays(queries: Parameters<IngestStore["loadStays"]>[0]): Promise<UserRoom[]> {
+    await this.#db.reach();
+    return [...this.#db.userRooms.values()].filter(({ nid, membership, joinPos }) =>
+      queries.some((query) => query.nid === nid && membership === "join" && joinPos >= query.from),
+    );
+  }
+
   async loadSinces(devices: Parameters<IngestStore["loadSinces"]>[0]): ReturnType<IngestStore["loadSinces"]> {
     await this.#db.reach();
     const wanted = new Set(devices.map(({ userId, deviceId }) => keyOf(userId, deviceId)));
-    return [...this.#db.devices].flatMap(([key, { userId, deviceId, since }]) =>
-      wanted.has(key) && since !== null ? [{ userId, deviceId, since }] : [],
+    return [...this.#db.devices].flatMap(([key, { userId, deviceId, since, pos = -1 }]) =>
+      wanted.has(key) && since !== null ? [{ userId, deviceId, since, pos }] : [],
     );
   }
 
@@ -95,6 +106,10 @@ export class FakeIngestStore implements IngestStore {
       const redacted = { ...stored, json: event.json };
       db.events.set(event.pos, redacted);
       db.eventsById.set(event.id, redacted);
+    }
+    for (const event of tx.moved) {
+      invariant(db.events.get(event.pos)?.id === event.id, "an event that moves is stored");
+      db.events.delete(event.pos);
     }
     for (const row of tx.state) db.state.set(keyOf(row.nid, row.type, row.stateKey), row);
     for (const { nid, removed } of tx.repairs) {

@@ -5,7 +5,7 @@ import type { RoomMeta } from "#src/protocol/room-meta.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { DeviceSnapshot, IngestTransaction, RoomReader, TimelineChunk, UserSnapshot } from "#src/ports/stores.ts";
-import { type FakeDatabase, keyOf, byPos } from "./fake-database.ts";
+import { type FakeDatabase, keyOf, byPos, loadFakeTimelines } from "./fake-database.ts";
 import { FakeIngestStore } from "./fake-ingest-store.ts";
 
 const HOUR_MS = 3_600_000;
@@ -56,16 +56,8 @@ export class FakeRoomReader implements RoomReader {
     return new FakeIngestStore(this.#db).loadRooms(roomIds);
   }
 
-  async loadTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<TimelineChunk[]> {
-    await this.#db.reach();
-    const byRoom = Map.groupBy(this.#db.events.values(), (event) => event.nid);
-    return queries.map(({ nid, upTo, limit }) => {
-      const all = (byRoom.get(nid) ?? []).filter((event) => event.inTimeline && event.pos <= upTo).sort(byPos);
-      const gap = all.findLastIndex((event) => event.gapBefore);
-      const contiguous = gap === -1 ? all : all.slice(gap);
-      const events = limit === 0 ? [] : contiguous.slice(-limit);
-      return { nid, events, hasMore: contiguous.length > events.length };
-    });
+  loadTimelines(queries: Parameters<RoomReader["loadTimelines"]>[0]): Promise<TimelineChunk[]> {
+    return loadFakeTimelines(this.#db, queries);
   }
 
   async loadState(queries: Parameters<RoomReader["loadState"]>[0]): Promise<StoredEvent[]> {

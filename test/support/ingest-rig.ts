@@ -186,6 +186,8 @@ export class IngestRig {
       loadUserRooms: spied("loadUserRooms", (keys) => ingest.loadUserRooms(keys)),
       knownUsers: spied("knownUsers", (ids) => ingest.knownUsers(ids)),
       loadSinces: spied("loadSinces", (devices) => ingest.loadSinces(devices)),
+      loadTimelines: spied("loadTimelines", (queries) => ingest.loadTimelines(queries)),
+      loadStays: spied("loadStays", (queries) => ingest.loadStays(queries)),
       commit: (tx) => this.#commit(tx, incarnation),
     };
   }
@@ -198,7 +200,8 @@ export class IngestRig {
     if (fate === "refuse" || this.isPoison(tx)) throw new SyncError("internal", "test");
     // As the real one: whoever read the head last is the writer.
     if (incarnation !== this.#writer) throw new SyncError("internal", "test");
-    checkTransaction(this.head, tx, (id) => this.stores.db.eventsById.has(id));
+    // Batches overtake each other here: what is told anew may leave positions it was just given.
+    checkTransaction(this.head, tx, (id) => this.stores.db.eventsById.has(id), true);
     await this.stores.ingest.commit(tx);
     this.commits.push(tx);
     if (fate === "lose-answer") throw new SyncError("storage_unavailable", "test");

@@ -77,6 +77,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   awaitedRedactions: [],
   resetPos: 0,
   gapEventId: null,
+  seams: [],
   lacksAlgorithm: false,
   vanished: [],
   vanishedUpTo: 0,

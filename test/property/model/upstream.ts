@@ -95,19 +95,9 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     const { answer, pos } = open.prepared ?? this.#make(device, open, limit);
     if (answer.isEmpty && open.since !== 0 && open.since === pos) return false;
     this.#open.delete(device);
-    this.#deliverBefore(answer);
     this.#out.set(`${device} ${pos}`, answer);
     open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
     return true;
-  }
-
-  /** What lies in a gap and arrives behind it cannot be told from news: it arrives before. */
-  #deliverBefore({ told }: ClassicSync): void {
-    const hasGap = (events: readonly ToldEvent[] = []): boolean => events.some(({ gapBefore }) => gapBefore);
-    for (const [device, { prepared }] of this.#open) {
-      const isOvertaken = [...(prepared?.answer.told.keys() ?? [])].some((roomId) => hasGap(told.get(roomId)));
-      if (isOvertaken) this.answer(device, 0);
-    }
   }
 
   #make(device: string, open: OpenPoll, limit: number): Prepared {

@@ -146,7 +146,8 @@ describe("metadata", () => {
     await timeline(visibility("$shared", "shared"));
     // Its successor is known: it is late, and what came with it was not for everybody.
     await timeline(visibility("$late", "joined"), visibility("$shared", "shared"));
-    expect(world.meta(ROOM).sharedSince).toBeNull();
+    expect(world.meta(ROOM).sharedSince).toBe(world.event("$shared").pos);
+    expect(world.event("$shared").pos).toBeGreaterThan(world.event("$late").pos);
     await world.apply(
       pollBatch(ALICE, {
         rooms: [

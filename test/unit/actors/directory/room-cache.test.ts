@@ -15,6 +15,7 @@ const update = (parts: Partial<RoomUpdate>): RoomUpdate => ({
   state: [],
   redacted: [],
   isReset: false,
+  retoldFrom: null,
   receipts: [],
   typing: null,
   ...parts,
@@ -106,6 +107,21 @@ describe("RoomCache", () => {
     room.setState(late, NAMES.entries, [name(5)]);
     room.endRead();
     expect(room.hasState(NAMES)).toBe(false);
+  });
+
+  test("[DIR-31] the end of a timeline that is told anew takes the place of what was told, read meanwhile or not", () => {
+    const room = new RoomCache(META, 10);
+    room.apply(update({ timeline: [storedEvent(1, 11), storedEvent(1, 12), storedEvent(1, 13)] }), keep);
+    const read = room.beginRead(13);
+    room.apply(update({ timeline: [storedEvent(1, 20), storedEvent(1, 21)], retoldFrom: 12, isReset: true }), keep);
+    expect(positions(room)).toEqual([11, 20, 21]);
+    room.setTimeline(read, chunk([storedEvent(1, 9), storedEvent(1, 11), storedEvent(1, 12), storedEvent(1, 13)]));
+    room.endRead();
+    expect(positions(room)).toEqual([9, 11, 20, 21]);
+    // All of what comes anew is there, whatever was there of it before.
+    const late = new RoomCache(META, 13);
+    late.apply(update({ timeline: [storedEvent(1, 20)], retoldFrom: 12, isReset: true }), keep);
+    expect([late.covers(11), late.covers(10)]).toEqual([true, false]);
   });
 
   test("[DIR-15] a timeline is there when enough of it is from before the position", () => {

@@ -64,6 +64,7 @@ describe("RoomDirectory", () => {
       state: [],
       redacted: [],
       isReset: false,
+      retoldFrom: null,
       receipts: [],
       typing: null,
     });

@@ -1,0 +1,85 @@
+import type { StoredEvent } from "#src/protocol/events.ts";
+import type { DeviceId, EventId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { PollBatch } from "#src/protocol/poll-batch.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { IngestStore } from "#src/ports/stores.ts";
+import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
+import { standingKey } from "#src/state/ingest-context.ts";
+
+/** Newest events of a room that a late one may belong before; one that is older still is left to paging back. */
+const TAIL_EVENTS = 100;
+
+/** What a group brought to a room that is stored. */
+interface Chunk {
+  batch: PollBatch;
+  section: PolledChunk;
+  meta: RoomMeta;
+}
+
+/** What is known by now, and where what is found goes. */
+interface Found {
+  isKnownEvent(eventId: EventId): boolean;
+  userRoom(userId: UserId, nid: RoomNid): UserRoom | null;
+  polledAt(userId: UserId, deviceId: DeviceId): StreamPos;
+  readonly events: Set<EventId>;
+  readonly standings: Map<string, UserRoom>;
+  readonly tails: Map<RoomNid, readonly StoredEvent[]>;
+  readonly standingsInTails: Map<RoomNid, UserRoom[]>;
+}
+
+/** Reads the end of the timelines of these rooms, and who begins or ends a stay there. */
+export async function loadTails(
+  store: Pick<IngestStore, "loadTimelines" | "loadStays" | "loadUserRooms">,
+  nids: ReadonlySet<RoomNid>,
+  found: Found,
+): Promise<void> {
+  const queries = [...nids].map((nid) => ({ nid, upTo: Number.MAX_SAFE_INTEGER, limit: TAIL_EVENTS }));
+  const begins: { nid: RoomNid; from: StreamPos }[] = [];
+  const members: { userId: UserId; nid: RoomNid }[] = [];
+  for (const { nid, events } of await store.loadTimelines(queries)) {
+    found.tails.set(nid, events);
+    begins.push({ nid, from: events[0]?.pos ?? 0 });
+    for (const { id, type, stateKey } of events) {
+      found.events.add(id);
+      if (type === "m.room.member" && stateKey !== null) members.push({ userId: stateKey as UserId, nid });
+    }
+  }
+  const stays = await Promise.all([store.loadStays(begins), members.length === 0 ? [] : store.loadUserRooms(members)]);
+  for (const standing of stays.flat()) {
+    const { userId, nid } = standing;
+    found.standings.set(standingKey(userId, nid), standing);
+    found.standingsInTails.set(nid, [...(found.standingsInTails.get(nid) ?? []), standing]);
+  }
+}
+
+/** Rooms in which something of a group may belong further up among what is stored. Mostly none. */
+export function lateRooms(
+  chunks: readonly Chunk[],
+  known: Pick<Found, "isKnownEvent" | "userRoom" | "polledAt">,
+): Set<RoomNid> {
+  const late = new Set<RoomNid>();
+  /** What chunks before it in the group bring to the same room, and whether they may have skipped something. */
+  const earlier = new Map<RoomNid, { ids: Set<EventId>; isSeam: boolean }>();
+  for (const { batch, section, meta } of chunks) {
+    const polledAt = known.polledAt(batch.userId, batch.deviceId);
+    const before = earlier.get(meta.nid) ?? { ids: new Set<EventId>(), isSeam: false };
+    earlier.set(meta.nid, before);
+    const isKnown = (id: EventId): boolean => before.ids.has(id) || known.isKnownEvent(id);
+    const standing = known.userRoom(batch.userId, meta.nid);
+    const isContinuing = isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
+    const { timeline, state, limited } = section;
+    if (isContinuing) {
+      const firstNew = timeline.findIndex(({ id }) => !isKnown(id));
+      const isAmong = firstNew !== -1 && timeline.slice(firstNew).some(({ id }) => isKnown(id));
+      const listed = new Set(timeline.map(({ id }) => id));
+      const passesSeam =
+        firstNew !== -1 &&
+        (before.isSeam || meta.seams.some(([id, pos]) => pos > polledAt && !listed.has(id as EventId)));
+      const hasStateNews = state.some(({ id }) => !listed.has(id) && !isKnown(id));
+      if (isAmong || passesSeam || hasStateNews) late.add(meta.nid);
+    }
+    before.isSeam ||= !isContinuing || limited;
+    for (const { id } of timeline) before.ids.add(id);
+  }
+  return late;
+}

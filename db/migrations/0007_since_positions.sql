@@ -1,0 +1,1 @@
+ALTER TABLE "devices" ADD COLUMN "since_pos" bigint;
