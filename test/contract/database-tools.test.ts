@@ -31,7 +31,7 @@ for (const server of [withPostgres, withPglite]) {
           events,
           toDevice: [{ ...device, type: "m.x", sender: "@b:x", json: encoder.encode("{}"), pos: 400 }],
           deviceLists: [{ ...device, target: "@b:x", change: "changed", pos: 401 }],
-          sinces: [{ ...device, since: "s1" }],
+          sinces: [{ ...device, since: "s1", pos: 1 }],
         }),
       );
     }, LIMIT_MS);
