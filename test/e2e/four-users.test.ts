@@ -111,13 +111,17 @@ for (const database of ["PGlite", "PostgreSQL"] as const) {
           await aliceCounts(ALICES_ROOMS);
           kills.begin();
           await alice.until("the first window", () => alice.order.length === WINDOW + 1);
-          await alice.sync.setListRanges("all", [
+          // Not waited for: of a request that a kill cut off, the SDK forgets the id, and whom it promised its answer.
+          const show = (ranges: number[][]): void =>
+            void alice.sync.setListRanges("all", ranges).catch(() => undefined);
+          show([
             [0, 9],
             [250, 299],
           ]);
           await alice.until("its end", () => alice.order.length === 60);
           expect(new Set(alice.order).size).toBe(60);
-          await alice.sync.setListRanges("all", [[0, WINDOW]]);
+          show([[0, WINDOW]]);
+          await alice.until("its top", () => alice.order.length === WINDOW + 1);
         },
         STEP_MS,
       );
