@@ -27,8 +27,9 @@ export async function readDatabaseFacts(db: Pick<Database, "query">): Promise<Da
             current_setting('server_version_num')::int as version_number,
             pg_encoding_to_char(encoding) as encoding, datcollate as collation,
             pg_database_size(oid) as size_bytes,
-            (select count(*)::int from pg_stat_activity where backend_type = 'client backend'
-              and not (application_name like 'glissade%' and datname = current_database())) as others
+            (select sum(numbackends)::int from pg_stat_database)
+              - (select count(*)::int from pg_stat_activity
+                  where application_name like 'glissade%' and datname = current_database()) as others
        from pg_database where datname = current_database()`,
   );
   if (row === undefined) throw new Error("the database does not know itself");

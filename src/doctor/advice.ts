@@ -18,7 +18,8 @@ export type Topic =
   | "chain"
   | "http2"
   | "cors"
-  | "cache";
+  | "cache"
+  | "addresses";
 
 /** In everybody's words, and in those of the proxies that have their own. */
 type Words = { any: string } & Partial<Record<ProxyKind, string>>;
@@ -163,6 +164,12 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     haproxy: "remove http-response set-header and add-header Access-Control-…",
     apache: "remove Header set/add/always set Access-Control-… from the virtual host",
     traefik: "remove the headers middleware with accessControl… from the routers of Glissade and the homeserver",
+  },
+  addresses: {
+    any: "have the reverse proxy listen on every address that the name has in DNS (A and AAAA), or take the address out of DNS",
+    nginx:
+      "listen 443 ssl http2; and listen [::]:443 ssl http2; in the same server block, or take the address out of DNS",
+    haproxy: "bind :::443 v4v6 ssl …, or take the address out of DNS",
   },
   cache: {
     any: "do not cache /_matrix, or keep Vary: Authorization and let it count: /versions says different things to different users",

@@ -7,6 +7,7 @@ import { judgeDatabase } from "./checks/database.ts";
 import type { DatabaseSeen } from "./checks/database.ts";
 import { judgeHomeserver, observeHomeserver } from "./checks/homeserver.ts";
 import { judgePathBytes, observePathBytes } from "./checks/path-bytes.ts";
+import { judgeAddresses, observeAddresses } from "./checks/reach.ts";
 import { isOurs, judgePreflights, judgeSyncPaths, observeSyncPaths } from "./checks/sync-paths.ts";
 import type { EndpointSeen } from "./checks/sync-paths.ts";
 import { judgeTls, observeTls } from "./checks/tls.ts";
@@ -68,14 +69,16 @@ export async function examine(target: Target, options: ExamineOptions): Promise<
   const { outside, newMark, inside } = options;
   const found = await locate(target, outside);
   const patient: Patient = { ...found.base, outside, newMark, proxy: options.proxy };
-  const [versions, tls, beside] = await Promise.all([
+  const [versions, addresses, tls, beside] = await Promise.all([
     observeVersions(patient),
+    target.kind === "listener" ? null : observeAddresses(patient),
     lookAtTls(patient, target),
     inside === null ? [] : lookInside(inside, options),
   ]);
   const isReached = versions.anybody.result.ok;
   const outer = isReached ? await lookCloser(patient, versions, target, options) : [unreached(versions)];
-  const findings = [...found.findings, ...tls(patient.proxy), ...outer, ...beside];
+  const reach = addresses === null || !isReached ? [] : judgeAddresses(addresses, patient.proxy);
+  const findings = [...found.findings, ...reach, ...tls(patient.proxy), ...outer, ...beside];
   return {
     address: originText(patient.origin) + patient.prefix,
     proxy: patient.proxy,

@@ -1,3 +1,4 @@
+import { lookup } from "node:dns/promises";
 import { request as httpRequest } from "node:http";
 import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import { request as httpsRequest } from "node:https";
@@ -31,7 +32,12 @@ export function createOutside(options: NodeOutsideOptions): Outside {
   };
   return {
     now: () => clock.now(),
-    ask: (origin, request) => new Call(origin, request, hostOf(origin), ca, clock, timers).run(),
+    ask: (origin, request) => new Call(origin, request, request.address ?? hostOf(origin), ca, clock, timers).run(),
+    addressesOf: (origin) =>
+      lookup(hostOf(origin), { all: true }).then(
+        (found) => found.map(({ address }) => address),
+        () => [],
+      ),
     handshake: (origin, version) => handshake(origin, version, hostOf(origin), ca, timers),
   };
 }

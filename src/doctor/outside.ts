@@ -18,6 +18,8 @@ export interface OutsideRequest {
   /** Claims a body of this size and sends none: who minds its size says so at once. */
   claimedBytes?: number;
   deadlineMs?: number;
+  /** Instead of that to which the name leads. */
+  address?: string;
   /** Only to whom the certificate was made out for: set for what carries a token. */
   isSecret?: boolean;
 }
@@ -57,6 +59,8 @@ export type Handshake =
 /** The world as a client sees it. Nothing of it ever rejects, and everything has a deadline. */
 export interface Outside {
   ask(origin: Origin, request: OutsideRequest): Promise<OutsideResult>;
+  /** All that the name leads to. */
+  addressesOf(origin: Origin): Promise<readonly string[]>;
   handshake(origin: Origin, version: "TLSv1.2" | "TLSv1.3"): Promise<Handshake>;
   /** Wall clock. */
   now(): number;

@@ -44,6 +44,7 @@ export function handshakeOf(
 
 /** A world in which every question is answered by a function. */
 export class FakeOutside implements Outside {
+  addresses: readonly string[] = ["192.0.2.1"];
   readonly asked: OutsideRequest[] = [];
   readonly #answer: (request: OutsideRequest) => OutsideResult;
   readonly #handshake: (version: "TLSv1.2" | "TLSv1.3") => Handshake;
@@ -62,6 +63,10 @@ export class FakeOutside implements Outside {
   async ask(_origin: unknown, request: OutsideRequest): Promise<OutsideResult> {
     this.asked.push(request);
     return this.#answer(request);
+  }
+
+  async addressesOf(): Promise<readonly string[]> {
+    return this.addresses;
   }
 
   async handshake(_origin: unknown, version: "TLSv1.2" | "TLSv1.3"): Promise<Handshake> {

@@ -3,17 +3,44 @@ import { judgeCors } from "#src/doctor/checks/cors.ts";
 import { judgePathBytes } from "#src/doctor/checks/path-bytes.ts";
 import { judgePreflights, judgeSyncPaths } from "#src/doctor/checks/sync-paths.ts";
 import type { EndpointSeen } from "#src/doctor/checks/sync-paths.ts";
+import { judgeAddresses, observeAddresses } from "#src/doctor/checks/reach.ts";
+import type { AddressSeen } from "#src/doctor/checks/reach.ts";
 import { judgeVersions } from "#src/doctor/checks/versions.ts";
 import type { Finding } from "#src/doctor/finding.ts";
 import type { OutsideResult } from "#src/doctor/outside.ts";
 import { proxyOf } from "#src/doctor/proxy-kind.ts";
-import { answerOf, answered, unanswered } from "#test/support/outside.ts";
+import { FakeOutside, answerOf, answered, unanswered } from "#test/support/outside.ts";
 
 const levels = (findings: readonly Finding[]): string[] => findings.map(({ level }) => level);
 const FEATURES = { "org.matrix.msc3575": true, "org.matrix.simplified_msc3575": true };
 const VERSIONS = { versions: ["v1.11"], unstable_features: FEATURES };
 const NATIVE = { versions: ["v1.11"], unstable_features: { "org.matrix.simplified_msc3575": true } };
 const marked = (mark: string, more: object = {}) => ({ "x-glissade-probe": mark, ...more });
+
+describe("addresses", () => {
+  const at = (address: string, result: OutsideResult): AddressSeen => ({ address, mark: "a", result });
+  const ours = answered(200, VERSIONS, marked("a"));
+  const judge = (...seen: AddressSeen[]): readonly Finding[] => judgeAddresses(seen, "nginx");
+
+  test("[DCT-22] every address of the name is tried, because clients choose any of them", async () => {
+    expect(levels(judge(at("192.0.2.1", ours), at("2001:db8::1", ours)))).toEqual(["ok"]);
+    expect(judge(at("192.0.2.1", ours), at("2001:db8::1", unanswered("ECONNREFUSED")))[0]).toMatchObject({
+      level: "fail",
+      text: expect.stringContaining("2001:db8::1 does not answer"),
+      advice: [expect.stringContaining("listen [::]:443")],
+    });
+    expect(judge(at("192.0.2.1", ours), at("192.0.2.2", answered(200, VERSIONS)))[0]?.text).toContain("somebody else");
+    expect(judge(at("192.0.2.1", ours), at("2001:db8::1", unanswered("ENETUNREACH")))).toMatchObject([
+      { level: "ok", text: "answers at 192.0.2.1; 2001:db8::1 cannot be tried from here" },
+    ]);
+    const outside = new FakeOutside(() => ours);
+    outside.addresses = ["192.0.2.1", "192.0.2.2"];
+    const origin = { scheme: "https", host: "m.example.org", port: 443 } as const;
+    const seen = await observeAddresses({ origin, prefix: "", outside, newMark: () => "a", proxy: null });
+    expect(outside.asked.map(({ address }) => address)).toEqual(["192.0.2.1", "192.0.2.2"]);
+    expect(levels(judge(...seen))).toEqual(["ok"]);
+  });
+});
 
 describe("/versions", () => {
   const judge = (
