@@ -2,6 +2,7 @@
  * What the front door costs: long-lived connections, one request in flight on each, a gateway that answers at once.
  * `bun bench/http.ts [seconds]`. The server runs in a process of its own and is compared with Bun's bare server.
  */
+import { WELL } from "#test/support/well.ts";
 import { connect } from "node:net";
 import { RecentRequests } from "#src/http/recent-requests.ts";
 import { createApp } from "#src/http/app.ts";
@@ -42,6 +43,7 @@ async function serve(variant: Variant): Promise<void> {
     health: { report: async () => ({ ready: true, checks: [] }) },
     versions: { versionsFor: async () => ({ status: 200, headers: {}, body: "{}" }) },
     serverInfo: { server: "", version: "" },
+    deepHealth: async () => WELL,
     recent: new RecentRequests(systemClock),
   });
   const bare = async (request: Request): Promise<Response> => {

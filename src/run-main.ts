@@ -2,6 +2,9 @@ import { randomUUID } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { createAdminApp } from "#src/http/admin-app.ts";
 import { AdminService } from "#src/admin/admin-service.ts";
+import type { SuccessView } from "#src/admin/api.ts";
+import type { Operator } from "#src/admin/operator.ts";
+import { recentUpstream } from "#src/admin/upstream-view.ts";
 import type { Config } from "#src/config.ts";
 import { userFilter } from "#src/config/user-patterns.ts";
 import { ownConsole } from "#src/console/console-files.ts";
@@ -35,7 +38,7 @@ import { probeThread } from "#src/hosts/thread.ts";
 import { type PoolRole, poolSize } from "#src/hosts/pool-sizes.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
 import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
-import type { HealthSource } from "#src/ports/health.ts";
+import type { HealthSource, RecentCalls } from "#src/ports/health.ts";
 import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
 import {
   collectGarbage,
@@ -46,6 +49,7 @@ import {
   systemTimers,
   threadCpuMs,
 } from "#src/system.ts";
+import { createDeepHealth } from "#src/telemetry/deep-health.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
 import { type MetricSeries, MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
 import { prometheusText } from "#src/telemetry/prometheus-text.ts";
@@ -174,6 +178,7 @@ class Node {
       initialTimeoutMs: address.initialTimeoutMs,
     });
     this.#main.addKinds({ gateway: gateway.kind });
+    const operator = createOperator({ actors: this.#main.runtime, hosts: this.#main.hosts });
     const health = createHealthSource({
       clock: systemClock,
       timers: systemTimers,
@@ -191,6 +196,12 @@ class Node {
       log,
       metrics,
       health,
+      deepHealth: createDeepHealth({
+        health,
+        clock: systemClock,
+        requests: () => callsOf(this.#recent.success()),
+        homeserver: async () => recentUpstream(await operator.describeHosts()),
+      }),
       versions: new AnnouncedVersions({
         address,
         frontId: this.#frontId,
@@ -216,7 +227,7 @@ class Node {
     const handle = withProbes((request) => app.handle(request), { ...PORTS, isForwarding });
     this.#server = await this.#listen(handle, gateway, tokens);
     await this.#serveMetrics();
-    await this.#serveAdmin(storage, health);
+    await this.#serveAdmin(storage, health, operator);
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
     return this.#server.address;
@@ -292,14 +303,14 @@ class Node {
     this.#telemetry.log.info({ address: this.#metricsServer.address }, "serving metrics");
   }
 
-  async #serveAdmin(storage: Storage, health: HealthSource): Promise<void> {
+  async #serveAdmin(storage: Storage, health: HealthSource, operator: Operator): Promise<void> {
     const { admin, server, storage: stored } = this.#config;
     if (admin === null) return;
     const { log } = this.#telemetry;
     const service = new AdminService({
       ...storage,
       store: storage.admin,
-      operator: createOperator({ actors: this.#main.runtime, hosts: this.#main.hosts }),
+      operator,
       health,
       recent: this.#recent,
       series: () => this.#series(),
@@ -368,6 +379,12 @@ class Node {
 
 /** The embedded database keeps a Worker of its own: a query of it must not hold up anybody. */
 const sharedThread: ThreadOf = (role, index) => (role === "store" ? hostId(role, index) : "shared:0");
+
+const callsOf = ({ windowMs, requests, failures }: SuccessView): RecentCalls => ({
+  windowMs,
+  calls: requests,
+  failures,
+});
 
 const PORTS = { clock: systemClock, timers: systemTimers };
 

@@ -1,6 +1,6 @@
 import { SyncError } from "#src/errors.ts";
 import type { SlowRequest } from "#src/http/recent-requests.ts";
-import type { AdminStore, QuarantineEntry, RepairEntry } from "#src/ports/admin-store.ts";
+import type { AdminStore, RepairEntry } from "#src/ports/admin-store.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { HealthSource } from "#src/ports/health.ts";
 import type { RepairStore, RepairTarget } from "#src/ports/repair.ts";
@@ -25,7 +25,7 @@ import type {
 } from "./api.ts";
 import type { DescribedHost, ListQuery, Operator } from "./operator.ts";
 import { homeserverView, upstreamView } from "./upstream-view.ts";
-import { userView } from "./user-view.ts";
+import { quarantineView, userView } from "./user-view.ts";
 
 /** What the admin listener tells is put together of these. */
 export interface AdminDeps {
@@ -197,8 +197,6 @@ const resyncView = ({ askedMs, endedMs, ...row }: RepairEntry): ResyncView => ({
   askedAtMs: askedMs,
   endedAtMs: endedMs,
 });
-
-const quarantineView = ({ seenMs, ...entry }: QuarantineEntry): QuarantineView => ({ ...entry, seenAtMs: seenMs });
 
 function slowRequestView({ endedAtMs, record, outcome, phases }: SlowRequest): SlowRequestView {
   return {

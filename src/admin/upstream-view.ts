@@ -5,17 +5,16 @@ import type { DescribedHost } from "./operator.ts";
 
 /** How the homeserver does, as the hosts that call it say. */
 export function homeserverView(url: string, hosts: readonly DescribedHost[]): HomeserverView {
+  const { lastFailure } = addSummaries(hosts.flatMap(({ upstream }) => upstream ?? []));
+  return { url, ...recentUpstream(hosts), lastFailure };
+}
+
+/** The same, for everybody. */
+export function recentUpstream(hosts: readonly DescribedHost[]): Omit<HomeserverView, "url" | "lastFailure"> {
   const summary = addSummaries(hosts.flatMap(({ upstream }) => upstream ?? []));
   const [p50, p95] = [quantileMs(summary, 0.5), quantileMs(summary, 0.95)];
-  const { windowMs, calls, failures, maxMs, lastFailure } = summary;
-  return {
-    url,
-    windowMs,
-    calls,
-    failures,
-    latencyMs: p50 === null || p95 === null ? null : { p50, p95, max: maxMs },
-    lastFailure,
-  };
+  const { windowMs, calls, failures, maxMs } = summary;
+  return { windowMs, calls, failures, latencyMs: p50 === null || p95 === null ? null : { p50, p95, max: maxMs } };
 }
 
 /** All calls since the start, from the metrics. */

@@ -1,4 +1,4 @@
-import type { StoredDevice, StoredUser } from "#src/ports/admin-store.ts";
+import type { QuarantineEntry, StoredDevice, StoredUser } from "#src/ports/admin-store.ts";
 import type { UserId } from "#src/protocol/ids.ts";
 import type { ConnectionView, DeviceView, PollerView, QuarantineView, UserView } from "./api.ts";
 
@@ -19,6 +19,12 @@ const MANY_FAILURES = 4;
 const DAY_MS = 86_400_000;
 /** A poll that is stored is followed by another one within 30 s. */
 const STALE_POLL_MS = 5 * 60_000;
+
+/** As operators see what was set aside. */
+export const quarantineView = ({ seenMs, ...entry }: QuarantineEntry): QuarantineView => ({
+  ...entry,
+  seenAtMs: seenMs,
+});
 
 /** Puts together what is known of a user, and says what looks wrong. */
 export function userView({ userId, isAllowed, stored, live, quarantined }: UserFacts, nowMs: number): UserView {

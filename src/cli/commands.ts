@@ -3,6 +3,7 @@ import type { Command } from "./command.ts";
 import { CONFIG_CHECK } from "./config-check.ts";
 import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
+import { explainCommand } from "./explain.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
 import { backupCommand, dbPortCommand, dbStatsCommand, dbVacuumCommand, restoreCommand } from "./db.ts";
 import { importCommand } from "./import.ts";
@@ -20,6 +21,9 @@ export const COMMANDS: readonly Command[] = [
   doctorCommand(async (options) => (await import("#src/hosts/doctor-host.ts")).runDoctor(options)),
   resyncCommand(async (config, target, terminal) =>
     (await import("#src/hosts/resync-host.ts")).resync(config, target, terminal),
+  ),
+  explainCommand(async (config, request, terminal) =>
+    (await import("#src/hosts/tools/explain-host.ts")).explain(config, request, terminal),
   ),
   dbStatsCommand(async (config, isJson, terminal) =>
     (await import("#src/hosts/tools/stats-host.ts")).showStats(config, isJson, terminal),

@@ -13,6 +13,7 @@ export interface EndedCall {
 export interface UpstreamSummary {
   windowMs: number;
   calls: number;
+  /** Without those that were refused: anybody can send tokens that are none. */
   failures: number;
   /** Of calls that were not held: how many lie at or below each of `LATENCY_BOUNDS_MS`, and above the last. */
   latencies: number[];
@@ -25,6 +26,8 @@ const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000,
 
 /** The homeserver holds these, or they are known to take long: they say nothing of how it does. */
 const HELD = new Set(["long-poll", "first-sync"]);
+/** A homeserver that says no is well. */
+const REFUSALS = new Set(["401", "4xx"]);
 const SLICE_MS = 60_000;
 const SLICES = 5;
 
@@ -59,9 +62,10 @@ export class UpstreamWatch {
       slice.maxMs = Math.max(slice.maxMs, Math.round(tookMs));
     }
     if (failure === null) return;
+    this.#metrics.count("homeserver_failures_total", 1, { endpoint, kind: failure });
+    if (REFUSALS.has(failure)) return;
     slice.failures += 1;
     this.#lastFailure = { atMs: this.#clock.now(), endpoint, reason: failure };
-    this.#metrics.count("homeserver_failures_total", 1, { endpoint, kind: failure });
   }
 
   summary(): UpstreamSummary {

@@ -1,8 +1,7 @@
 import { Elysia } from "elysia";
 import { SyncError } from "#src/errors.ts";
-import type { HealthSource } from "#src/ports/health.ts";
 import { consoleRoutes, type ConsoleRouteDeps } from "./console-route.ts";
-import { healthRoutes } from "./health-route.ts";
+import { type HealthRouteDeps, healthRoutes } from "./health-route.ts";
 import { errorReply, messageOf, preflightReply } from "./reply.ts";
 import { serverRoutes } from "./server-route.ts";
 import type { ServerInfo } from "./server-route.ts";
@@ -12,8 +11,7 @@ import { versionsRoutes } from "./versions-route.ts";
 import type { VersionsRouteDeps } from "./versions-route.ts";
 
 /** Everything the main listener serves needs. */
-export interface AppDeps extends SyncRouteDeps, VersionsRouteDeps {
-  health: HealthSource;
+export interface AppDeps extends SyncRouteDeps, VersionsRouteDeps, HealthRouteDeps {
   serverInfo: ServerInfo;
   /** Left out where no console is wanted. */
   console?: ConsoleRouteDeps;

@@ -29,7 +29,7 @@ export async function probeHealth(config: Pick<Config, "bind" | "tls">): Promise
 }
 
 /** The address by which a listener on all addresses is reached. */
-function reachable(host: string): string {
+export function reachable(host: string): string {
   if (host === "0.0.0.0") return "127.0.0.1";
   if (host === "::") return "[::1]";
   return host.includes(":") ? `[${host}]` : host;

@@ -16,3 +16,17 @@ export interface HealthReport {
 export interface HealthSource {
   report(): Promise<HealthReport>;
 }
+
+/** How something went of late. */
+export interface RecentCalls {
+  windowMs: number;
+  calls: number;
+  failures: number;
+}
+
+/** Readiness, and whether what should work has been working. */
+export interface DeepReport extends HealthReport {
+  requests: RecentCalls;
+  /** `latencyMs` is of calls that it was not asked to hold; null when there were none. */
+  homeserver: RecentCalls & { latencyMs: { p50: number; p95: number; max: number } | null };
+}

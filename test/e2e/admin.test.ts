@@ -345,6 +345,38 @@ describe("the admin listener", () => {
     expect((await ask("/admin/v1/profile/cpu?seconds=3600", { method: "POST" })).status).toBe(400);
   });
 
+  test("[ADM-16] explain asks the running server and tells it in words, or as JSON", async () => {
+    const user = await syncedUser("worded");
+    const told = await box.server.command("explain", user.id);
+    expect(told).toMatchObject({ code: 0, err: "" });
+    for (const text of [
+      user.id,
+      "rooms: 1 join",
+      "device FOO",
+      "first sync: stored",
+      "poller: ",
+      "(unnamed): used",
+      "Nothing looks wrong.",
+    ]) {
+      expect(told.out).toContain(text);
+    }
+    const json = JSON.parse((await box.server.command("explain", user.id, "--json")).out) as UserView;
+    expect(json).toMatchObject({ userId: user.id, devices: [{ deviceId: "FOO", poller: { hasSynced: true } }] });
+    expect((await box.server.command("explain", "nobody")).code).toBe(2);
+  });
+
+  test("[ADM-18] /health/deep tells anybody how requests and the homeserver did of late, and nothing else", async () => {
+    const answer = await box.server.fetch("/health/deep");
+    const { status, checks, requests, homeserver, ...rest } = (await answer.json()) as Record<string, unknown>;
+    expect([answer.status, status, rest]).toEqual([200, "well", {}]);
+    expect(checks).toEqual(
+      ["hosts", "database", "requests", "homeserver"].map((name) => ({ name, ok: true, reason: null })),
+    );
+    expect(requests).toMatchObject({ windowMs: 300_000, calls: expect.any(Number), failures: expect.any(Number) });
+    expect(homeserver).toMatchObject({ latencyMs: { p50: expect.any(Number) } });
+    expect(Object.keys(homeserver as object).sort()).toEqual(["calls", "failures", "latencyMs", "windowMs"]);
+  });
+
   test("[ADM-14] who did what is in the audit log and in the log, and no token is", async () => {
     const { items } = await get<Page<AuditView>>("/audit?limit=500");
     const actions = new Set(items.map(({ action }) => action));
@@ -384,4 +416,32 @@ test("[ADM-15] a unix socket is for this user alone, and needs no token", async 
   const overview = (await answer.json()) as Overview;
   expect(overview.hosts.map(({ host }) => host)).toContain("store:0");
   expect(overview.hosts.every(({ vitals }) => vitals !== null)).toBe(true);
+  for (const url of ["/database", "/users/@a:b", "/audit", "/quarantine", "/resyncs"]) {
+    expect((await fetch(`http://localhost/admin/v1${url}`, { unix: socket })).status).toBe(200);
+  }
+}, 60_000);
+
+test("[ADM-17] without an admin listener explain tells what is stored, and says that it is no more than that", async () => {
+  const folder = cleanup.use(await temporaryDirectory()).path;
+  const glissade = await GlissadeProcess.create({
+    SYNCV3_SERVER: box.homeserver.url,
+    SYNCV3_DATA: join(folder, "data"),
+  });
+  cleanup.defer(async () => void (await glissade.kill()));
+  await glissade.start();
+  const user = box.user("stored");
+  box.homeserver.queue(user.token, response([], { next_batch: "s1" }));
+  const synced = await glissade.fetch("/_matrix/client/v3/sync?timeout=20", {
+    method: "POST",
+    headers: { authorization: `Bearer ${user.token}` },
+    body: JSON.stringify(LIST),
+  });
+  expect(synced.status).toBe(200);
+  const served = await glissade.command("explain", user.id);
+  expect(served.out).toContain("device FOO");
+  expect(served.out).toContain("From the database alone");
+  await glissade.kill("SIGTERM");
+  const alone = await glissade.command("explain", user.id);
+  expect(alone).toMatchObject({ code: 0, err: "" });
+  expect(alone.out).toContain("first sync: stored");
 }, 60_000);

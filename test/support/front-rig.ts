@@ -1,3 +1,4 @@
+import { WELL } from "#test/support/well.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
@@ -95,6 +96,7 @@ export class FrontRig {
       }),
       health: { report: async () => ({ ready: true, checks: [] }) },
       serverInfo: { server: node.homeserver.url, version: "test" },
+      deepHealth: async () => WELL,
       recent: new RecentRequests(systemClock),
     });
     const handle = withProbes((request) => app.handle(request), {

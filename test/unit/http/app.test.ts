@@ -1,3 +1,4 @@
+import { WELL } from "#test/support/well.ts";
 import { beforeEach, describe, expect, test } from "bun:test";
 import { SyncError } from "#src/errors.ts";
 import type { VersionsReply, VersionsSource } from "#src/ports/front.ts";
@@ -76,6 +77,7 @@ beforeEach(() => {
     },
     versions,
     serverInfo: { server: "https://hs.example.org", version: "1.2.3 (abcdef0)" },
+    deepHealth: async () => WELL,
     recent: { ended() {} },
   });
 });

@@ -2,6 +2,7 @@
  * Run by `tracing.test.ts` as a process of its own: the SDK is global to a thread, and other tests must not be traced.
  * Arguments: URL of the receiver. Serves two requests through the real app, then shuts down.
  */
+import { WELL } from "#test/support/well.ts";
 import { SyncError } from "#src/errors.ts";
 import { createApp } from "#src/http/app.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
@@ -35,6 +36,7 @@ const app = createApp({
   health: { report: async () => ({ ready: true, checks: [] }) },
   versions: { versionsFor: async () => ({ status: 200, headers: {}, body: "{}" }) },
   serverInfo: { server: "https://hs", version: "1" },
+  deepHealth: async () => WELL,
   recent: { ended() {} },
 });
 
