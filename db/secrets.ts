@@ -85,7 +85,7 @@ export async function claimSecret(db: Database, keys: SecretKeys): Promise<void>
   throw new SyncError(
     "invalid_param",
     "SYNCV3_SECRET does not match this database: its access tokens are sealed with another secret. " +
-      "Set SYNCV3_SECRET to the value used before; if that is lost, point SYNCV3_DB to an empty database " +
+      "Set SYNCV3_SECRET to the value used before; to replace it, set SYNCV3_SECRET_OLD to that, beside the new one; if that is lost, point SYNCV3_DB to an empty database " +
       "(every device then starts with a first sync)",
   );
 }

@@ -27,6 +27,8 @@ export interface Config {
     readonly database: string | null;
     /** null only with the embedded database, which generates one. */
     readonly secret: string | null;
+    /** The one before, while what was made with it is still around. */
+    readonly oldSecret: string | null;
     /** Of the database that `glissade import` reads; null = the same. */
     readonly importSecret: string | null;
     readonly dataDir: string;
@@ -159,11 +161,17 @@ function readStorage(environment: Environment): Config["storage"] {
     const advice = "use a longer one for the next new database; the one of an existing database must not change";
     environment.warn("SYNCV3_SECRET", "is short enough to be guessed", advice);
   }
+  const oldSecret = environment.text("SYNCV3_SECRET_OLD");
+  if (oldSecret !== null && secret === null) {
+    const advice = "set the new one too; that of an embedded database is in its directory, in the file secret";
+    environment.problem("SYNCV3_SECRET", "is not set, but SYNCV3_SECRET_OLD is", advice);
+  }
   const maxConnections = readCount(environment, "SYNCV3_MAX_DB_CONN", 0, 0, 10_000);
   const idleSecs = readCount(environment, "SYNCV3_DB_IDLE_TIMEOUT_SECS", 3600, 0, 7 * MOST_TIMEOUT_SECS);
   return {
     database,
     secret,
+    oldSecret,
     importSecret: environment.text("SYNCV3_IMPORT_SECRET"),
     dataDir: environment.text("SYNCV3_DATA") ?? "./data",
     maxConnections: maxConnections === 0 ? null : maxConnections,

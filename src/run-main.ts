@@ -372,8 +372,8 @@ class Node {
 
   #storageOptions(role: PoolRole): StorageOptions {
     const { storage } = this.#config;
-    const { database, secret, dataDir, idleTimeoutMs } = storage;
-    return { database, secret, dataDir, idleTimeoutMs, connections: poolSize(role, this.#config) };
+    const { database, secret, oldSecret, dataDir, idleTimeoutMs } = storage;
+    return { database, secret, oldSecret, dataDir, idleTimeoutMs, connections: poolSize(role, this.#config) };
   }
 }
 

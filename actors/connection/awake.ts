@@ -6,7 +6,7 @@ import type { PositionLog } from "#src/protocol/engine/position-log.ts";
 import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import { begunExtensions, encodeLoosePos, LOOSE } from "#src/protocol/loose-pos.ts";
-import { encodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
+import { encodePos, mappedMac, type Mac, type PosClaims } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
 import type { Rng } from "#src/ports/basics.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
@@ -150,4 +150,4 @@ export function takeParams({ engine, log }: Awake, link: UserLink, request: Sync
 
 /** A position is of one connection; those of the first dialect say so by their incarnation alone. */
 export const macOf = ({ connScope }: Dialect, key: string, mac: Mac): Mac =>
-  connScope === "" ? mac : (text) => mac(`${key}\n${text}`);
+  connScope === "" ? mac : mappedMac(mac, (text) => `${key}\n${text}`);

@@ -30,6 +30,7 @@ function withoutSecrets(config: Config): object {
       ...storage,
       database: hidden(storage.database),
       secret: hidden(storage.secret),
+      oldSecret: hidden(storage.oldSecret),
       importSecret: hidden(storage.importSecret),
     },
     telemetry: {

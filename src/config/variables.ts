@@ -50,7 +50,15 @@ const VARIABLES = [
     group: "Storage",
     fallback: "generated with the embedded database; required with `SYNCV3_DB`",
     meaning:
-      "Key material by which access tokens are sealed in the database. It must never change for a database. `openssl rand -hex 32` makes one.",
+      "Key material by which access tokens are sealed in the database. It belongs to its database: to replace it, see `SYNCV3_SECRET_OLD`. `openssl rand -hex 32` makes one.",
+    hasFileForm: true,
+  },
+  {
+    name: "SYNCV3_SECRET_OLD",
+    group: "Storage",
+    fallback: "none",
+    meaning:
+      "The secret before `SYNCV3_SECRET`. With both, a start seals everything anew, and clients go on. [Another secret](database.md#another-secret) says when it can go.",
     hasFileForm: true,
   },
   {

@@ -16,7 +16,8 @@ import { migrateDatabase } from "#db/migrate.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { raiseHead } from "#db/stream-start.ts";
-import { claimSecret, deriveKeys, loadOrCreateSecret, loadOrigin } from "#db/secrets.ts";
+import { connectionsBeforeRotation, type Rotation, settleSecret } from "#db/secret-rotation.ts";
+import { deriveKeys, loadOrCreateSecret, loadOrigin, type SecretKeys } from "#db/secrets.ts";
 
 /** No statement takes longer; what is retried is retried by who asked. */
 const STATEMENT_DEADLINE_MS = 20_000;
@@ -31,6 +32,8 @@ export interface StorageOptions {
   /** Connection string of PostgreSQL; null = the embedded database in `dataDir`. */
   database: string | null;
   secret: string | null;
+  /** The one before it; absent or null = none. */
+  oldSecret?: string | null;
   dataDir: string;
   /** Connections this host may hold. */
   connections: number;
@@ -85,8 +88,12 @@ export async function openStorage(
   try {
     if (role.migrate) await patiently(deps, () => migrateDatabase(database, deps.logger));
     const { epoch, importedPos } = await patiently(deps, () => loadOrigin(database));
-    const keys = deriveKeys(options.secret ?? loadOrCreateSecret(options.dataDir), epoch);
-    await claimSecret(database, keys);
+    const { secret, oldSecret = null, dataDir } = options;
+    const before = oldSecret === null ? null : deriveKeys(oldSecret, epoch);
+    const keys = withBefore(deriveKeys(secret ?? loadOrCreateSecret(dataDir), epoch), before);
+    // One host does it, before the others begin.
+    const rotation = await settleSecret(database, keys, role.migrate ? before : null, deps.clock.now());
+    if (role.isStart === true && before !== null) await tellOfRotation(database, rotation, deps.logger);
     if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
     return {
       ...storageOf(database, { epoch, importedPos }, keys, deps),
@@ -96,6 +103,22 @@ export async function openStorage(
     await database.close(CLOSE_DEADLINE_MS);
     throw error;
   }
+}
+
+/** What was sealed with the secret before is still believed. */
+const withBefore = (keys: SecretKeys, before: SecretKeys | null): SecretKeys =>
+  before === null ? keys : { ...keys, mac: Object.assign(keys.mac, { before: before.mac }) };
+
+/** Says whether the secret before is still needed. */
+async function tellOfRotation(database: Database, rotation: Rotation | null, logger: Logger): Promise<void> {
+  if (rotation !== null) {
+    logger.info({ tokens: rotation.resealed, damaged: rotation.damaged }, "secret replaced, tokens sealed anew");
+  }
+  const before = await connectionsBeforeRotation(database);
+  if (before === null) return;
+  const fields = { replaced_at: new Date(before.atMs).toISOString(), connections: before.connections };
+  if (before.connections === 0) logger.info(fields, "the secret before is not needed any more");
+  else logger.info(fields, "the secret before is needed until these connections come back or expire");
 }
 
 function storageOf(

@@ -16,7 +16,17 @@ export interface PosClaims {
 }
 
 /** Keyed digest of a text. */
-export type Mac = (text: string) => string;
+export interface Mac {
+  (text: string): string;
+  /** With the key before this one: what was made with it is still believed. */
+  readonly before?: Mac;
+}
+
+/** A digest, and what it was made with before; of each text something else is digested. */
+export function mappedMac(mac: Mac, textOf: (text: string) => string): Mac {
+  const mapped = (text: string): string => mac(textOf(text));
+  return mac.before === undefined ? mapped : Object.assign(mapped, { before: mappedMac(mac.before, textOf) });
+}
 
 const SEPARATOR = ".";
 const ROOM_SEPARATOR = "-";
@@ -55,8 +65,10 @@ export function decodePos(text: string, mac: Mac): PosClaims | null {
   };
   if (claims.seq === null || claims.streamPos === null || claims.generation === null || claims.behind === null)
     return null;
-  const expected = urlSafe(mac(text.slice(0, -tag.length - SEPARATOR.length)));
-  return isEqualInConstantTime(tag, expected) ? (claims as PosClaims) : null;
+  const sealed = text.slice(0, -tag.length - SEPARATOR.length);
+  const isMadeBy = (made: Mac | undefined): boolean =>
+    made !== undefined && isEqualInConstantTime(tag, urlSafe(made(sealed)));
+  return isMadeBy(mac) || isMadeBy(mac.before) ? (claims as PosClaims) : null;
 }
 
 /** The stream position that a text claims which looks like a `pos`, whoever made it; null for any other text. */

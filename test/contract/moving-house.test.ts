@@ -51,7 +51,8 @@ async function filled(db: Database): Promise<Database> {
       events: [...Array.from({ length: 1200 }, (_, i) => storedEvent((i % 2) + 1, i + 1)), named],
       state: [stateRowOf(named)],
       toDevice: [1, 2, 3].map((n) => ({
-        ...DEVICE,
+        userId: ALICE,
+        deviceId: PHONE,
         type: "m",
         sender: "@b:x",
         json: bytes(`{"n":${n},"b":"\u0001é"}`),
@@ -203,7 +204,7 @@ for (const server of [withPostgres, withPglite]) {
           PHONE,
         );
         expect(device).toMatchObject({ since: "s\u001a1", roomsAreDue: true, accessToken: "token 2" });
-        const reader = createRoomReader(target, { clock: databaseDeps.clock } as never);
+        const reader = createRoomReader(target, databaseDeps);
         expect(await reader.loadToDevice(ALICE, PHONE, 1601, 10)).toHaveLength(2);
         expect((await reader.loadDevice(ALICE, PHONE)).deviceLists).toEqual([
           { target: "@b:x", change: "left", pos: 1700 },

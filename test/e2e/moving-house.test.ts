@@ -204,3 +204,38 @@ describe("glissade backup and restore", () => {
     LIMIT_MS,
   );
 });
+
+describe("another secret", () => {
+  test(
+    "[OPR-42] a start with both secrets seals tokens anew; clients go on with positions of before, and after a start with the new one alone",
+    async () => {
+      const SYNCV3_DB = await (await withPostgres()).createDatabase();
+      const [first, second] = ["the first secret there was", "the second one after it"];
+      const client = new Client(homeserver.user("erin", { deviceId: "PHONE" }));
+      const sender = homeserver.user("frank");
+      const roomId = homeserver.createRoom(sender, { name: "A room", preset: "public_chat" });
+      homeserver.join(client.session, roomId);
+      const before = await glissadeOf({ SYNCV3_DB, SYNCV3_SECRET: first });
+      await before.start();
+      await client.sync(before);
+      await client.sync(before);
+      await before.kill("SIGTERM");
+      const whoamis = homeserver.counts()["GET /account/whoami"] ?? 0;
+
+      const alone = await glissadeOf({ SYNCV3_DB, SYNCV3_SECRET: second });
+      expect(String(await alone.start().catch(String))).toContain("SYNCV3_SECRET_OLD");
+      const both = await glissadeOf({ SYNCV3_DB, SYNCV3_SECRET: second, SYNCV3_SECRET_OLD: first });
+      await both.start();
+      expect(both.output).toContain("the secret before is needed until these connections come back or expire");
+      await goesOn(client, both, sender, roomId);
+      await both.kill("SIGTERM");
+      expect((await both.command("db", "stats")).out).toContain("SYNCV3_SECRET_OLD can go");
+
+      await alone.start();
+      await goesOn(client, alone, sender, roomId);
+      expect(homeserver.counts()["GET /account/whoami"] ?? 0).toBe(whoamis);
+      await alone.kill("SIGTERM");
+    },
+    LIMIT_MS,
+  );
+});

@@ -57,10 +57,11 @@ const whereSecret = ({ secret, dataDir }: Config["storage"]): string =>
     : "the secret is not: keep SYNCV3_SECRET as well, elsewhere.";
 
 /** Known before anything is made: with another secret no token could be opened. */
-function checkSecret({ secret, dataDir }: Config["storage"], { epoch, secretCheck }: Backup): void {
+function checkSecret({ secret, oldSecret, dataDir }: Config["storage"], { epoch, secretCheck }: Backup): void {
   if (secretCheck === null) return;
   const known = secret ?? readSecret(dataDir);
-  if (known !== null && deriveKeys(known, epoch).check === secretCheck) return;
+  const isIts = (one: string | null): boolean => one !== null && deriveKeys(one, epoch).check === secretCheck;
+  if (isIts(known) || isIts(oldSecret)) return;
   const what = known === null ? "there is no secret here" : "the secret is another than that of the backup";
   throw new SyncError(
     "invalid_param",

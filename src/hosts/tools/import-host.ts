@@ -5,7 +5,8 @@ import { systemClock } from "#src/system.ts";
 import { createLogger } from "#src/telemetry/logger.ts";
 import type { Database } from "#db/connection.ts";
 import { migrateDatabase } from "#db/migrate.ts";
-import { claimSecret, deriveKeys, loadOrCreateSecret, loadOrigin } from "#db/secrets.ts";
+import { settleSecret } from "#db/secret-rotation.ts";
+import { deriveKeys, loadOrCreateSecret, loadOrigin } from "#db/secrets.ts";
 import { raiseHead } from "#db/stream-start.ts";
 import { WriterPlace } from "#db/tools/exclusive.ts";
 import { type GoRest, GoProxyDatabase, goTokenOpener } from "#db/tools/go-proxy.ts";
@@ -56,7 +57,7 @@ export async function importDevices(
       const parts =
         request.isDryRun || target === null
           ? { writer: null, tokenKey: new Uint8Array() }
-          : await prepare(target.db, storage.secret ?? loadOrCreateSecret(storage.dataDir));
+          : await prepare(target.db, storage);
       const options = { source: reader, target: target?.db ?? null, openToken, onProgress, ...parts };
       const tally = await new DeviceImport(options).run();
       say.out(reportOf(tally, await reader.rest(), request.isDryRun));
@@ -103,15 +104,18 @@ async function tellOfOtherClients(reader: GoProxyDatabase, request: ImportReques
   say.err(`${found} It has to be stopped for the import.\n`);
 }
 
-async function prepare(db: Database, secret: string): Promise<{ writer: WriterPlace; tokenKey: Uint8Array }> {
+async function prepare(
+  db: Database,
+  storage: Config["storage"],
+): Promise<{ writer: WriterPlace; tokenKey: Uint8Array }> {
   await migrateDatabase(db, createLogger({ level: "error", host: "main:0" }));
-  return { tokenKey: await tokenKeyOf(db, secret), writer: await takeOver(db) };
+  return { tokenKey: await tokenKeyOf(db, storage), writer: await takeOver(db) };
 }
 
-async function tokenKeyOf(db: Database, secret: string): Promise<Uint8Array> {
+async function tokenKeyOf(db: Database, { secret, oldSecret, dataDir }: Config["storage"]): Promise<Uint8Array> {
   const { epoch } = await loadOrigin(db);
-  const keys = deriveKeys(secret, epoch);
-  await claimSecret(db, keys);
+  const keys = deriveKeys(secret ?? loadOrCreateSecret(dataDir), epoch);
+  await settleSecret(db, keys, oldSecret === null ? null : deriveKeys(oldSecret, epoch), systemClock.now());
   return keys.tokenKey;
 }
 

@@ -32,6 +32,7 @@ describe("readConfig", () => {
       storage: {
         database: null,
         secret: null,
+        oldSecret: null,
         importSecret: null,
         dataDir: "./data",
         maxConnections: null,
@@ -106,6 +107,7 @@ describe("readConfig", () => {
       storage: {
         database: "user=u dbname=d",
         secret: "0123456789abcdef0123",
+        oldSecret: null,
         importSecret: null,
         dataDir: "/var/lib/glissade",
         maxConnections: 3,
@@ -204,6 +206,7 @@ describe("readConfig", () => {
 
   test("[CFG-7] PostgreSQL needs a secret, the embedded database does not", () => {
     expect(problems({ ...SERVER, SYNCV3_DB: "postgres://h/d" })).toEqual(["SYNCV3_SECRET"]);
+    expect(problems({ ...SERVER, SYNCV3_SECRET_OLD: "0123456789abcdef" })).toEqual(["SYNCV3_SECRET"]);
     expect(problems(SERVER)).toEqual([]);
   });
 

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import type { RoomNid } from "#src/protocol/ids.ts";
-import { decodePos, encodePos, type PosClaims } from "#src/protocol/pos.ts";
+import { decodePos, encodePos, type PosClaims, mappedMac } from "#src/protocol/pos.ts";
 
 const CLAIMS: PosClaims = { incarnation: "aZ09_-", seq: 3, streamPos: 123_456, generation: 2 ** 50, behind: [] };
 /** Ends in everything base64 can end in. */
@@ -61,6 +61,19 @@ describe("pos", () => {
     ]) {
       expect(decodePos(signed(text), mac)).toBeNull();
     }
+  });
+
+  test("[POS-9] what the key before made is believed, whatever is digested; nothing is made with it", () => {
+    const keyed =
+      (key: string) =>
+      (text: string): string =>
+        `${key}${text.length}`;
+    const both = mappedMac(Object.assign(keyed("new"), { before: keyed("old") }), (text) => `of a connection ${text}`);
+    const old = mappedMac(keyed("old"), (text) => `of a connection ${text}`);
+    expect(decodePos(encodePos(CLAIMS, old), both)).toEqual(CLAIMS);
+    expect(decodePos(encodePos(CLAIMS, both), both)).toEqual(CLAIMS);
+    expect(decodePos(encodePos(CLAIMS, both), old)).toBeNull();
+    expect(decodePos(encodePos(CLAIMS, mappedMac(keyed("other"), String)), both)).toBeNull();
   });
 
   test("[POS-4] a text too long is not looked at", () => {
