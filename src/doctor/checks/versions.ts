@@ -20,31 +20,36 @@ export interface VersionsSeen {
   anybody: Asked;
   /** With a token that nobody has. */
   somebody: Asked;
+  /** With a query that nobody has asked with: no cache can know the answer. */
+  unique: Asked;
 }
 
-/** Asks twice, one after the other, so that a cache in between has something to remember. */
+/** Asks again and again, one after the other, so that a cache in between has something to remember. */
 export async function observeVersions(patient: Patient): Promise<VersionsSeen> {
-  const ask = async (headers: Record<string, string>): Promise<Asked> => {
+  const ask = async (headers: Record<string, string>, query = ""): Promise<Asked> => {
     const mark = patient.newMark();
+    const path = VERSIONS_PATH + (query && `?${query}=${mark}`);
     const probe = { origin: PAGE_ORIGIN, [PROBE_HEADER]: mark, ...headers };
-    return { mark, result: await askPatient(patient, { method: "GET", path: VERSIONS_PATH, headers: probe }) };
+    return { mark, result: await askPatient(patient, { method: "GET", path, headers: probe }) };
   };
   const anybody = await ask({});
-  return { anybody, somebody: await ask({ authorization: `Bearer doctor-${patient.newMark()}` }) };
+  const somebody = await ask({ authorization: `Bearer doctor-${patient.newMark()}` });
+  return { anybody, somebody, unique: await ask({}, "doctor") };
 }
 
 /** Whether this answer was made by Glissade, and for this question. */
 const isMarked = ({ mark, result }: Asked): boolean => result.ok && headerOf(result.answer, PROBE_HEADER) === mark;
 
 /** Whether clients learn of sliding sync, each what holds for them. */
-export function judgeVersions({ anybody, somebody }: VersionsSeen, proxy: ProxyKind | null): readonly Finding[] {
+export function judgeVersions(
+  { anybody, somebody, unique }: VersionsSeen,
+  proxy: ProxyKind | null,
+): readonly Finding[] {
   const say = (level: Finding["level"], text: string, ...advice: string[]): Finding =>
     finding("versions", level, `${VERSIONS_PATH} ${text}`, ...advice);
   if (!anybody.result.ok) return [say("fail", `cannot be asked (${anybody.result.reason})`)];
   const { answer } = anybody.result;
-  // Only a cache can know the mark of another question.
-  const mark = headerOf(answer, PROBE_HEADER);
-  if (mark === null && !isMarked(somebody)) return [judgeStranger(answer, say, proxy)];
+  if (![anybody, somebody, unique].some(isMarked)) return [judgeStranger(answer, say, proxy)];
   if (answer.status >= 500) {
     const advice =
       "start it, and compare SYNCV3_SERVER with its address; glissade doctor with the server's own environment looks from there too";
@@ -92,9 +97,8 @@ function missingFeatures(json: Readonly<Record<string, unknown>> | null): string
 
 function judgeCache(somebody: Asked, answer: OutsideAnswer, say: Say, proxy: ProxyKind | null): Finding[] {
   const advice = adviceFor("cache", proxy);
-  const second = somebody.result.ok ? headerOf(somebody.result.answer, PROBE_HEADER) : null;
-  // A cache that minds who asks may answer the first question, with the mark of whomever it asked for.
-  if (second !== somebody.mark && second !== null && second === headerOf(answer, PROBE_HEADER)) {
+  // Nobody else has that token: whoever minds it has nothing in store for it.
+  if (somebody.result.ok && !isMarked(somebody)) {
     const text =
       "is told to somebody with a token as it was told to nobody in particular: a cache does not mind Vary: Authorization";
     return [say("fail", text, advice)];

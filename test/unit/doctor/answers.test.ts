@@ -43,11 +43,21 @@ describe("addresses", () => {
 });
 
 describe("/versions", () => {
+  const good = (mark: string): OutsideResult => answered(200, VERSIONS, marked(mark));
   const judge = (
     anybody: OutsideResult,
-    somebody: OutsideResult = answered(401, {}, marked("b")),
+    somebody = answered(401, {}, marked("b")),
+    unique = good("c"),
   ): readonly Finding[] =>
-    judgeVersions({ anybody: { mark: "a", result: anybody }, somebody: { mark: "b", result: somebody } }, "nginx");
+    judgeVersions(
+      {
+        anybody: { mark: "a", result: anybody },
+        somebody: { mark: "b", result: somebody },
+        unique: { mark: "c", result: unique },
+      },
+      "nginx",
+    );
+  const stranger = (anybody: OutsideResult): Finding | undefined => judge(anybody, answered(401, {}), anybody)[0];
 
   test("[DCT-10] what Glissade announces itself is good, from a cache that minds who asks too", () => {
     const cacheable = { "cache-control": "public, max-age=600", vary: "Authorization" };
@@ -56,11 +66,10 @@ describe("/versions", () => {
   });
 
   test("[DCT-11] somebody else's answer is told apart from that of a homeserver with sliding sync", () => {
-    const stranger = answered(401, {});
-    expect(judge(answered(200, { versions: [] }), stranger)[0]?.text).toContain("do not hear of sliding sync");
-    expect(judge(answered(200, NATIVE), stranger)[0]?.text).toContain("sliding sync of its own");
-    expect(judge(answered(404, "<html>"), stranger)[0]?.text).toContain("does not reach Glissade");
-    expect(judge(answered(502, "<html>"), stranger)[0]?.advice.join()).toContain("proxy_pass");
+    expect(stranger(answered(200, { versions: [] }))?.text).toContain("do not hear of sliding sync");
+    expect(stranger(answered(200, NATIVE))?.text).toContain("sliding sync of its own");
+    expect(stranger(answered(404, "<html>"))?.text).toContain("does not reach Glissade");
+    expect(stranger(answered(502, "<html>"))?.advice.join()).toContain("proxy_pass");
     expect(levels(judge(unanswered("ECONNRESET")))).toEqual(["fail"]);
   });
 
@@ -75,6 +84,11 @@ describe("/versions", () => {
     expect(shared[0]).toMatchObject({ level: "fail", text: expect.stringContaining("Vary: Authorization") });
     const older = judge(answered(200, VERSIONS, marked("z")), answered(200, VERSIONS, marked("z")));
     expect(levels(older)).toEqual(["fail"]);
+    // A client asked before, and without a mark.
+    expect(levels(judge(answered(200, VERSIONS), answered(200, VERSIONS)))).toEqual(["fail"]);
+    expect(levels(judge(answered(200, VERSIONS)))).toEqual(["ok"]);
+    const another = judge(answered(200, VERSIONS, marked("a")), answered(200, VERSIONS, marked("z")));
+    expect(levels(another)).toEqual(["fail"]);
     const lost = judge(answered(200, VERSIONS, marked("a", { "cache-control": "public, max-age=600" })));
     expect(levels(lost)).toEqual(["warn"]);
     expect(levels(judge(answered(200, VERSIONS, marked("a", { "cache-control": "private, max-age=600" }))))).toEqual([
