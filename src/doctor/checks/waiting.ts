@@ -13,6 +13,8 @@ import type { ProxyKind } from "../proxy-kind.ts";
 const HOLD_SECS = 61;
 /** What clients wait for at most. */
 const LONG_POLL_SECS = 30;
+/** What a busy machine, or a long way, adds to a proxy's patience. */
+const SLACK_SECS = 3;
 
 /** Waits as a long poll does. */
 export function observeLongPoll(patient: Patient): Promise<OutsideResult> {
@@ -39,7 +41,7 @@ export function judgeLongPoll(seen: OutsideResult, proxy: ProxyKind | null): rea
   const seconds = Math.round((seen.ok ? seen.answer.tookMs : seen.tookMs) / 1000);
   const how = seen.ok ? `answered ${seen.answer.status}` : "cut off";
   const advice = adviceFor("long-polls", proxy);
-  if (seconds <= LONG_POLL_SECS + 1) {
+  if (seconds <= LONG_POLL_SECS + SLACK_SECS) {
     return [
       finding(
         "long-polls",
