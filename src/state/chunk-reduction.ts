@@ -12,7 +12,7 @@ import {
 import type { GroupDraft, SuspicionReason } from "./group-draft.ts";
 import { hasNul } from "./identifiers.ts";
 import { LOST, placeChunk, storingOrder } from "./late-events.ts";
-import { asAwaited, reduceRedaction } from "./redactions.ts";
+import { asAwaited, reduceRedaction, reduceUnseenRedaction } from "./redactions.ts";
 import { Retelling } from "./retelling.ts";
 import type { RoomDraft } from "./room-draft.ts";
 import { reduceMemberEvent } from "./standing-reducer.ts";
@@ -198,9 +198,13 @@ export class ChunkReduction {
     const fresh = new Map<number, number>();
     for (const [index, event] of timeline.entries()) {
       group.noteSeen(batch, event);
-      if (isKept(index) && !group.isKnownEvent(room, event.id))
-        fresh.set(index, this.#places?.get(index) ?? this.#tail.length);
-      else group.knownEventCount += 1;
+      const isKnown = group.isKnownEvent(room, event.id);
+      if (isKept(index) && !isKnown) fresh.set(index, this.#places?.get(index) ?? this.#tail.length);
+      else {
+        group.knownEventCount += 1;
+        // What a gap hides of a redaction is its event: nobody is shown it, and it holds.
+        if (!isKnown && reduceUnseenRedaction(group, room, event)) this.#reset();
+      }
     }
     const retelling = new Retelling(group, room);
     for (const item of storingOrder({ places: fresh }, this.#tail)) {

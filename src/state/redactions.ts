@@ -5,18 +5,33 @@ import type { RoomDraft } from "./room-draft.ts";
 
 /** Applies a new event of a room's timeline if it is a redaction. The homeserver has checked that it was allowed; we check the room. */
 export function reduceRedaction(group: GroupDraft, room: RoomDraft, event: StoredEvent): void {
-  if (event.redacts === null || event.stateKey !== null) return;
-  const target = redactionTarget(event.json, room.roomVersion);
-  if (target === null || target === event.id) return;
-  const stored = group.findEvent(target);
-  if (stored === null) {
+  const target = targetOf(room, event);
+  if (target === null) return;
+  if (group.findEvent(target) === null) {
     const others = room.awaitedRedactions.filter(([awaited]) => awaited !== target);
     room.setAwaitedRedactions([...others, [target, event.id]]);
     return;
   }
-  if (stored.nid !== room.nid) return;
+  redact(group, room, target, event);
+}
+
+/** Applies a redaction that is not kept, as one that lies in a gap; true when it changed anything. */
+export function reduceUnseenRedaction(group: GroupDraft, room: RoomDraft, event: EventFields): boolean {
+  const target = targetOf(room, event);
+  return target !== null && redact(group, room, target, event);
+}
+
+function targetOf(room: RoomDraft, { id, redacts, stateKey, json }: EventFields): string | null {
+  if (redacts === null || stateKey !== null) return null;
+  const target = redactionTarget(json, room.roomVersion);
+  return target === id ? null : target;
+}
+
+function redact(group: GroupDraft, room: RoomDraft, target: string, event: EventFields): boolean {
+  const stored = group.findEvent(target);
+  if (stored === null || stored.nid !== room.nid) return false;
   const json = redactEvent(stored.json, room.roomVersion, event.json);
-  if (json === null) return;
+  if (json === null) return false;
   const echoes = echoesOf(group, room, stored);
   group.rewrite(stored, json);
   room.restate({ ...stored, json });
@@ -24,6 +39,7 @@ export function reduceRedaction(group: GroupDraft, room: RoomDraft, event: Store
     const rest = withoutEcho(echo.json, target);
     if (rest !== null) group.rewrite(echo, rest);
   }
+  return true;
 }
 
 /** Events that may repeat what another one says: the one it is about, and its successor in the room's state. */

@@ -122,6 +122,28 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
       poll(0),
     ],
   ],
+  [
+    "a redaction that lies in another device's gap holds",
+    [
+      act("profile", 0),
+      act("redact", 0, 0, 1),
+      crash("poller"),
+      act("kick", 0, 1, 4),
+      act("message", 0),
+      ask(3),
+      ask(0),
+    ],
+  ],
+  [
+    "state of a late answer does not take the place of newer state",
+    [
+      act("outlier", 10),
+      { kind: "poll-early", device: 3, limit: 50 },
+      ask(1, { kind: "shape", list: 0, n: 2 }),
+      act("topic", 3),
+      act("message", 0),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

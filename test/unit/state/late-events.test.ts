@@ -179,4 +179,17 @@ describe("late events", () => {
     expect(made.timeline(ROOM).slice(-4)).toEqual(["$late", "$bob", "$2", "$r"]);
     expect(new TextDecoder().decode(made.event("$2").json)).not.toContain("body");
   });
+
+  test("[KEPT-37] a redaction that lies in a gap holds all the same, whoever brings it", async () => {
+    const made = await world();
+    const secret = polledEvent("$2", { content: { body: "secret" } });
+    await poll(made, ALICE, { timeline: [secret] });
+    await poll(made, ALICE, { timeline: [polledEvent("$4")], limited: true, prevBatch: "p" });
+    const json = new TextEncoder().encode(JSON.stringify({ type: "m.room.redaction", redacts: "$2", content: {} }));
+    const redaction = { ...polledEvent("$3", { type: "m.room.redaction" }), redacts: "$2", json };
+    const told = await poll(made, CAROL, { timeline: [redaction, polledEvent("$4")] });
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$2", "$4"]);
+    expect(new TextDecoder().decode(made.event("$2").json)).not.toContain("secret");
+    expect(roomUpdate(told, ROOM)).toMatchObject({ isReset: true });
+  });
 });
