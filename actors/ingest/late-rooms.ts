@@ -75,8 +75,9 @@ export function lateRooms(
       const passesSeam =
         firstNew !== -1 &&
         (before.isSeam || meta.seams.some(([id, pos]) => pos > polledAt && !listed.has(id as EventId)));
-      const hasStateNews = state.some(({ id }) => !listed.has(id) && !isKnown(id));
-      if (isAmong || passesSeam || hasStateNews) late.add(meta.nid);
+      // What it says of state beside its timeline may be of the past.
+      const hasState = state.some(({ id }) => !listed.has(id));
+      if (isAmong || passesSeam || hasState) late.add(meta.nid);
     }
     before.isSeam ||= !isContinuing || limited;
     for (const { id } of timeline) before.ids.add(id);

@@ -22,6 +22,11 @@ export class Companions {
     return [...this.#healthy].flatMap(([userId, devices]) => [...devices].map((deviceId) => ({ userId, deviceId })));
   }
 
+  /** Another device that keeps the user's rooms up to date; null = none does. */
+  other(userId: UserId, deviceId: DeviceId): DeviceId | null {
+    return [...(this.#healthy.get(userId) ?? [])].find((other) => other !== deviceId) ?? null;
+  }
+
   /** True when another device of the user keeps the user's rooms up to date. */
   cover(userId: UserId, deviceId: DeviceId): boolean {
     const devices = this.#healthy.get(userId);

@@ -72,6 +72,9 @@ export type PollerEvent =
   | { type: "device-loaded"; loadId: number; device: DeviceRecord | null }
   | { type: "load-failed"; loadId: number; error: SyncError }
   | { type: "filter-ready"; filterId: string | null }
+  | { type: "patience-over" }
+  /** Another device of the user is as far as this one was, or will not be. */
+  | { type: "companion-polled"; isThrough: boolean }
   | { type: "history-read"; answer: HistoryAnswer; reply: Reply<HistoryAnswer> }
   | StepEvent;
 

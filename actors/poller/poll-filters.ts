@@ -10,9 +10,6 @@ type FilterDeps = Pick<PollerDeps, "homeserver" | "devices">;
 /** What a poll asks for. */
 interface Wanted {
   since: string | null;
-  hasSynced: boolean;
-  /** Another device brings the user's rooms. */
-  isCovered: boolean;
   part: PollPart;
 }
 
@@ -21,10 +18,9 @@ export class PollFilters {
   #id: string | null = null;
   #isAsked = false;
 
-  choose({ since, hasSynced, isCovered, part }: Wanted): string {
+  choose({ since, part }: Wanted): string {
     if (part === "device") return DEVICE_FILTER;
-    if (since !== null) return this.#id ?? LATER_FILTER;
-    return !hasSynced && isCovered ? DEVICE_FILTER : FIRST_FILTER;
+    return since === null ? FIRST_FILTER : (this.#id ?? LATER_FILTER);
   }
 
   /** Has the homeserver keep the filter of later polls, once; its id comes as a message. */

@@ -79,12 +79,12 @@ export class Poll {
     });
   }
 
-  /** Whose answer it is, for a device that has synced before, and whose rooms another one may bring. */
-  originOf(hasSynced: boolean, isCovered: boolean): PollOrigin {
+  /** Whose answer it is, for a device that has synced before. */
+  originOf({ hasSynced, roomsAreDue }: { hasSynced: boolean; roomsAreDue: boolean }): PollOrigin {
     const { userId, deviceId, isInitial, part } = this.plan;
     const origin: PollOrigin = { userId, deviceId, isFirstSync: isInitial, traceparent: this.traceparent };
     if (hasSynced && part !== "rooms") origin.hasSyncedBefore = true;
-    if (part === "device" && !isCovered) origin.roomsAreDue = true;
+    if (part === "device" || (part === "all" && roomsAreDue)) origin.roomsAreDue = true;
     return origin;
   }
 

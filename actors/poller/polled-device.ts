@@ -16,8 +16,9 @@ export class PolledDevice {
   /** The first sync is stored; `since` may be "" even then, when the homeserver gives none. */
   hasSynced = false;
   /**
-   * `since` came from another database, without rooms. First the device's own data is read from there on, then the rooms as in a
-   * first sync, beside it: to-device messages and device lists are told from one `since` to the next, rooms as they are.
+   * `since` came without rooms: from another database, or because another device of the user brings them. First the device's own data
+   * is read from there on. Then that other device has to be as far; or the rooms are read as in a first sync, beside the `since`:
+   * to-device messages and device lists are told from one `since` to the next, rooms as they are.
    */
   roomsAreDue = false;
   #isOwnDataRead = false;
@@ -88,8 +89,19 @@ export class PolledDevice {
     return tokenHash;
   }
 
+  /** The device's own data is here, and its rooms as far as another device has brought them. */
+  get isToBeCovered(): boolean {
+    return this.roomsAreDue && this.#isOwnDataRead;
+  }
+
+  /** Another device of the user has brought all that is older than `since`. */
+  covered(): void {
+    this.roomsAreDue = false;
+  }
+
   /** What the next poll is for; `isCovered`: another device of the user brings the rooms. */
   nextPart(isCovered: boolean): PollPart {
+    if (!this.hasSynced) return isCovered ? "device" : "all";
     if (!this.roomsAreDue) return "all";
     if (!this.#isOwnDataRead) return "device";
     return isCovered ? "all" : "rooms";
@@ -98,7 +110,7 @@ export class PolledDevice {
   /** A poll is stored; false when it led nowhere. */
   advance(nextBatch: string, part: PollPart): boolean {
     if (part === "device") this.#isOwnDataRead = true;
-    else this.roomsAreDue = false;
+    if (part !== "all") this.roomsAreDue = part === "device";
     const hasAdvanced = nextBatch !== this.#since;
     this.#since = nextBatch;
     this.hasSynced = true;

@@ -12,6 +12,7 @@ import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import { LONG_POLL_MS, adviseOnFailure } from "./decide.ts";
+import { Cover } from "./cover.ts";
 import { DeviceLoading } from "./device-loading.ts";
 import { PolledDevice } from "./polled-device.ts";
 import { answerHistory, askHistory } from "./history.ts";
@@ -69,6 +70,7 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #throughs = new Throughs();
   readonly #spins = new SpinWatch();
   readonly #idleness: Idleness;
+  readonly #cover: Cover;
   #drained: PromiseWithResolvers<void> | null = null;
 
   /** `memo`: one for all pollers of the host. */
@@ -82,6 +84,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#storing = new Storing(actorContext, deps.stats, memo);
     this.#setbacks = new Setbacks(actorContext);
     this.#waiters = new Waiters(deps.stats);
+    this.#cover = new Cover(actorContext, deps.companions, this.#who);
     this.#idleness = new Idleness(deps.config.idleMs, actorContext.clock.mono());
     deps.stats.pollerStarted();
     this.#load();
@@ -139,6 +142,13 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "filter-ready":
         this.#filters.id = message.filterId;
+        return;
+      case "companion-polled":
+        this.#companionPolled(message.isThrough);
+        return;
+      case "patience-over":
+        this.#cover.patienceOver();
+        if (this.#cover.isEnough) this.#waiters.resolveAll();
         return;
       default:
         if (message.stepId === this.#stepId) this.#stepEnded(message);
@@ -220,14 +230,20 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #ensure(reply: Reply<PollingEnsured>): void {
-    const isReady = this.#device.hasRooms || (this.#device.accessToken !== null && this.#isCovered());
+    const isReady = this.#device.hasRooms || this.#cover.isEnough;
     if (this.#phase === "paused" || (isReady && this.#phase !== "loading")) reply.resolve({ ok: true });
     else this.#waiters.add(reply);
   }
 
-  /** Another device of the user brings all that is not this device's own: nobody has to wait for a first sync here. */
-  #isCovered(): boolean {
-    return this.#deps.companions.cover(this.#who.userId, this.#who.deviceId);
+  /** All that is older than this device's `since` is here, or this device reads the rooms itself. */
+  #companionPolled(isThrough: boolean): void {
+    this.#cover.ended(isThrough);
+    if (!isThrough) {
+      this.#hurry();
+      return;
+    }
+    this.#device.covered();
+    this.#synced();
   }
 
   #hurry(): void {
@@ -267,7 +283,7 @@ export class PollerActor implements Actor<PollerMessage> {
       return;
     }
     if (this.#device.hasRooms) this.#synced();
-    else if (this.#isCovered()) this.#waiters.resolveAll();
+    else if (this.#cover.by !== null) this.#cover.begin();
     this.#next();
   }
 
@@ -315,7 +331,9 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#park();
       return;
     }
-    if (!this.#device.isWholeNext || this.#slot !== null || this.#isCovered()) {
+    const other = this.#cover.by;
+    if (other !== null && this.#device.isToBeCovered) this.#cover.await(other);
+    if (!this.#device.isWholeNext || this.#slot !== null || other !== null) {
       this.#send();
       return;
     }
@@ -330,8 +348,7 @@ export class PollerActor implements Actor<PollerMessage> {
     const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
     this.#sends++;
-    const isCovered = this.#isCovered();
-    const part = this.#device.nextPart(isCovered);
+    const part = this.#device.nextPart(this.#cover.by !== null);
     const since = part === "rooms" ? null : this.#device.since;
     const timeoutMs = this.#isFirstPoll || this.#isHurried || part !== "all" ? 0 : LONG_POLL_MS;
     this.#isHurried = false;
@@ -345,7 +362,7 @@ export class PollerActor implements Actor<PollerMessage> {
     poll.send(this.#context, homeserver, stepId, {
       accessToken: this.#device.tokenForPoll(),
       since,
-      filter: this.#filters.choose({ since, hasSynced: this.#device.hasSynced, isCovered, part }),
+      filter: this.#filters.choose({ since, part }),
       configuredMs: this.#isFirstPoll || part === "rooms" ? config.firstPollDeadlineMs : config.pollDeadlineMs,
     });
   }
@@ -377,7 +394,7 @@ export class PollerActor implements Actor<PollerMessage> {
       return;
     }
     this.#setbacks.over();
-    const origin = poll.originOf(this.#device.hasSynced, this.#isCovered());
+    const origin = poll.originOf(this.#device);
     if (this.#storing.begin(partOf(outline, poll.plan.part, this.#device.since), origin))
       this.#storing.send(this.#beginStep("storing"));
     else {

@@ -26,6 +26,9 @@ const MAX_CRASHES = 6;
 const OWN_EVENT_WAIT_MS = 5000;
 /** Connections unused for so long leave memory. */
 const IDLE_MS = 60_000;
+/** Polls of a device may fail so often before nobody relies on it, each after so long. */
+const FAILURES_UNTIL_ALONE = 4;
+const RETRY_MS = 4000;
 /** Answers until nothing more may come. */
 const MAX_ROUNDS = 40;
 
@@ -179,12 +182,17 @@ class Game {
     if (!this.#upstream.isFirstSync(device)) return;
     this.#upstream.answer(device, 20);
     await this.#node.settled();
-    // A second device begins where it logs in, and leaves what is before to the first one, which is told at once.
+    // Its clients wait until the user's other device, if it is polled, has polled once more.
     for (const other of DEVICES) {
       if (other === device || other.split("/")[0] !== device.split("/")[0]) continue;
-      // Behind an answer that was made before.
-      for (const _ of ["prepared", "newest"]) {
-        this.#upstream.answer(other, 50);
+      const fails = this.#crashes % 2 === 1 ? FAILURES_UNTIL_ALONE : 0;
+      for (let failed = 0; failed < fails; failed += 1) {
+        this.#upstream.fail(other);
+        await this.#node.pass(RETRY_MS);
+      }
+      // Behind an answer that was made before. Where the other one has failed, the rooms are read.
+      for (const waiting of fails === 0 ? [other, other] : [device]) {
+        this.#upstream.answer(waiting, 50);
         await this.#node.settled();
       }
     }

@@ -135,6 +135,17 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     ],
   ],
   [
+    "state of a late answer that another poll has told already does not come back",
+    [
+      act("outlier", 10),
+      { kind: "poll-early", device: 3, limit: 50 },
+      ask(1, { kind: "shape", list: 0, n: 2 }),
+      poll(1),
+      act("topic", 3),
+      act("message", 0),
+    ],
+  ],
+  [
     "state of a late answer does not take the place of newer state",
     [
       act("outlier", 10),

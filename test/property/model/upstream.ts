@@ -12,6 +12,8 @@ interface Prepared {
 
 interface OpenPoll {
   readonly since: number;
+  /** The homeserver is asked not to hold it. */
+  readonly isHurried: boolean;
   readonly filter: Filter;
   readonly isAborted: () => boolean;
   readonly settle: (result: Body) => void;
@@ -53,6 +55,7 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     if (since > 0 && !this.began.has(device)) this.began.set(device, since);
     this.#open.set(device, {
       since,
+      isHurried: params.timeoutMs === 0,
       filter: readFilter(params.filter),
       isAborted: () => signal.aborted,
       settle: resolve,
@@ -93,7 +96,7 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     const open = this.#open.get(device);
     if (open === undefined || open.isAborted()) return false;
     const { answer, pos } = open.prepared ?? this.#make(device, open, limit);
-    if (answer.isEmpty && open.since !== 0 && open.since === pos) return false;
+    if (answer.isEmpty && !open.isHurried && open.since !== 0 && open.since === pos) return false;
     this.#open.delete(device);
     this.#out.set(`${device} ${pos}`, answer);
     open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });

@@ -44,6 +44,8 @@ export class PollerHarness {
   /** How often ingest was asked whether it is through with earlier lives, and its answer. */
   settles = 0;
   settled: Promise<unknown> = Promise.resolve({ ok: true });
+  /** Polls that were asked of other devices. */
+  readonly throughs: { to: string; stored: () => void; failed: () => void }[] = [];
   slots = new FirstSyncSlots(2);
   readonly companions = new Companions();
   config: PollerConfig = { idleMs: null, firstPollDeadlineMs: 1_800_000, pollDeadlineMs: 300_000 };
@@ -187,6 +189,15 @@ export class PollerHarness {
     if (to.kind === "ingest" && message.type === "settle-poller") {
       this.settles++;
       return this.settled;
+    }
+    if (to.kind === "poller" && message.type === "poll-through") {
+      const asked = Promise.withResolvers<unknown>();
+      this.throughs.push({
+        to: to.key,
+        stored: () => asked.resolve({ ok: true }),
+        failed: () => asked.reject(new SyncError("homeserver_unreachable", "made by the test")),
+      });
+      return asked.promise;
     }
     if (to.kind !== "ingest" || message.type !== "store-batch") throw new Error(`unexpected ask ${message.type}`);
     const packed = structuredClone(message["packed"]) as Packed;

@@ -5,7 +5,7 @@ import type { DeviceId } from "#src/protocol/ids.ts";
 import { Companions } from "#actors/poller/companions.ts";
 import { transientFailure } from "#test/support/fake-homeserver-port.ts";
 import { settlePromises } from "#test/support/virtual-time.ts";
-import { DEVICE, PollerHarness, USER } from "./harness.ts";
+import { DEVICE, PollerHarness, roomBody, USER } from "./harness.ts";
 
 const OTHER = "OTHER" as DeviceId;
 
@@ -21,27 +21,71 @@ const limitOf = (filter: string): number =>
   (JSON.parse(filter) as { room: { timeline: { limit: number } } }).room.timeline.limit;
 
 describe("PollerActor: a second device", () => {
-  test("[POL-60] asks for no rooms at first, then for everything since then", async () => {
+  test("[POL-60] asks for no rooms at first, has the other one brought up to date, then asks for everything since then", async () => {
     const harness = await secondDevice();
     const first = harness.homeserver.nextSync();
     expect(first.params).toMatchObject({ since: null, timeoutMs: 0, filter: DEVICE_FILTER });
     expect(JSON.parse(DEVICE_FILTER)).toMatchObject({ room: { rooms: [], timeline: { limit: 1 } } });
     first.answer({ next_batch: "s1", to_device: { events: [{ type: "m.x", sender: "@a:hs", content: {} }] } });
     await settlePromises();
+    expect(harness.stored[0]).toMatchObject({ since: "s1", rooms: [], roomsAreDue: true });
+    expect(harness.companions.other(USER, OTHER)).toBe(null);
+    expect(harness.throughs.map(({ to }) => JSON.parse(to) as unknown)).toEqual([[USER, OTHER]]);
     const second = harness.homeserver.nextSync();
     expect(second.params).toMatchObject({ since: "s1", timeoutMs: 30_000 });
+    second.answer({ next_batch: "s2", to_device: { events: [{ type: "m.x", sender: "@a:hs", content: {} }] } });
+    await settlePromises();
+    expect(harness.stored[1]).toMatchObject({ since: "s2", roomsAreDue: true });
+    harness.throughs[0]?.stored();
+    await settlePromises();
+    harness.homeserver.nextSync().answer(roomBody("s3", 1));
+    await settlePromises();
+    expect(harness.stored[2]?.roomsAreDue).toBeUndefined();
+    expect(harness.companions.other(USER, OTHER)).toBe(DEVICE);
+    expect(harness.throughs).toHaveLength(1);
     expect(second.params.filter).not.toContain("rooms");
     expect(limitOf(second.params.filter)).toBe(50);
     expect(harness.stored[0]?.toDevice).toHaveLength(1);
   });
 
-  test("[POL-61] is answered at once, before its first sync is through, and needs no slot for it", async () => {
+  test("[POL-61] is answered when the other one is up to date, or after a second, and needs no slot", async () => {
     const harness = await secondDevice();
     harness.slots.request("@other1:hs" as UserId);
     harness.slots.request("@other2:hs" as UserId);
     const answer = await harness.ensure();
+    expect(answer()).toBe("waiting");
+    expect(harness.homeserver.waitingCount).toBe(1);
+    await harness.time.advance(1000);
     expect(answer()).toBe("ok");
     expect(harness.homeserver.waitingCount).toBe(1);
+    const prompt = await secondDevice();
+    const soon = await prompt.ensure();
+    prompt.homeserver.nextSync().answer({ next_batch: "s1" });
+    await settlePromises();
+    expect(soon()).toBe("waiting");
+    prompt.throughs[0]?.stored();
+    await settlePromises();
+    expect(soon()).toBe("ok");
+  });
+
+  test("[POL-67] where the other one fails to get up to date, the rooms are read beside its own data", async () => {
+    const harness = await secondDevice();
+    const answer = await harness.ensure();
+    harness.homeserver.nextSync().answer({ next_batch: "s1" });
+    await settlePromises();
+    const held = harness.homeserver.nextSync();
+    expect(held.params).toMatchObject({ since: "s1", timeoutMs: 30_000 });
+    harness.throughs[0]?.failed();
+    await settlePromises();
+    expect(held.isAborted).toBe(true);
+    const rooms = harness.homeserver.nextSync();
+    expect(rooms.params).toMatchObject({ since: null, filter: FIRST_FILTER });
+    expect(answer()).toBe("waiting");
+    rooms.answer(roomBody("s9", 1));
+    await settlePromises();
+    expect(answer()).toBe("ok");
+    expect(harness.stored[1]).toMatchObject({ since: "s1", rooms: [{ roomId: "!r0:hs" }] });
+    expect(harness.homeserver.nextSync().params).toMatchObject({ since: "s1", timeoutMs: 30_000 });
   });
 
   test("[POL-62] a device alone, or beside one that fails, asks for its rooms and is waited for", async () => {
@@ -79,6 +123,8 @@ describe("PollerActor: a second device", () => {
   test("[POL-64] the first poll of a device that has synced before but got no token is a whole one", async () => {
     const harness = await secondDevice();
     harness.homeserver.nextSync().answer("null");
+    await settlePromises();
+    harness.throughs[0]?.stored();
     await settlePromises();
     expect(harness.homeserver.nextSync().params).toMatchObject({ since: null, filter: FIRST_FILTER });
   });

@@ -1,0 +1,73 @@
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import { pollerAddress } from "#actors/addresses.ts";
+import type { ActorContext } from "#actors/runtime/actor.ts";
+import type { Companions } from "./companions.ts";
+import type { PollerCommand, PollerMessage } from "./messages.ts";
+
+/** For a poll of another device that the homeserver does not hold. */
+const COMPANION_DEADLINE_MS = 15_000;
+/** What another device has of the rooms is nearly all: clients wait no longer for the rest. */
+const COMPANION_PATIENCE_MS = 1000;
+
+/** Whether another device of the user brings the rooms, so that this one need not. */
+export class Cover {
+  readonly #context: ActorContext<PollerMessage>;
+  readonly #companions: Companions;
+  readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
+  /** The other device that was to bring the rooms did not. */
+  #isLeftAlone = false;
+  #isPatienceOver = false;
+  /** A poll of the other device was asked for. */
+  #isAwaited = false;
+
+  constructor(
+    context: ActorContext<PollerMessage>,
+    companions: Companions,
+    who: { readonly userId: UserId; readonly deviceId: DeviceId },
+  ) {
+    this.#context = context;
+    this.#companions = companions;
+    this.#who = who;
+  }
+
+  /** The other device; null = there is none to rely on. */
+  get by(): DeviceId | null {
+    return this.#isLeftAlone ? null : this.#companions.other(this.#who.userId, this.#who.deviceId);
+  }
+
+  /** Clients are answered with what the other device has brought so far. */
+  get isEnough(): boolean {
+    return this.#isPatienceOver && this.by !== null;
+  }
+
+  /** Clients begin to wait for the other device. */
+  begin(): void {
+    this.#context.after(COMPANION_PATIENCE_MS, { type: "patience-over" });
+  }
+
+  patienceOver(): void {
+    this.#isPatienceOver = true;
+  }
+
+  /**
+   * What happened before this device's `since` comes by the other device's polls alone: one that is begun now brings it. Should that
+   * fail, this device reads the rooms itself; meanwhile it polls on.
+   */
+  await(other: DeviceId): void {
+    if (this.#isAwaited) return;
+    this.#isAwaited = true;
+    const through: Omit<Extract<PollerCommand, { type: "poll-through" }>, "reply"> = { type: "poll-through" };
+    const ended = (isThrough: boolean) => ({ type: "companion-polled", isThrough }) as const;
+    this.#context.pipe(
+      this.#context.ask(pollerAddress(this.#who.userId, other), through, { deadlineMs: COMPANION_DEADLINE_MS }),
+      () => ended(true),
+      () => ended(false),
+    );
+  }
+
+  /** The other device is through with that poll, or will not be. */
+  ended(isThrough: boolean): void {
+    this.#isAwaited = false;
+    this.#isLeftAlone = !isThrough;
+  }
+}
