@@ -44,7 +44,7 @@ const [FIRST, LATER] = [{ initial: "1" }, { initial: "0" }];
 
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
-  metrics: Pick<Metrics, "observe">;
+  metrics: Pick<Metrics, "observe" | "count">;
   budgets: RequestBudgets;
   /** Seals what a `pos` claims. */
   mac: Mac;
@@ -202,7 +202,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (this.#link !== null) this.#link.usedMs = this.#lastRequestMs;
     const current = this.#current;
     if (current !== null && isHopeless(arrival, this.#awake))
-      arrival.command.reply.reject(this.#sentBack("pos is of no response to go on from"));
+      arrival.command.reply.reject(this.#sentBack("foreign", "pos is of no response to go on from"));
     else {
       // As if it had not been sent.
       if (current?.phase === "parked" && !this.#dialect.policy.answersCutShort) this.#requests.dropCurrent();
@@ -231,10 +231,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     const awake = this.#awake;
-    if (claims === null) this.#requests.reject(this.#sentBack("pos is not one of ours"));
+    if (claims === null) this.#requests.reject(this.#sentBack("foreign", "pos is not one of ours"));
     else if (awake === null || isOtherLife(awake, claims)) this.#storage.load();
     else if (awake.incarnation !== claims.incarnation)
-      this.#requests.reject(this.#sentBack("connection was started over"));
+      this.#requests.reject(this.#sentBack("started_over", "connection was started over"));
     else this.#process(current, claims.seq, this.#link);
   }
 
@@ -248,7 +248,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const resolution = awake.log.resolve(posSeq, text);
     switch (resolution.kind) {
       case "unknown":
-        this.#requests.reject(this.#sentBack("pos was acknowledged before"));
+        this.#requests.reject(this.#sentBack("acknowledged", "pos was acknowledged before"));
         return;
       case "rewind":
         this.#forget();
@@ -277,8 +277,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   /** The client has to begin anew, which is not held against it. */
-  #sentBack(why: string): SyncError {
+  #sentBack(reason: string, why: string): SyncError {
     this.#meter.sentBack();
+    this.#deps.metrics.count("sliding_sync_api_unknown_pos_total", 1, { reason });
     return new SyncError("unknown_pos", why);
   }
 
@@ -335,7 +336,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const awake = takeUp(this.#dialect, stored, claims, link, this.#readerOf(link), this.#context.rng);
     if (awake === null) {
-      this.#requests.reject(this.#sentBack("connection is not known"));
+      this.#requests.reject(this.#sentBack("lost", "connection is not known"));
       return;
     }
     this.#awake = awake;
@@ -443,7 +444,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#storage.remove();
     if (this.#link !== null)
       this.#readerOf(this.#link).device.ended(this.#connId, { toDevice: true, deviceLists: true });
-    this.#requests.refuseAll(this.#sentBack("connection expired"));
+    this.#requests.refuseAll(this.#sentBack("expired", "connection expired"));
     this.#context.stopSelf();
   }
 

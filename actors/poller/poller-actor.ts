@@ -79,7 +79,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#context = actorContext;
     this.#deps = deps;
     this.#who = { userId, deviceId };
-    this.#record = new PollerRecord(actorContext.clock);
+    this.#record = new PollerRecord(actorContext.clock, deps.stats);
     this.#loading = new DeviceLoading(actorContext, deps.devices, this.#who);
     this.#storing = new Storing(actorContext, deps.stats, memo);
     this.#setbacks = new Setbacks(actorContext);
@@ -159,6 +159,7 @@ export class PollerActor implements Actor<PollerMessage> {
     if (this.#phase !== "stopped") this.#halt();
     this.#waiters.forget();
     this.#deps.stats.pollerStopped();
+    this.#record.end();
     // A crashed one is back in a moment: what it alone reported stays.
     if (reason === "crashed") return;
     const stopped: PollerStopped = { type: "poller-stopped", ...this.#who };

@@ -1,5 +1,6 @@
 import type { PollerState, PollerView } from "#src/admin/api.ts";
 import type { Clock } from "#src/ports/basics.ts";
+import type { PollerStats } from "./poller-stats.ts";
 
 /** What a poller says of itself, but for its host. */
 export type PollerDescription = Omit<PollerView, "host">;
@@ -7,14 +8,17 @@ export type PollerDescription = Omit<PollerView, "host">;
 /** What a poller is doing, and since when: for operators who ask. */
 export class PollerRecord {
   readonly #clock: Clock;
+  readonly #stats: Pick<PollerStats, "phaseChanged">;
   readonly #startedMs: number;
   #phase: PollerState = "loading";
   #phaseSinceMs: number;
   #storedMs: number | null = null;
   #retryMs: number | null = null;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, stats: Pick<PollerStats, "phaseChanged">) {
     this.#clock = clock;
+    this.#stats = stats;
+    stats.phaseChanged(null, this.#phase);
     this.#startedMs = clock.mono();
     this.#phaseSinceMs = this.#startedMs;
   }
@@ -24,9 +28,15 @@ export class PollerRecord {
   }
 
   enter(phase: PollerState): void {
+    this.#stats.phaseChanged(this.#phase, phase);
     this.#phase = phase;
     this.#phaseSinceMs = this.#clock.mono();
     this.#retryMs = null;
+  }
+
+  /** The poller is no more. */
+  end(): void {
+    this.#stats.phaseChanged(this.#phase, null);
   }
 
   /** A poll is stored. */

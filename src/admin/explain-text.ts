@@ -59,7 +59,7 @@ const UNITS = [
 ] as const;
 
 /** `3 min ago`, for people. */
-export function ago(atMs: number, nowMs: number): string {
+function ago(atMs: number, nowMs: number): string {
   const ms = Math.max(0, nowMs - atMs);
   const unit = UNITS.find(([unitMs]) => ms >= unitMs);
   return unit === undefined ? `${Math.round(ms / 1000)} s ago` : `${Math.floor(ms / unit[0])} ${unit[1]} ago`;

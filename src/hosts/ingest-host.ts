@@ -5,6 +5,7 @@ import { repairKind } from "#actors/repair/repair-actor.ts";
 import { ingestKind } from "#actors/ingest/ingest-actor.ts";
 import type { ComposeHost } from "./compositions.ts";
 import type { HostOptions } from "./options.ts";
+import { watchDatabaseSizes } from "./database-sizes.ts";
 import { keepHouse } from "./housekeeping.ts";
 import { openStorage } from "./storage.ts";
 
@@ -16,6 +17,7 @@ export const composeIngestHost: ComposeHost = async (init, services) => {
   const options = init.options as HostOptions;
   const storage = await openStorage(options.storage, services, { migrate: true, isStart: init.incarnation === FIRST });
   let endHousekeeping = (): void => undefined;
+  let endWatching = (): void => undefined;
   const { clock, timers, metrics } = services;
   const { homeserver: address } = options;
   const homeserver = createHomeserver({
@@ -40,9 +42,11 @@ export const composeIngestHost: ComposeHost = async (init, services) => {
     onBegin: () => {
       services.actors.tell(REPAIR, { type: "go-on" });
       endHousekeeping = keepHouse(storage, services);
+      if (options.telemetry.hasMetrics) endWatching = watchDatabaseSizes(storage.admin, services);
     },
     close: () => {
       endHousekeeping();
+      endWatching();
       return storage.close();
     },
   };

@@ -24,6 +24,12 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Pollers that are running.",
   },
   {
+    name: "sliding_sync_poller_states",
+    type: "gauge",
+    labels: ["state"],
+    help: "Pollers by what they are doing; state: queued for a first sync, polling, storing, waiting before they try again, or paused by an operator.",
+  },
+  {
     name: "sliding_sync_poller_process_duration_secs",
     type: "histogram",
     labels: ["initial", "first"],
@@ -150,6 +156,18 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Position of the newest thing stored.",
   },
   {
+    name: "database_table_bytes",
+    type: "gauge",
+    labels: ["table"],
+    help: "Size of a table with its indexes, looked at every five minutes.",
+  },
+  {
+    name: "database_table_rows",
+    type: "gauge",
+    labels: ["table"],
+    help: "Rows of a table, as the database estimates them.",
+  },
+  {
     name: "sync_rooms_in_memory",
     type: "gauge",
     isPerHost: true,
@@ -200,6 +218,12 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     name: "sliding_sync_api_num_devices_pending_ensure_polling",
     type: "gauge",
     help: "Requests that wait for the first sync of their device.",
+  },
+  {
+    name: "sliding_sync_api_unknown_pos_total",
+    type: "counter",
+    labels: ["reason"],
+    help: "Clients that had to start over (M_UNKNOWN_POS); reason: foreign pos, started_over connection, acknowledged pos, lost connection, or expired by an operator or for too many connections.",
   },
   {
     name: "sliding_sync_api_rate_limited_total",

@@ -32,7 +32,10 @@ export function prometheusText(series: readonly MetricSeries[], usage: ProcessUs
   const points = new Map(series.map((metric) => [metric.name, metric.points]));
   const blocks = METRIC_SPECS.map((spec) => {
     const lines = (points.get(spec.name) ?? []).flatMap((point) => pointLines(spec.name, point));
-    return lines.length === 0 ? "" : `${headLines(spec.name, spec.type, spec.help)}${lines.join("\n")}\n`;
+    // An alert on the first of something needs to have seen that there was none.
+    if (lines.length === 0 && spec.type === "counter" && spec.labels === undefined && spec.isPerHost === undefined)
+      lines.push(`${spec.name} 0`);
+    return `${headLines(spec.name, spec.type, spec.help)}${lines.map((line) => `${line}\n`).join("")}`;
   });
   const ofProcess = PROCESS_METRICS.map(
     ({ name, type, help, read }) => `${headLines(name, type, help)}${name} ${numberText(read(usage))}\n`,
