@@ -56,7 +56,8 @@ type LaterMember =
   | "seams"
   | "lacksAlgorithm"
   | "vanished"
-  | "vanishedUpTo";
+  | "vanishedUpTo"
+  | "leavers";
 const LATER_MEMBERS: Pick<RoomMeta, LaterMember> = {
   awaitedRedactions: [],
   sharedSince: null,
@@ -65,6 +66,7 @@ const LATER_MEMBERS: Pick<RoomMeta, LaterMember> = {
   lacksAlgorithm: false,
   vanished: [],
   vanishedUpTo: 0,
+  leavers: [],
 };
 
 export const roomMetaOf = (row: { meta: string }): RoomMeta => ({

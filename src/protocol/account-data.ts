@@ -32,3 +32,18 @@ export function readIgnored(event: unknown): Set<UserId> | null {
 export function readTags(event: unknown): Set<string> {
   return new Set(Object.keys(asObject(member(contentOf(event), "tags")) ?? {}));
 }
+
+const decoder = new TextDecoder();
+/** An event that says that there are no tags is some 40 bytes. */
+const MAX_WITHOUT_TAGS_BYTES = 200;
+
+/** True for the `m.tag` of a room that has none. */
+export function isWithoutTags(json: Uint8Array): boolean {
+  if (json.length > MAX_WITHOUT_TAGS_BYTES) return false;
+  try {
+    const event = JSON.parse(decoder.decode(json)) as unknown;
+    return member(asObject(event), "type") === "m.tag" && readTags(event).size === 0;
+  } catch {
+    return false;
+  }
+}

@@ -39,6 +39,8 @@ export interface RoomMeta {
   invitedCount: number;
   /** Up to HERO_LIMIT joined or invited members in order of their membership event; then left ones if none is. */
   heroes: Hero[];
+  /** The first HERO_LIMIT of those who left and stay away, in the same order: the room is named after them when nobody else is left. */
+  leavers: Hero[];
   /** For spaces: room ids of `m.space.child` with a non-empty `via`. Empty for other rooms. */
   spaceChildren: string[];
   /** Position and `origin_server_ts` of the newest timeline event (of the state block when there is none). */

@@ -56,17 +56,24 @@ export function reduceHeroes(
   active.sort((a, b) => a.row.pos - b.row.pos);
   for (const change of active.slice(0, HERO_LIMIT - heroes.length)) heroes.push(changeToHero(change));
   // A room with nobody but its viewer is named after those who were there.
-  return activeCount > 1 ? heroes : [...heroes, ...departed(before, changes)].slice(0, HERO_LIMIT);
+  return activeCount > 1 ? heroes : [...heroes, ...reduceLeavers(before, changes)].slice(0, HERO_LIMIT);
 }
 
-function departed(before: RoomMeta, changes: ReadonlyMap<string, MemberChange>): Hero[] {
-  const earlier = before.heroes.filter((hero) => !isActive(hero.membership) && !changes.has(hero.userId));
-  const known = new Set(before.heroes.map((hero) => hero.userId));
+/** Those who were in the room after a group: the first ones that left, as long as they stay away. */
+export function reduceLeavers(before: RoomMeta, changes: ReadonlyMap<string, MemberChange>): Hero[] {
+  const isAway = (hero: Hero): boolean => !isActive(hero.membership) && !changes.has(hero.userId);
+  // Of rooms stored before these were kept apart.
+  const kept =
+    before.leavers.length > 0 ? before.leavers : before.heroes.filter(({ membership }) => !isActive(membership));
+  const earlier = kept.filter(isAway);
+  if (earlier.length === HERO_LIMIT) return before.leavers;
+  const known = new Set([...before.heroes, ...before.leavers].map((hero) => hero.userId));
   const leavers = [...changes.values()]
     // Somebody who was never seen in the room, say a ban in advance, is no one to name it after.
     .filter(
       ({ row, event }) => !isActive(row.membership) && (known.has(row.stateKey) || isActive(event.prevMembership)),
     )
     .sort((a, b) => a.row.pos - b.row.pos);
-  return [...earlier, ...leavers.slice(0, HERO_LIMIT).map(changeToHero)];
+  if (leavers.length === 0 && earlier.length === before.leavers.length) return before.leavers;
+  return [...earlier, ...leavers.slice(0, HERO_LIMIT - earlier.length).map(changeToHero)];
 }

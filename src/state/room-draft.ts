@@ -2,7 +2,7 @@ import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import { AWAITED_REDACTIONS_LIMIT, type Hero, type RoomMeta, SEAMS_LIMIT } from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
-import { type MemberChange, reduceHeroes } from "./heroes.ts";
+import { type MemberChange, reduceHeroes, reduceLeavers } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
 import type { StateRow } from "./ingest-transaction.ts";
 import { isBareRoom, reduceLatestByType, reduceState, reduceVanished } from "./room-meta-reducer.ts";
@@ -299,6 +299,8 @@ export class RoomDraft {
     const counts = { joinedCount: Math.max(0, this.#joinedCount), invitedCount: Math.max(0, this.#invitedCount) };
     const { joinedCount, invitedCount, heroes: heroesBefore } = this.#before;
     if (counts.joinedCount !== joinedCount || counts.invitedCount !== invitedCount) this.#change(counts);
+    const leavers = reduceLeavers(this.#before, this.#members);
+    if (leavers !== this.#before.leavers) this.#change({ leavers });
     const heroes = reduceHeroes(this.#before, counts, this.#members, () => this.#context.heroEvents(this.nid));
     if (heroes !== heroesBefore) this.#change({ heroes });
   }
@@ -308,11 +310,10 @@ export class RoomDraft {
       const id = this.#plainMembers.get(userId);
       return id !== undefined && this.row("m.room.member", userId)?.eventId === id;
     };
-    const { heroes } = this.#meta;
-    if (this.#plainMembers.size === 0 || !heroes.some(isPlain)) return;
-    this.#change({
-      heroes: heroes.map((hero) => (isPlain(hero) ? withoutProfile(hero) : hero)),
-    });
+    const { heroes, leavers } = this.#meta;
+    if (this.#plainMembers.size === 0 || ![...heroes, ...leavers].some(isPlain)) return;
+    const plain = (hero: Hero): Hero => (isPlain(hero) ? withoutProfile(hero) : hero);
+    this.#change({ heroes: heroes.map(plain), leavers: leavers.map(plain) });
   }
 }
 

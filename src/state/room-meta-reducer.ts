@@ -21,6 +21,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     joinedCount: 0,
     invitedCount: 0,
     heroes: [],
+    leavers: [],
     spaceChildren: [],
     latestPos: 0,
     latestTs: 0,

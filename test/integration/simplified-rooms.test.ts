@@ -346,4 +346,72 @@ describe("rooms of simplified sliding sync", () => {
     const told = (await client.sync(lazy)).rooms[room("a")];
     expect(stateOf(told)).toEqual(["m.room.member|@bob:test", `m.room.member|${id}`]);
   });
+
+  test("[SSS-76] that a room has no tags any more is told to who was told of some", async () => {
+    const { client, room, play } = await inRooms("a");
+    const tags = (of: Record<string, unknown>): Record<string, unknown> => ({
+      account_data: { events: [{ type: "m.tag", content: { tags: of } }] },
+    });
+    const body = { ...list(), extensions: on("account_data") };
+    await play("a", tags({ "m.favourite": {} }));
+    const late = { ...body, conn_id: "late" };
+    const rooms = async (wish: Record<string, unknown>, pos?: null): Promise<unknown> =>
+      (await client.sync(wish, pos === null ? { pos } : {})).extensions["account_data"]?.["rooms"];
+    expect(await rooms(body)).toMatchObject({ [room("a")]: [{ content: { tags: { "m.favourite": {} } } }] });
+    await play("a", tags({}));
+    expect(await rooms(body)).toMatchObject({ [room("a")]: [{ content: { tags: {} } }] });
+    expect(await rooms(late, null)).toEqual({});
+    await play("a", tags({}));
+    expect(await rooms(late)).toEqual({});
+  });
+
+  test("[SSS-77] a timeline that is expanded brings the receipts on its events", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const [first, second] = [rig.say(id, "1"), rig.say(id, "2")];
+    const content = { [first.event_id ?? ""]: { "m.read": { "@bob:test": { ts: 1 } } } };
+    await play("a", { timeline: { events: [first] }, ephemeral: { events: [{ type: "m.receipt", content }] } });
+    await play("a", { timeline: { events: [second], prev_batch: "p" } });
+    const body = (limit: number) => ({ ...list({ timeline_limit: limit }), extensions: on("receipts") });
+    expect((await client.sync(body(1))).extensions).toEqual({ receipts: { rooms: {} } });
+    const expanded = await client.sync(body(2));
+    expect(expanded.rooms[room("a")]).toMatchObject({ unstable_expanded_timeline: true });
+    expect(expanded.extensions["receipts"]?.["rooms"]).toMatchObject({ [room("a")]: { content } });
+  });
+
+  test("[SSS-78] a room that was left is in no list once that is told, subscribed to or not, and goes on from there when asked for again", async () => {
+    const { me, client, id, room } = await inRooms("a", "b");
+    const config = { required_state: [["*", "*"]], timeline_limit: 2 };
+    const body = (...names: string[]): Record<string, unknown> => ({
+      ...list(),
+      room_subscriptions: Object.fromEntries(names.map((name) => [room(name), config])),
+    });
+    await client.sync(body("a"));
+    const left = rig.event("m.room.member", id, { membership: "leave" }, id);
+    await rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events: [left] } } } } });
+    expect(timelineOf((await client.sync(body("a"))).rooms[room("a")])).toEqual(["leave"]);
+    expect(listed(await client.sync(body("a")))).toEqual([room("b")]);
+    expect(listed(await client.sync(body()))).toEqual([room("b")]);
+    expect((await client.sync(body("a"))).rooms).toEqual({});
+    const more = { ...body(), room_subscriptions: { [room("a")]: { ...config, timeline_limit: 9 } } };
+    const { rooms } = await client.sync(more);
+    expect(rooms[room("a")]).toMatchObject({ unstable_expanded_timeline: true });
+    expect(rooms[room("a")]).not.toHaveProperty("initial");
+    expect(stateOf(rooms[room("a")])).toEqual([`m.room.member|${id}`]);
+  });
+
+  test("[SSS-79] a member that was asked for by name is not sent once more for speaking", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const member = (...keys: string[]): Record<string, unknown> =>
+      list({ required_state: keys.map((key) => ["m.room.member", key]) });
+    expect(stateOf((await client.sync(member("$ME", "$LAZY"))).rooms[room("a")])).toEqual([`m.room.member|${id}`]);
+    await play("a", { timeline: { events: [rig.say(id, "mine")] } });
+    const spoken = (await client.sync(member("$ME", "$LAZY"))).rooms[room("a")];
+    expect([timelineOf(spoken), stateOf(spoken)]).toEqual([["mine"], []]);
+    const bob = rig.event("m.room.member", "@bob:test", { membership: "join" }, "@bob:test");
+    await play("a", { state: { events: [bob] }, timeline: { events: [rig.say(id, "quiet")] } });
+    const named = await client.sync(member("@bob:test", "$LAZY"));
+    expect(stateOf(named.rooms[room("a")])).toContain("m.room.member|@bob:test");
+    await play("a", { timeline: { events: [rig.say("@bob:test", "hello")] } });
+    expect(stateOf((await client.sync(member("@bob:test", "$LAZY"))).rooms[room("a")])).toEqual([]);
+  });
 });

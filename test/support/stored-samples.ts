@@ -70,6 +70,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   joinedCount: 1,
   invitedCount: 0,
   heroes: [],
+  leavers: [],
   spaceChildren: [],
   latestPos: 0,
   latestTs: 0,

@@ -228,7 +228,10 @@ export class RememberedEntries implements Entries {
       if (type === "m.room.member" && stateKey !== null) wanted.add(stateKey);
     }
     if (!isInitial && cut?.isLimited !== true) for (const userId of changed) wanted.add(userId);
-    const news = [...wanted].filter((userId) => !before.has(userId) || changed.has(userId));
+    // Those that were asked for by name are with the client as well.
+    const named = isInitial ? null : this.#engine.compile(room.held?.requiredState ?? [], this.#world.userId);
+    const isKnown = (userId: string): boolean => before.has(userId) || named?.matches("m.room.member", userId) === true;
+    const news = [...wanted].filter((userId) => changed.has(userId) || !isKnown(userId));
     work.members = new Set(news);
     const missed = [...changed].filter((userId) => before.has(userId) && !wanted.has(userId));
     if (news.length === 0 && missed.length === 0 && !isInitial) return;
@@ -350,10 +353,10 @@ export class RememberedEntries implements Entries {
     return changes.some(({ type }) => HEAD_TYPES.has(type));
   }
 
-  #addTimeline({ room, cut, standing }: Work, entry: RoomEntry): void {
+  #addTimeline({ room, cut }: Work, entry: RoomEntry): void {
     if (room.isExpanded === true && cut !== null) entry.isExpanded = true;
     if (cut === null) {
-      if (limitOf(room) > 0 && standing.membership === "join") entry.isLimited = false;
+      if (limitOf(room) > 0) entry.isLimited = false;
       return;
     }
     entry.timeline = this.#bytes(cut.events);

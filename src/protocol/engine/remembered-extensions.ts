@@ -1,4 +1,5 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
+import { isWithoutTags } from "../account-data.ts";
 import { packReceipts } from "../receipts.ts";
 import type { Draft } from "./draft.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
@@ -50,7 +51,9 @@ export function buildRememberedExtensions(
     const told = roomsOf("account_data", world, engine, draft);
     engine.toldBy("account_data", [...told.keys()]);
     for (const [nid, { roomId, upTo }] of told) {
-      const events = data.accountData(nid, after(upTo, draft));
+      const found = data.accountData(nid, after(upTo, draft));
+      // That there are no tags any more is told to who was told of some.
+      const events = upTo === NEVER ? found.filter((event) => !isWithoutTags(event)) : found;
       if (events.length > 0) rooms.set(roomId, events);
     }
     body.accountData = { global, rooms };
@@ -136,7 +139,9 @@ function roomsOf(name: PerRoom, world: World, engine: Remembering, draft: Draft)
     let upTo: StreamPos = NEVER;
     if (name === "receipts") upTo = held?.receiptsUpTo ?? NEVER;
     if (name === "account_data") upTo = held?.accountDataUpTo ?? NEVER;
-    if (isChanged || upTo !== LIVE || draft.rooms.get(nid)?.kind === "initial") rooms.set(nid, { roomId, upTo });
+    const room = draft.rooms.get(nid);
+    const isWhole = room?.kind === "initial" || (name === "receipts" && room?.isExpanded === true);
+    if (isChanged || upTo !== LIVE || isWhole) rooms.set(nid, { roomId, upTo });
   };
   for (const [nid, bits] of draft.dirty) if ((bits & BITS[name]) !== 0) add(nid, true);
   // Who types is told when it changes and to who comes to see the room: other news of it are none of typing.

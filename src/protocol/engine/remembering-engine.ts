@@ -225,12 +225,8 @@ export class RememberingEngine implements Remembering {
     for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
     for (const [nid, room] of draft.rooms) {
       const { held, selfLeft, forgetsState, forgetsTimeline } = room;
-      if (selfLeft === true && !this.options.keepsSelfLeft && !this.#subscribed.has(nid)) {
-        this.held.delete(nid);
-        // Its leave is told: from the next response on no list holds it.
-        this.markDirty(nid, DIRTY.place);
-        continue;
-      }
+      // Its leave is told: from the next response on no list holds it.
+      if (selfLeft === true && !this.options.keepsSelfLeft) this.markDirty(nid, DIRTY.place);
       const before = this.held.get(nid) ?? held ?? UNSENT;
       // What is written down claims more than the client has.
       if (forgetsState === true || forgetsTimeline === true) this.generation += 1;

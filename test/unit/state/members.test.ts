@@ -86,6 +86,18 @@ describe("heroes", () => {
     expect(heroIds()).toEqual([ALICE, "@carol:hs"]);
   });
 
+  test("[MBR-12] all who left name it, whenever they went, until somebody is there again", async () => {
+    await start("@bob:hs", "@carol:hs");
+    await timeline(change("@bob:hs", "leave", { name: "Bob", prevMembership: "join" }));
+    expect(heroIds()).toEqual([ALICE, "@carol:hs"]);
+    await timeline(change("@carol:hs", "ban", { name: "Carol", prevMembership: "join" }));
+    expect(heroIds()).toEqual([ALICE, "@bob:hs", "@carol:hs"]);
+    await timeline(change("@bob:hs", "join", { name: "Bob" }));
+    expect(heroIds()).toEqual([ALICE, "@bob:hs"]);
+    await timeline(change("@bob:hs", "leave", { name: "Bob", prevMembership: "join" }));
+    expect(heroIds()).toEqual([ALICE, "@carol:hs", "@bob:hs"]);
+  });
+
   test("[MBR-7] nobody is named who never was in the room", async () => {
     await start();
     await timeline(change("@spam:hs", "ban"));
