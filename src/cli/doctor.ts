@@ -34,6 +34,9 @@ export function doctorCommand(run: (options: DoctorOptions) => Promise<Examinati
         terminal.err(`${options}\n`);
         return EXIT.unusable;
       }
+      if (terminal.isColoured === true && !options.isJson && !options.isQuick) {
+        terminal.err("Looking around; a long poll takes a minute (--quick leaves it out).\n\n");
+      }
       const examination = await run(options);
       const hasColours = terminal.isColoured === true && terminal.env["NO_COLOR"] === undefined;
       terminal.out(options.isJson ? reportJson(examination) : reportText(examination, hasColours));

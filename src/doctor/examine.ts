@@ -128,7 +128,7 @@ async function lookCloser(
   const isReached = endpoints.some(({ path, post, mark }) => path === PROBE_PATH && isOurs(post, mark));
   const [probed, handedOn, homeserver, account] = await Promise.all([
     isReached ? lookWithProbes(patient, options.isQuick) : withoutProbes(),
-    target.kind === "listener" ? withoutHomeserver() : lookBehind(patient),
+    target.kind === "listener" ? withoutHomeserver() : lookBehind(patient, options.token),
     // Beside the server it is asked directly.
     options.inside === null ? observeHomeserver(patient, false) : null,
     options.token === null ? null : observeAccount(patient, options.token).then(judgeAccount),
@@ -146,8 +146,8 @@ async function lookCloser(
 }
 
 /** What is the homeserver's, at the address that it shares with Glissade. */
-async function lookBehind(patient: Patient): Promise<Finding[]> {
-  const [pathBytes, upload] = await Promise.all([observePathBytes(patient), observeUploadSize(patient)]);
+async function lookBehind(patient: Patient, token: string | null): Promise<Finding[]> {
+  const [pathBytes, upload] = await Promise.all([observePathBytes(patient), observeUploadSize(patient, token)]);
   const { answers, mark } = pathBytes;
   const uploads = [...answers.values()].some((each) => isOurs(each, mark))
     ? [finding("upload-size", "skip", "uploads do not reach the homeserver")]

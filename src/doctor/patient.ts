@@ -18,5 +18,9 @@ export function askPatient(patient: Patient, request: OutsideRequest): Promise<O
   return patient.outside.ask(patient.origin, { ...request, path: patient.prefix + request.path });
 }
 
+/** A token goes nowhere where everybody can read it. */
+export const maySendToken = ({ origin: { scheme, host, socketPath } }: Patient): boolean =>
+  scheme === "https" || socketPath !== undefined || /^(?:localhost|127\.|\[::1\])/.test(host);
+
 /** Where a web page would be that asks: any other origin. */
 export const PAGE_ORIGIN = "https://app.example.org";

@@ -71,7 +71,8 @@ for (const isForwarding of [false, true]) {
       if (!echo.ok || !trickle.ok || !held.ok) throw new Error("a probe was not answered");
       expect(JSON.parse(echo.answer.text)).toMatchObject({ target, body_bytes: 1000, is_forwarding: isForwarding });
       expect(trickle.answer.text).toBe("drop\n".repeat(5));
-      expect(trickle.answer.pieces).toHaveLength(5);
+      // On a busy machine two may arrive as one.
+      expect(trickle.answer.pieces.length).toBeGreaterThan(1);
       expect(held.answer.tookMs).toBeGreaterThan(950);
       expect(JSON.parse(held.answer.text)).toEqual({ probe: "hold", seconds: 1 });
     });

@@ -3,7 +3,7 @@ import type { Finding } from "../finding.ts";
 import { finding, orGood } from "../finding.ts";
 import type { OutsideResult } from "../outside.ts";
 import { jsonOf } from "../outside.ts";
-import { askPatient } from "../patient.ts";
+import { askPatient, maySendToken } from "../patient.ts";
 import type { Patient } from "../patient.ts";
 
 /** A first sync may take long; whoever waits longer has another problem. */
@@ -21,8 +21,7 @@ export interface AccountSeen {
 
 /** Syncs with a token, in every dialect; null where the token would go over the network for everybody to read. */
 export async function observeAccount(patient: Patient, token: string): Promise<AccountSeen | null> {
-  const { scheme, host } = patient.origin;
-  if (scheme === "http" && !/^(?:localhost|127\.|\[::1\])/.test(host)) return null;
+  if (!maySendToken(patient)) return null;
   const ask = (method: string, path: string, body?: string): Promise<OutsideResult> =>
     askPatient(patient, {
       method,

@@ -1,7 +1,7 @@
 import { indented, tcpOf, wellKnownText } from "./recipe.ts";
 import type { Recipe, Share } from "./recipe.ts";
 
-/** Apache from 2.4.47 on. */
+/** Apache. */
 export const APACHE: Recipe = {
   comment: "#",
   snippet: (share) => `# In the virtual host of your homeserver, before its own ProxyPass.

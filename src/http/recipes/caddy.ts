@@ -1,7 +1,7 @@
 import { indented, tcpOf, wellKnownText } from "./recipe.ts";
 import type { Recipe } from "./recipe.ts";
 
-/** Caddy 2. It hands on Host, paths and streams as they are by itself. */
+/** Caddy. It hands on Host, paths and streams as they are by itself. */
 export const CADDY: Recipe = {
   comment: "#",
   snippet: ({

@@ -1,7 +1,7 @@
 import { tcpOf, wellKnownText } from "./recipe.ts";
 import type { Recipe, Share } from "./recipe.ts";
 
-/** HAProxy from 2.4 on. */
+/** HAProxy. */
 export const HAPROXY: Recipe = {
   comment: "#",
   snippet: (share) => `# In the frontend of your homeserver, before its own use_backend:

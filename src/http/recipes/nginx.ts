@@ -1,7 +1,7 @@
 import { indented, tcpOf, wellKnownText } from "./recipe.ts";
 import type { Recipe, Share } from "./recipe.ts";
 
-/** nginx from 1.18 on. */
+/** nginx. */
 export const NGINX: Recipe = {
   comment: "#",
   snippet: ({ paths, bind, isForwarding }) =>

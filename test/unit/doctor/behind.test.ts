@@ -6,12 +6,12 @@ import { judgeClock } from "#src/doctor/checks/clock.ts";
 import { judgeDatabase } from "#src/doctor/checks/database.ts";
 import { judgeHomeserver } from "#src/doctor/checks/homeserver.ts";
 import type { HomeserverSeen } from "#src/doctor/checks/homeserver.ts";
-import { judgeUploadSize } from "#src/doctor/checks/upload-size.ts";
+import { judgeUploadSize, observeUploadSize } from "#src/doctor/checks/upload-size.ts";
 import { judgeLongPoll, judgeStreaming } from "#src/doctor/checks/waiting.ts";
 import type { Finding } from "#src/doctor/finding.ts";
 import type { Origin, OutsideResult } from "#src/doctor/outside.ts";
 import type { DatabaseFacts } from "#src/ports/doctor.ts";
-import { answerOf, answered, unanswered } from "#test/support/outside.ts";
+import { FakeOutside, answerOf, answered, unanswered } from "#test/support/outside.ts";
 
 const NOW = 1_800_000_000_000;
 const ORIGIN: Origin = { scheme: "https", host: "m.example.org", port: 443 };
@@ -63,14 +63,28 @@ describe("what arrives", () => {
     }
   });
 
-  test("[DCT-33] an upload that a proxy refuses is told apart from one that the homeserver refuses", () => {
-    expect(levels(judgeUploadSize(unanswered("no answer in time"), null))).toEqual(["ok"]);
-    expect(levels(judgeUploadSize(answered(401, {}), null))).toEqual(["ok"]);
-    expect(levels(judgeUploadSize(answered(413, { errcode: "M_TOO_LARGE" }), null))).toEqual(["ok"]);
-    expect(judgeUploadSize(answered(413, "<html>"), "nginx")[0]).toMatchObject({
+  test("[DCT-33] an upload that a proxy refuses is told apart from one that the homeserver refuses", async () => {
+    const judge = (result: OutsideResult): readonly Finding[] =>
+      judgeUploadSize({ bytes: 50 * 1024 * 1024, isTold: false, result }, "nginx");
+    expect(levels(judge(unanswered("no answer in time")))).toEqual(["ok"]);
+    expect(levels(judge(answered(401, {})))).toEqual(["ok"]);
+    expect(levels(judge(answered(413, { errcode: "M_TOO_LARGE" })))).toEqual(["ok"]);
+    expect(judge(answered(413, "<html>"))[0]).toMatchObject({
       level: "warn",
+      text: expect.stringContaining("50 MiB"),
       advice: [expect.stringContaining("client_max_body_size")],
     });
+    const outside = new FakeOutside(({ method }) =>
+      method === "GET" ? answered(200, { "m.upload.size": 104_857_600 }) : answered(413, "<html>"),
+    );
+    const patient = { origin: ORIGIN, prefix: "", outside, newMark: () => "a", proxy: null };
+    const seen = await observeUploadSize(patient, "token");
+    expect(judgeUploadSize(seen, null)[0]?.text).toContain("100 MiB, which is what the homeserver takes");
+    const plain = { ...patient, origin: { ...ORIGIN, scheme: "http" } } as const;
+    expect((await observeUploadSize(plain, "token")).bytes).toBe(50 * 1024 * 1024);
+    expect(outside.asked.filter(({ headers }) => headers?.["authorization"] !== undefined)).toMatchObject([
+      { method: "GET", isSecret: true },
+    ]);
   });
 });
 
