@@ -69,6 +69,8 @@ export async function startSynapse(options: {
   stateAfter: boolean;
   /** More of what it has behind a switch. */
   features?: Record<string, boolean>;
+  /** More of its configuration, which may name its own address. */
+  settings?: (url: string) => Record<string, unknown>;
 }): Promise<Synapse> {
   const python = await install();
   const dir = await mkdtemp(join(tmpdir(), "glissade-synapse-"));
@@ -83,9 +85,11 @@ export async function startSynapse(options: {
   );
   const features = { msc4222_enabled: options.stateAfter, ...options.features };
   await appendFile(path, `\n${SETTINGS}experimental_features: ${JSON.stringify(features)}\n`);
+  const url = `http://127.0.0.1:${port}`;
+  const more = Object.entries(options.settings?.(url) ?? {});
+  await appendFile(path, more.map(([name, value]) => `${name}: ${JSON.stringify(value)}\n`).join(""));
   await run(["sed", "-i", "s/level: INFO/level: WARNING/", "localhost.log.config"], dir);
   const child = Bun.spawn(base, { cwd: dir, stdout: "ignore", stderr: "ignore" });
-  const url = `http://127.0.0.1:${port}`;
   await whenAnswering(url, child);
   return {
     url,

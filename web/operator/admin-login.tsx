@@ -18,7 +18,7 @@ export function AdminLogin({ state }: { state: AppState }) {
     if (!state.settings.needsToken) void attempt("");
   }, []);
   return (
-    <main class="centre" tabIndex={-1}>
+    <main id="main" class="centre" tabIndex={-1}>
       <div class="card">
         <Logo />
         <h1>Operator</h1>

@@ -40,7 +40,7 @@ export function OperatorPages({ state, token }: { state: AppState; token: string
           </a>
         ))}
       </nav>
-      <main class="operator-main" tabIndex={-1} key={page}>
+      <main id="main" class="operator-main" tabIndex={-1} key={page}>
         <h1>{title}</h1>
         <Body api={api} now={() => state.browser.now()} />
       </main>

@@ -51,7 +51,7 @@ export function Table<T>(props: {
   const { label, columns, rows, keyOf, empty } = props;
   if (rows.length === 0) return <p class="muted empty-table">{empty}</p>;
   return (
-    <div class="table-box" role="region" aria-label={label} tabIndex={0}>
+    <div class="table-box" role="group" aria-label={label} tabIndex={0}>
       <table>
         <thead>
           <tr>

@@ -89,7 +89,7 @@ function SkipLink() {
 /** In place of everything, when the server does not answer. */
 export function NoServer() {
   return (
-    <main class="centre" tabIndex={-1}>
+    <main id="main" class="centre" tabIndex={-1}>
       <div class="card">
         <Logo />
         <h1>No answer</h1>

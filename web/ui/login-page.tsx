@@ -34,7 +34,7 @@ export function LoginPage({ state }: { state: AppState }) {
   }, []);
 
   return (
-    <main class="centre" tabIndex={-1}>
+    <main id="main" class="centre" tabIndex={-1}>
       <div class="card">
         <Logo />
         <h1>Sliding sync, visible</h1>

@@ -20,7 +20,7 @@ export function RoomsPage({ state, client }: { state: AppState; client: Client }
   const [pane, setPane] = useState<Pane>("list");
   const openRoom = client.query.value.openRoom;
   return (
-    <main class="rooms" data-pane={pane} tabIndex={-1}>
+    <main id="main" class="rooms" data-pane={pane} tabIndex={-1}>
       <h1 class="visually-hidden">Rooms of {client.account.userId}</h1>
       <ListPane
         client={client}

@@ -1,4 +1,4 @@
-import { useLayoutEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useRef, useState } from "preact/hooks";
 import { eventText } from "../model/event-text.ts";
 import { displayName, type Room } from "../model/room.ts";
 import type { MatrixEvent } from "../model/wire.ts";
@@ -16,6 +16,7 @@ export function Timeline(props: { client: Client; room: Room; onFailure: (reason
   const scroller = useRef<HTMLDivElement>(null);
   const isAtEnd = useRef(true);
   const heightBefore = useRef(0);
+  const hasFailed = useRef(false);
   const [isLoading, setLoading] = useState(false);
   const pending = client.pending.value.filter(({ roomId }) => roomId === room.id);
   const typing = client.typing.value.get(room.id) ?? [];
@@ -32,11 +33,18 @@ export function Timeline(props: { client: Client; room: Room; onFailure: (reason
 
   const loadOlder = async (): Promise<void> => {
     setLoading(true);
-    isAtEnd.current = false;
     heightBefore.current = scroller.current?.scrollHeight ?? 0;
-    onFailure(await client.loadOlder(room.id));
+    const failure = await client.loadOlder(room.id);
+    hasFailed.current = failure !== null;
+    onFailure(failure);
     setLoading(false);
   };
+  // MSC3575 tells what the server has stored, which of a room without news is little: the screen is filled from the homeserver.
+  useEffect(() => {
+    const element = scroller.current;
+    if (element === null || isLoading || hasFailed.current || room.prevBatch === null) return;
+    if (element.scrollHeight <= element.clientHeight) void loadOlder();
+  });
   return (
     <div
       ref={scroller}
@@ -49,7 +57,15 @@ export function Timeline(props: { client: Client; room: Room; onFailure: (reason
       }}
     >
       {room.prevBatch !== null && (
-        <button type="button" class="chip older" disabled={isLoading} onClick={() => void loadOlder()}>
+        <button
+          type="button"
+          class="chip older"
+          disabled={isLoading}
+          onClick={() => {
+            isAtEnd.current = false;
+            void loadOlder();
+          }}
+        >
           {isLoading ? "Loading…" : "Older messages"}
         </button>
       )}
