@@ -17,7 +17,7 @@ const FORMAT_ZSTD = 1;
 const COMPRESS_FROM_BYTES = 1024;
 const COMPRESSION_LEVEL = 1;
 /** Bounds what is read and unpacked to find one event. */
-const CHUNK_LIMIT_EVENTS = 64;
+export const CHUNK_LIMIT_EVENTS = 64;
 const CHUNK_LIMIT_BYTES = 16_384;
 
 const GAP_BEFORE = 1;

@@ -93,7 +93,7 @@ function rewrittenPart(rows: readonly RewrittenChunk[]): Part {
       const bytes = param(blob, "bytea");
       return `
       update events e set records = substring(${bytes} from c.start for c.length), event_count = c.event_count,
-        has_gap = c.has_gap
+        has_gap = e.has_gap or c.has_gap
       from unnest(
         ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
         ${param(boolArray(rows.map(({ inTimeline }) => inTimeline)), "bool[]")},

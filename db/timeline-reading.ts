@@ -11,11 +11,11 @@ import { intArray } from "./text.ts";
  * without its bytes. The newest chunk may reach beyond `up_to`, so it does not count.
  */
 const SELECT_TIMELINES = `
-  select q.nid, true as in_timeline, c.first_pos, case when c.newer < q.max_events then c.records end as records
+  select q.nid, true as in_timeline, c.first_pos, c.has_gap, case when c.newer < q.max_events then c.records end as records
   from unnest($1::int4[], $2::int8[], $3::int4[]) with ordinality q (nid, up_to, max_events, place)
   cross join lateral (
     select * from (
-      select e.first_pos, e.records,
+      select e.first_pos, e.has_gap, e.records,
         coalesce(sum(case when e.last_pos <= q.up_to then e.event_count else 0 end) over newer, 0) as newer,
         coalesce(bool_or(e.has_gap and e.last_pos <= q.up_to) over newer, false) as is_cut
       from (
@@ -33,7 +33,7 @@ const SELECT_TIMELINES = `
 function cutTimeline(nid: RoomNid, rows: readonly TimelineRow[], upTo: StreamPos, limit: number): TimelineChunk {
   const hasOlderRow = rows.some(({ records }) => records === null);
   let events: StoredEvent[] = [];
-  for (const row of rows) if (row.records !== null) events = events.concat(eventsOf({ ...row, records: row.records }));
+  for (const row of rows) if (row.records !== null) events = events.concat(withGap(row, row.records));
   if ((events.at(-1)?.pos ?? 0) > upTo) events = events.filter(({ pos }) => pos <= upTo);
   const gap = events.findLastIndex(({ gapBefore }) => gapBefore);
   const contiguous = gap > 0 ? events.slice(gap) : events;
@@ -42,7 +42,15 @@ function cutTimeline(nid: RoomNid, rows: readonly TimelineRow[], upTo: StreamPos
   return { nid, events: kept, hasMore: contiguous.length > newest.length || (hasOlderRow && gap === -1) };
 }
 
-type TimelineRow = Omit<ChunkRow, "records"> & { records: Uint8Array | null };
+/** Events of a row; a gap that none of them has is before the first: what was there was removed. */
+function withGap(row: TimelineRow, records: Uint8Array): StoredEvent[] {
+  const events = eventsOf({ ...row, records });
+  const [first] = events;
+  if (!row.has_gap || first === undefined || events.some(({ gapBefore }) => gapBefore)) return events;
+  return [{ ...first, gapBefore: true }, ...events.slice(1)];
+}
+
+type TimelineRow = Omit<ChunkRow, "records"> & { records: Uint8Array | null; has_gap: boolean };
 
 /** For each room, the newest `limit` timeline events at or below `upTo`. */
 export async function loadTimelines(db: Database, queries: readonly TimelineQuery[]): Promise<TimelineChunk[]> {

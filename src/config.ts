@@ -11,6 +11,7 @@ import {
   parseHttpUrl,
   parseIdleTime,
   parseInteger,
+  parseKept,
   parseServer,
   parseSwitch,
   parseToken,
@@ -61,6 +62,8 @@ export interface Config {
   readonly pollerHosts: number;
   /** Ingest, pollers and sync hosts run in one Worker. */
   readonly sharesWorker: boolean;
+  /** Timeline events kept of each room; null = all. */
+  readonly keepEvents: number | null;
   /** For cached events, over all Workers. */
   readonly cacheBytes: number;
 }
@@ -76,6 +79,8 @@ export type ReadConfig = ({ config: Config } | { problems: Problem[] }) & { warn
 
 /** Where nothing else is said. */
 export const DEFAULT_BIND: BindAddress = { kind: "tcp", host: "0.0.0.0", port: 8008 };
+/** Far more than a client scrolls through; what is older comes from the homeserver. */
+const DEFAULT_KEEP_EVENTS = 10_000;
 const DEFAULT_POLLER_IDLE_MS = 3 * 86_400_000;
 /** A day: longer waits are a typing error. */
 const MOST_TIMEOUT_SECS = 86_400;
@@ -121,6 +126,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     syncHosts,
     pollerHosts,
     sharesWorker: environment.parsed("SYNCV3_SHARED_WORKER", isSmall, parseSwitch),
+    keepEvents: environment.parsed<number | null>("SYNCV3_KEEP_EVENTS", DEFAULT_KEEP_EVENTS, parseKept),
     cacheBytes: 1024 * 1024 * readCount(environment, "SYNCV3_CACHE_MB", 128, 1, 1024 * 1024),
   };
   const { problems, warnings } = environment;

@@ -366,6 +366,7 @@ class Node {
       users: config.users,
       pollerIdleMs: config.pollerIdleMs,
       firstSyncs: config.firstSyncs,
+      keepEvents: config.keepEvents,
       cacheBytes: Math.floor(config.cacheBytes / config.syncHosts),
     };
   }

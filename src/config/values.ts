@@ -90,6 +90,13 @@ export function parseIdleTime(text: string): Parsed<number | null> {
   return { value: idleMs };
 }
 
+/** How many are kept; null for `all`. Fewer than this would be missed: it is more than is ever polled or sent at once. */
+export function parseKept(text: string): Parsed<number | null> {
+  if (text === "all") return { value: null };
+  const count = parseInteger(text, 500, 999_999_999);
+  return "value" in count ? count : { advice: "write a whole number of at least 500, or all" };
+}
+
 /** What PostgreSQL's own tools take: a URL, or settings. */
 export function parseDatabase(text: string): Parsed<string> {
   if (/^postgres(ql)?:\/\//i.test(text)) return { value: text };

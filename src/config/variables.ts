@@ -230,6 +230,13 @@ const VARIABLES = [
       "`1` runs ingest, pollers and clients in one Worker: less memory and less CPU. `0` gives each a Worker of its own: more at once, where there are cores for it.",
   },
   {
+    name: "SYNCV3_KEEP_EVENTS",
+    group: "Tuning",
+    fallback: "10000",
+    meaning:
+      "Timeline events kept of each room; older ones, but for state, are removed little by little, and clients get them from the homeserver. At least 500, or `all`.",
+  },
+  {
     name: "SYNCV3_CACHE_MB",
     group: "Tuning",
     fallback: "128",

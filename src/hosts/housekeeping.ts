@@ -1,6 +1,6 @@
 import type { Cancel } from "#src/ports/basics.ts";
 import { CONNECTIONS_PER_DEVICE } from "#src/protocol/ids.ts";
-import type { ConnectionStore, DeviceStore } from "#src/ports/stores.ts";
+import type { ConnectionStore, DeviceStore, RetentionPlace, RetentionStore } from "#src/ports/stores.ts";
 import { GATEWAY, pollerAddress } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { PollerCommand } from "#actors/poller/messages.ts";
@@ -25,17 +25,43 @@ const TOKENLESS_DEVICE_LIFE_MS = 90 * 24 * HOUR_MS;
 export interface HousekeepingStores {
   connections: Pick<ConnectionStore, "expire">;
   devices: Pick<DeviceStore, "expireTxns" | "expireTokens" | "expireDevices">;
+  retention: RetentionStore;
 }
+
+/** Between two steps of a walk over all rooms, so that it is not felt. */
+const STEP_PAUSE_MS = 500;
+/** Of rooms that nobody of ours is in: as much as is ever sent at once. */
+const KEPT_OF_OTHERS = 100;
 
 type TokenUnused = Extract<PollerCommand, { type: "token-unused" }>;
 
-/** Removes once an hour what nobody will ask for again; returns how to end it. */
+/** Removes once an hour what nobody will ask for again; returns how to end it. `keepEvents`: of each room; null = all. */
 export function keepHouse(
   stores: HousekeepingStores,
+  keepEvents: number | null,
   services: Pick<HostServices, "clock" | "timers" | "logger" | "metrics" | "actors">,
 ): Cancel {
   const { clock, timers, logger, metrics, actors } = services;
   let cancel: Cancel = () => undefined;
+  const life = { isEnded: false };
+  const keep = keepEvents === null ? null : { ours: keepEvents, others: Math.min(keepEvents, KEPT_OF_OTHERS) };
+  const pause = (): Promise<void> =>
+    new Promise((resolve) => {
+      cancel = timers.after(STEP_PAUSE_MS, resolve);
+    });
+  const walkRooms = async (): Promise<void> => {
+    const removed = { events: 0, receipts: 0 };
+    for (let from: RetentionPlace | null | undefined; from !== null && !life.isEnded;) {
+      if (from !== undefined) await pause();
+      const { events, receipts, next } = await stores.retention.trim(from ?? null, keep);
+      removed.events += events;
+      removed.receipts += receipts;
+      if (events > 0) metrics.count("retention_removed_total", events, { kind: "events" });
+      if (receipts > 0) metrics.count("retention_removed_total", receipts, { kind: "receipts" });
+      from = next;
+    }
+    logger.debug(removed, "retention done");
+  };
   const clean = async (): Promise<void> => {
     const nowMs = clock.now();
     const connections = await stores.connections.expire(nowMs - CONNECTION_LIFE_MS, CONNECTIONS_PER_DEVICE);
@@ -49,7 +75,11 @@ export function keepHouse(
       actors.tell(GATEWAY, expired);
     }
     const devices = await stores.devices.expireDevices(nowMs - TOKENLESS_DEVICE_LIFE_MS, nowMs);
+    for (const [kind, count] of Object.entries({ connections, txns, tokens: tokens.length, devices })) {
+      if (count > 0) metrics.count("retention_removed_total", count, { kind });
+    }
     logger.debug({ connections, txns, tokens: tokens.length, devices }, "housekeeping done");
+    await walkRooms();
   };
   const later = (): void => {
     cancel = timers.after(HOUR_MS, () => {
@@ -59,5 +89,8 @@ export function keepHouse(
     });
   };
   later();
-  return () => cancel();
+  return () => {
+    life.isEnded = true;
+    cancel();
+  };
 }

@@ -41,7 +41,7 @@ export const composeIngestHost: ComposeHost = async (init, services) => {
     },
     onBegin: () => {
       services.actors.tell(REPAIR, { type: "go-on" });
-      endHousekeeping = keepHouse(storage, services);
+      endHousekeeping = keepHouse(storage, options.keepEvents, services);
       if (options.telemetry.hasMetrics) endWatching = watchDatabaseSizes(storage.admin, services);
     },
     close: () => {

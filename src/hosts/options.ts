@@ -15,6 +15,8 @@ export interface HostOptions {
   pollerIdleMs: number | null;
   /** First syncs at once on this host. */
   firstSyncs: number;
+  /** Timeline events kept of each room; null = all. */
+  keepEvents: number | null;
   /** For cached events, in this host. */
   cacheBytes: number;
 }

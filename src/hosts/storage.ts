@@ -5,7 +5,7 @@ import type { Mac } from "#src/protocol/pos.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import type { AdminStore } from "#src/ports/admin-store.ts";
 import type { RepairStore } from "#src/ports/repair.ts";
-import type { ConnectionStore, DeviceStore, IngestStore, RoomReader } from "#src/ports/stores.ts";
+import type { ConnectionStore, DeviceStore, IngestStore, RetentionStore, RoomReader } from "#src/ports/stores.ts";
 import { createAdminStore } from "#db/admin-repository.ts";
 import { connectDatabase, type Database } from "#db/connection.ts";
 import { createConnectionStore } from "#db/connection-repository.ts";
@@ -14,6 +14,7 @@ import { embeddedConnection } from "#db/embedded.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
+import { createRetentionStore } from "#db/retention-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { raiseHead } from "#db/stream-start.ts";
 import { connectionsBeforeRotation, type Rotation, settleSecret } from "#db/secret-rotation.ts";
@@ -46,6 +47,7 @@ export interface Storage {
   rooms: RoomReader;
   connections: ConnectionStore;
   devices: DeviceStore;
+  retention: RetentionStore;
   repair: RepairStore;
   admin: AdminStore;
   /** Seals what a `pos` claims. */
@@ -132,6 +134,7 @@ function storageOf(
     rooms: createRoomReader(database, deps),
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
     repair: createRepairStore(database),
+    retention: createRetentionStore(database),
     admin: createAdminStore(database),
     mac: keys.mac,
     ...origin,

@@ -157,6 +157,29 @@ export interface ConnectionStore {
   expire(beforeMs: number, perDevice: number): Promise<number>;
 }
 
+// ---------------------------------------------------------------- retention
+
+/** Where a walk over all rooms goes on: behind a room, or, with a position, behind that in it. */
+export interface RetentionPlace {
+  nid: number;
+  pos: StreamPos;
+}
+
+/** What one step of the walk took away; `next` null = it was the last. */
+export interface Trimmed {
+  events: number;
+  receipts: number;
+  next: RetentionPlace | null;
+}
+
+export interface RetentionStore {
+  /**
+   * Takes away a bounded part of what nobody is shown any more: events before the newest so many of a room, by whether somebody of ours
+   * is in it (null = none), but for state; receipts of who is gone. What stays begins with a gap that clients can page into.
+   */
+  trim(from: RetentionPlace | null, keep: { ours: number; others: number } | null): Promise<Trimmed>;
+}
+
 // ---------------------------------------------------------------- devices and tokens
 
 export interface DeviceRecord {

@@ -108,6 +108,12 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Events in batches; known: true when another poller had brought them before.",
   },
   {
+    name: "retention_removed_total",
+    type: "counter",
+    labels: ["kind"],
+    help: "What housekeeping removed; kind: events, receipts, connections, txns, tokens, or devices whose waiting data went.",
+  },
+  {
     name: "ingest_quarantined_total",
     type: "counter",
     help: "Items set aside because they could not be stored.",

@@ -60,7 +60,7 @@ async function filled(db: Database): Promise<Database> {
       })),
       deviceLists: [{ ...DEVICE, target: "@b:x", change: "left", pos: 1700 }],
       deviceKeys: [{ ...DEVICE, otkCounts: '{"a":1}', fallbackKeyTypes: "[]", pos: 1701 }],
-      sinces: [{ ...DEVICE, since: "s\u001a1", pos: 1 }],
+      sinces: [{ ...DEVICE, since: "s\u001a1", pos: 1703 }],
       receipts: [
         { nid: 1 as never, userId: ALICE, eventId: "$e", threadId: "", isPrivate: false, ts: 2 ** 52, pos: 1702 },
       ],

@@ -53,6 +53,7 @@ describe("readConfig", () => {
       syncHosts: 1,
       pollerHosts: 1,
       sharesWorker: true,
+      keepEvents: 10_000,
       cacheBytes: 134_217_728,
     });
   });
@@ -137,6 +138,7 @@ describe("readConfig", () => {
       syncHosts: 5,
       pollerHosts: 6,
       sharesWorker: true,
+      keepEvents: 10_000,
       cacheBytes: 1_048_576,
     });
   });

@@ -36,7 +36,9 @@ describe("keepHouse", () => {
             return [{ tokenHash: "h", userId: "@a:hs" as UserId, deviceId: "D" as DeviceId }];
           },
         },
+        retention: { trim: async () => ({ events: 0, receipts: 0, next: null }) },
       },
+      null,
       {
         clock: time,
         timers: time,
@@ -52,7 +54,7 @@ describe("keepHouse", () => {
     await hour();
     expect(calls).toEqual(["connections 168 20", "txns 1", "tokens 720", "devices 2160"]);
     expect(told).toEqual(["poller token-unused", "gateway token-expired"]);
-    expect(counted).toEqual([3]);
+    expect(counted).toEqual([3, 3, 1]);
     isDown = true;
     await hour();
     isDown = false;
@@ -61,5 +63,54 @@ describe("keepHouse", () => {
     end();
     await hour();
     expect(calls).toHaveLength(8);
+  });
+
+  test("[HK-2] walks over all rooms step by step, with a pause after each, and counts what went", async () => {
+    const time = new VirtualTime();
+    const asked: string[] = [];
+    const counted: string[] = [];
+    const steps = [
+      { events: 5, receipts: 1, next: { nid: 200, pos: 0 } },
+      { events: 0, receipts: 0, next: { nid: 300, pos: 7 } },
+      { events: 2, receipts: 0, next: null },
+    ];
+    const none = async (): Promise<number> => 0;
+    const end = keepHouse(
+      {
+        connections: { expire: none },
+        devices: { expireTxns: none, expireDevices: none, expireTokens: async () => [] },
+        retention: {
+          trim: async (from, keep) => {
+            asked.push(`${from === null ? "start" : `${from.nid}/${from.pos}`} ${keep?.ours} ${keep?.others}`);
+            return steps[asked.length - 1] ?? { events: 0, receipts: 0, next: null };
+          },
+        },
+      },
+      5000,
+      {
+        clock: time,
+        timers: time,
+        logger: silentLogger,
+        actors: { tell: () => undefined, ask: () => Promise.reject() },
+        metrics: {
+          count: (name, by, labels) =>
+            void (name === "retention_removed_total" && counted.push(`${labels?.["kind"]} ${by}`)),
+          observe: () => undefined,
+          gauge: () => undefined,
+        },
+      },
+    );
+    await time.advance(HOUR_MS);
+    await settlePromises();
+    expect(asked).toEqual(["start 5000 100"]);
+    for (const _ of steps) {
+      await time.advance(500);
+      await settlePromises();
+    }
+    expect(asked).toEqual(["start 5000 100", "200/0 5000 100", "300/7 5000 100"]);
+    expect(counted).toEqual(["events 5", "receipts 1", "events 2"]);
+    end();
+    await time.advance(2 * HOUR_MS);
+    expect(asked).toHaveLength(3);
   });
 });

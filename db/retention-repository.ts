@@ -1,0 +1,179 @@
+import type { RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import type { RetentionPlace, RetentionStore, Trimmed } from "#src/ports/stores.ts";
+import type { Database } from "./connection.ts";
+import { CHUNK_LIMIT_EVENTS } from "./event-chunk.ts";
+import { type ChunkRow, eventsOf } from "./row-reading.ts";
+import { intArray } from "./text.ts";
+
+/** Rooms that one step looks at, and rows of events. */
+const ROOMS_AT_ONCE = 200;
+const ROWS_AT_ONCE = 500;
+const ROW_BUDGET = 2000;
+/** So much more than is kept has to be there before anything goes: a busy room is not cut anew for every few events. */
+const SLACK = 1.1;
+/** Rows in which a beginning is looked for that a client can page back from. */
+const BEGINNINGS = 20;
+
+const SELECT_ROOMS = `
+  select r.nid, (select count(*) from events e where e.nid = r.nid and e.in_timeline) as chunks,
+    exists (select from user_rooms u where u.nid = r.nid and u.membership in (1, 2)) as is_ours
+  from rooms r where r.nid > $1::int4 order by r.nid limit ${ROOMS_AT_ONCE}`;
+
+/** Commits change this row first: between it and its unlocking nobody joins. */
+const LOCK_COMMITS = "select from meta for update";
+/** Of rooms that nobody of ours is in, and of strangers who are in the room no more. */
+const DELETE_RECEIPTS = `
+  with gone as (
+    delete from receipts r using unnest($1::int4[]) n (nid)
+    where r.nid = n.nid and (
+      not exists (select from user_rooms u where u.nid = r.nid and u.membership = 1)
+      or not exists (
+        select from room_state s where s.nid = r.nid and s.type = 'm.room.member' and s.state_key = r.user_id
+          and s.membership = 1
+      ) and not exists (select from devices d where d.user_id = r.user_id)
+    ) returning 1
+  )
+  select count(*) as n from gone`;
+
+/** Where the newest so many events begin, if there are clearly more. */
+const SELECT_BOUNDARY = `
+  select max(first_pos) filter (where total >= $2::int8) as pos, coalesce(max(total), 0)::int8 as total from (
+    select first_pos, sum(event_count) over (order by first_pos desc)::int8 as total from (
+      select first_pos, event_count from events where nid = $1::int4 and in_timeline
+      order by first_pos desc limit $3::int8
+    ) e
+  ) e`;
+
+const SELECT_BEGINNINGS = `
+  select nid, in_timeline, first_pos, records, has_gap from events
+  where nid = $1::int4 and in_timeline and first_pos <= $2::int8 order by first_pos desc limit ${BEGINNINGS}`;
+
+const SELECT_OLD = `
+  select nid, in_timeline, first_pos, records, has_gap from events
+  where nid = $1::int4 and in_timeline and first_pos > $2::int8 and first_pos < $3::int8
+  order by first_pos limit ${ROWS_AT_ONCE}`;
+
+interface RoomRow {
+  nid: number;
+  chunks: number;
+  is_ours: boolean;
+}
+
+type OldRow = ChunkRow & { has_gap: boolean };
+
+/** Takes away what nobody is shown any more, some at a time, over PostgreSQL or PGlite. */
+class RetentionRepository implements RetentionStore {
+  readonly #db: Database;
+
+  constructor(db: Database) {
+    this.#db = db;
+  }
+
+  async trim(from: RetentionPlace | null, keep: { ours: number; others: number } | null): Promise<Trimmed> {
+    const trimmed: Trimmed = { events: 0, receipts: 0, next: null };
+    const rooms = await this.#db.query<RoomRow>(SELECT_ROOMS, [from === null ? 0 : from.nid - (from.pos > 0 ? 1 : 0)]);
+    if (from === null || from.pos === 0) trimmed.receipts = await this.#trimReceipts(rooms);
+    let budget = ROW_BUDGET;
+    for (const { nid, chunks, is_ours: isOurs } of rooms) {
+      const kept = isOurs ? keep?.ours : keep?.others;
+      if (kept === undefined || chunks * CHUNK_LIMIT_EVENTS <= kept) continue;
+      const after = from !== null && from.nid === nid ? from.pos : 0;
+      const room = await this.#trimRoom(nid as RoomNid, kept, after, budget);
+      trimmed.events += room.events;
+      budget -= room.rows;
+      if (room.next === null && budget > 0) continue;
+      trimmed.next = room.next === null ? { nid, pos: 0 } : { nid, pos: room.next };
+      return trimmed;
+    }
+    const last = rooms.at(-1);
+    if (last !== undefined && rooms.length === ROOMS_AT_ONCE) trimmed.next = { nid: last.nid, pos: 0 };
+    return trimmed;
+  }
+
+  #trimReceipts(rooms: readonly RoomRow[]): Promise<number> {
+    if (rooms.length === 0) return Promise.resolve(0);
+    return this.#db.transaction(async (query) => {
+      await query(LOCK_COMMITS);
+      const [row] = await query<{ n: number }>(DELETE_RECEIPTS, [intArray(rooms.map(({ nid }) => nid))]);
+      return row?.n ?? 0;
+    });
+  }
+
+  /** Removes rows of a room before the newest `kept` events; `next` is where to go on when the budget is used up. */
+  async #trimRoom(
+    nid: RoomNid,
+    kept: number,
+    from: StreamPos,
+    budget: number,
+  ): Promise<{ events: number; rows: number; next: StreamPos | null }> {
+    const boundary = await this.#boundaryOf(nid, kept);
+    const done = { events: 0, rows: BEGINNINGS, next: null };
+    if (boundary === null) return done;
+    // First: whoever reads meanwhile is told of the gap, though nothing is missing yet.
+    await this.#markGaps(nid, [boundary]);
+    let [events, rows, after] = [0, BEGINNINGS, from];
+    for (;;) {
+      const page = await this.#db.query<OldRow>(SELECT_OLD, [nid, after, boundary]);
+      events += await this.#trimRows(nid, page);
+      rows += page.length;
+      after = page.at(-1)?.first_pos ?? after;
+      if (page.length < ROWS_AT_ONCE) return { events, rows, next: null };
+      if (rows >= budget) return { events, rows, next: after };
+    }
+  }
+
+  /** The first row that stays: one with a token that leads to what was before it. Null when there is nothing to remove. */
+  async #boundaryOf(nid: RoomNid, kept: number): Promise<StreamPos | null> {
+    const most = Math.ceil(kept * SLACK);
+    const [found] = await this.#db.query<{ pos: StreamPos | null; total: number }>(SELECT_BOUNDARY, [
+      nid,
+      kept,
+      most + 1,
+    ]);
+    if (found === undefined || found.pos === null || found.total <= most) return null;
+    const rows = await this.#db.query<OldRow>(SELECT_BEGINNINGS, [nid, found.pos]);
+    return rows.find((row) => isBeginning(row))?.first_pos ?? null;
+  }
+
+  /** State stays, current or not: it may become current again, and tells an old event from a new one. */
+  async #trimRows(nid: RoomNid, page: readonly OldRow[]): Promise<number> {
+    const gone: StreamPos[] = [];
+    const unmarked: StreamPos[] = [];
+    let count = 0;
+    for (const row of page) {
+      const events = eventsOf(row);
+      if (events.some(({ stateKey }) => stateKey !== null)) {
+        if (!row.has_gap) unmarked.push(row.first_pos);
+        continue;
+      }
+      gone.push(row.first_pos);
+      count += events.length;
+    }
+    if (unmarked.length > 0) await this.#markGaps(nid, unmarked);
+    if (gone.length > 0) {
+      await this.#db.query("delete from events where nid = $1::int4 and in_timeline and first_pos = any($2::int8[])", [
+        nid,
+        intArray(gone),
+      ]);
+    }
+    return count;
+  }
+
+  async #markGaps(nid: RoomNid, positions: readonly StreamPos[]): Promise<void> {
+    await this.#db.query(
+      `update events set has_gap = true
+       where nid = $1::int4 and in_timeline and first_pos = any($2::int8[]) and not has_gap`,
+      [nid, intArray(positions)],
+    );
+  }
+}
+
+function isBeginning(row: OldRow): boolean {
+  const [first] = eventsOf(row);
+  return first !== undefined && (first.prevBatch !== null || first.gapBefore);
+}
+
+/** Retention over a database. */
+export function createRetentionStore(db: Database): RetentionStore {
+  return new RetentionRepository(db);
+}
