@@ -8,6 +8,8 @@ export interface AdoptedSocket {
   readonly address: string;
   /** Accepts nothing new; resolves when the last connection has ended. The socket itself stays with who opened it. */
   close(): Promise<void>;
+  /** Ends connections that wait for a next request. */
+  endIdle(): void;
   /** Ends the connections there are. */
   cut(): void;
 }
@@ -32,6 +34,8 @@ export function adoptSocket(server: Server, descriptor: number): Promise<Adopted
         if (gate.listening) gate.close(() => closed.resolve());
         return closed.promise;
       },
+      // One that was accepted a moment ago looks idle as well, and its client was not told that anybody ends.
+      endIdle() {},
       cut() {
         for (const socket of connections) socket.destroy();
       },

@@ -53,7 +53,7 @@ export async function listenRaw(options: RawListenOptions): Promise<Listener> {
     if (isEnding) return;
     isEnding = true;
     void retire();
-    server.closeIdleConnections();
+    socket.endIdle();
   };
   return {
     address: socket.address,
@@ -80,6 +80,7 @@ async function place(server: Server, options: RawListenOptions): Promise<Adopted
   return {
     address: addressOf(server, options),
     close: () => new Promise((resolve) => void server.close(() => resolve())),
+    endIdle: () => server.closeIdleConnections(),
     cut: () => server.closeAllConnections(),
   };
 }
