@@ -11,6 +11,7 @@ COPY tsconfig.json ./
 COPY src ./src
 COPY actors ./actors
 COPY db ./db
+COPY web ./web
 COPY tools ./tools
 # There is no .git in here: the commit is told from outside.
 ARG GLISSADE_COMMIT=

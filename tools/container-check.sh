@@ -10,6 +10,7 @@ done
 # A machine that has just started as a container itself: no overlay file system, no user namespaces.
 export BUILDAH_ISOLATION=chroot STORAGE_DRIVER=vfs
 
+port="${CONTAINER_CHECK_PORT:-18008}"
 work="${CONTAINER_CHECK_DIR:-$(mktemp -d)}"
 mkdir -p "$work"
 container=""
@@ -60,7 +61,7 @@ mount -o remount,bind,ro "$root" "$mounted"
 chown 65532:65532 "$work/data"
 # As an engine would start it: the image's user and environment, nothing of this shell.
 inside=(chroot --userspec=65532:65532 "$mounted" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin
-  SYNCV3_DATA=/data SYNCV3_BINDADDR=127.0.0.1:18008 SYNCV3_SERVER=http://127.0.0.1:9)
+  SYNCV3_DATA=/data SYNCV3_BINDADDR=127.0.0.1:$port SYNCV3_SERVER=http://127.0.0.1:9)
 "${inside[@]}" sh -c 'id -u; touch /tmp/x 2>/dev/null && echo "the root is writable" && exit 1; touch /data/x && rm /data/x'
 "${inside[@]}" glissade --version
 "${inside[@]}" glissade demo >"$work/log" 2>&1 &
@@ -71,7 +72,7 @@ for _ in $(seq 100); do
   sleep 0.2
 done
 "${inside[@]}" glissade --healthcheck || { tail -20 "$work/log"; echo "not healthy" >&2; exit 1; }
-curl -fsS http://127.0.0.1:18008/health/ready; echo
+curl -fsS http://127.0.0.1:$port/health/ready; echo
 kill -TERM "$server"
 code=0
 wait "$server" || code=$?
