@@ -1,10 +1,12 @@
 import { describe, expect, test } from "bun:test";
-import { allPages, brokenCommands, brokenLinks, brokenPaths, unknownVariables } from "./pages.ts";
+import { readFileSync } from "node:fs";
+import { allPages, brokenCommands, brokenLinks, brokenPaths, unknownCommands, unknownVariables } from "./pages.ts";
 import type { Page } from "./pages.ts";
 
 /** What a newcomer can read in ten minutes; tables that are made of the sources are looked up, not read. */
 const LONGEST_GUIDE_LINES = 235;
 const MADE_OF_SOURCES = /<!-- imports:.*<!-- end of imports -->/su;
+const ROOT = new URL("../../..", import.meta.url).pathname;
 const pages = allPages();
 const byPath = (a: Page, b: Page): number => (a.path < b.path ? -1 : 1);
 
@@ -27,6 +29,21 @@ describe("documentation", () => {
 
   test("[DOC-4] every environment variable is one that is read", () => {
     expect(complaints(unknownVariables)).toEqual([]);
+  });
+
+  test("[DOC-8] every command of Glissade is one that its command line knows", () => {
+    expect(complaints(unknownCommands)).toEqual([]);
+  });
+
+  test("[DOC-9] every variable in what is shipped is one that is read", () => {
+    const files = ["Dockerfile", ...[...new Bun.Glob("deploy/**/*").scanSync({ cwd: ROOT })].sort()];
+    const asPage = (path: string): Page => ({
+      path,
+      text: `\`\`\`\n${readFileSync(`${ROOT}${path}`, "utf8")}\n\`\`\``,
+    });
+    const unread = files.flatMap((path) => unknownVariables(asPage(path)).map((name) => `${path}: ${name}`));
+    expect(files.length).toBeGreaterThan(5);
+    expect(unread).toEqual([]);
   });
 
   test("[DOC-5] docs/README.md leads to every page of docs", () => {
@@ -88,6 +105,14 @@ describe("what is checked in a page", () => {
       "test/nowhere",
       "tools/nowhere.ts",
     ]);
+  });
+
+  test("[DOC-14] commands of Glissade", () => {
+    const good =
+      "```sh\nSYNCV3_DATA=/x glissade db stats --json\nsudo -u glissade glissade doctor x && glissade\n```\n`systemctl start glissade`";
+    expect(unknownCommands(page(good))).toEqual([]);
+    const bad = "`glissade fly` `glissade config fly`\n```sh\nA=1 glissade \\\n  walk far\n```";
+    expect(unknownCommands(page(bad))).toEqual(["glissade fly", "glissade config fly", "glissade walk far"]);
   });
 
   test("[DOC-13] environment variables", () => {

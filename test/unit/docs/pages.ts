@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
+import { COMMANDS } from "#src/cli/commands.ts";
 import { ALL_VARIABLES } from "#src/config/variables.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
@@ -9,6 +10,7 @@ const FILES = ["*", "{docs,bench,src,actors,db,test,tools,deploy,web}/**/*"];
 /** Named in pages, but made by a build, a run or a client, or part of an address. */
 const NO_FILES: ReadonlySet<string> = new Set([
   "dist/glissade",
+  "glissade-0.1.0.cdx.json",
   "results/postgres.json",
   "results/pglite.json",
   "server.json",
@@ -112,4 +114,20 @@ const VARIABLE_NAMES: ReadonlySet<string> = new Set(
 export function unknownVariables({ text }: Page): string[] {
   const named = allCode(text).flatMap((code) => [...code.matchAll(/SYNCV3_[A-Z0-9_]*[A-Z0-9]/g)].map(([name]) => name));
   return named.filter((name) => !VARIABLE_NAMES.has(name));
+}
+
+/** Where a command begins: a line, what joins two, variables set for it, `sudo`. */
+const COMMAND = /(?:^|[;|&(] *|\b(?:sudo(?: -u \w+)?|env) +|\b[A-Z0-9_]+=\S* +)glissade((?: +[^\s;|&)]+)*)/gm;
+
+/** Answered before any command is looked for. */
+const ALWAYS = new Set(["--help", "--version"]);
+
+/** Commands of Glissade in code that the command line does not know. */
+export function unknownCommands({ text }: Page): string[] {
+  return allCode(text)
+    .map((code) => code.replaceAll(/\\\n\s*/g, " "))
+    .flatMap((code) => [...code.matchAll(COMMAND)].map(([, words = ""]) => words.trim().split(/ +/)))
+    .filter(([first = ""]) => first !== "" && !ALWAYS.has(first) && !/^[<[$>]/.test(first))
+    .filter((words) => !COMMANDS.some(({ name }) => name.split(" ").every((word, at) => words[at] === word)))
+    .map((words) => `glissade ${words.join(" ")}`);
 }
