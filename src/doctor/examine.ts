@@ -6,7 +6,7 @@ import type { NamedAnswer } from "./checks/cors.ts";
 import { judgeDatabase } from "./checks/database.ts";
 import type { DatabaseSeen } from "./checks/database.ts";
 import { judgeHomeserver, observeHomeserver } from "./checks/homeserver.ts";
-import { judgePathBytes, observePathBytes } from "./checks/path-bytes.ts";
+import { homeserversAnswer, judgePathBytes, observePathBytes } from "./checks/path-bytes.ts";
 import { judgeAddresses, observeAddresses } from "./checks/reach.ts";
 import { isOurs, judgePreflights, judgeSyncPaths, observeSyncPaths } from "./checks/sync-paths.ts";
 import type { EndpointSeen } from "./checks/sync-paths.ts";
@@ -126,7 +126,7 @@ async function lookCloser(
   patient.proxy ??= proxyAmong(versions, endpoints);
   const { proxy } = patient;
   const isReached = endpoints.some(({ path, post, mark }) => path === PROBE_PATH && isOurs(post, mark));
-  const [probed, handedOn, homeserver, account] = await Promise.all([
+  const [probed, behind, homeserver, account] = await Promise.all([
     isReached ? lookWithProbes(patient, options.isQuick) : withoutProbes(),
     target.kind === "listener" ? withoutHomeserver() : lookBehind(patient, options.token),
     // Beside the server it is asked directly.
@@ -137,26 +137,39 @@ async function lookCloser(
     ...judgeVersions(versions, proxy),
     ...judgeSyncPaths(endpoints, proxy),
     ...judgePreflights(endpoints, proxy),
-    ...judgeCors(answersAmong(versions, endpoints), proxy),
-    ...handedOn,
+    ...judgeCors([...answersAmong(versions, endpoints), ...behind.answers], proxy),
+    ...behind.findings,
     ...probed,
     ...(homeserver === null ? [] : judgeHomeserver(homeserver)),
     ...(account ?? []),
   ];
 }
 
+interface Behind {
+  findings: readonly Finding[];
+  /** Of the homeserver's, one that web clients read as well. */
+  answers: readonly NamedAnswer[];
+}
+
 /** What is the homeserver's, at the address that it shares with Glissade. */
-async function lookBehind(patient: Patient, token: string | null): Promise<Finding[]> {
+async function lookBehind(patient: Patient, token: string | null): Promise<Behind> {
   const [pathBytes, upload] = await Promise.all([observePathBytes(patient), observeUploadSize(patient, token)]);
   const { answers, mark } = pathBytes;
   const uploads = [...answers.values()].some((each) => isOurs(each, mark))
     ? [finding("upload-size", "skip", "uploads do not reach the homeserver")]
     : judgeUploadSize(upload, patient.proxy);
-  return [...judgePathBytes(pathBytes, patient.proxy), ...uploads];
+  return {
+    findings: [...judgePathBytes(pathBytes, patient.proxy), ...uploads],
+    answers: homeserversAnswer(pathBytes),
+  };
 }
 
-const withoutHomeserver = (): Finding[] =>
-  (["path-bytes", "upload-size"] as const).map((check) => finding(check, "skip", "not at the listener itself"));
+const withoutHomeserver = (): Behind => ({
+  findings: (["path-bytes", "upload-size"] as const).map((check) =>
+    finding(check, "skip", "not at the listener itself"),
+  ),
+  answers: [],
+});
 
 async function lookWithProbes(patient: Patient, isQuick: boolean): Promise<Finding[]> {
   const { proxy, outside } = patient;

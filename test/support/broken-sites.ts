@@ -166,6 +166,16 @@ export const BROKEN_SITES: readonly BrokenSite[] = [
     advice: "nginx: remove add_header",
   },
   {
+    title: "CORS headers are set twice for the homeserver alone",
+    site: () =>
+      nginx((config) =>
+        replaced(config, "location / {", "location / { add_header Access-Control-Allow-Origin * always;"),
+      ),
+    check: "cors",
+    text: "of the homeserver: Access-Control-Allow-Origin is there more than once",
+    advice: "nginx: remove add_header",
+  },
+  {
     title: "CORS headers are set twice by Apache",
     site: () => ({
       proxy: "apache",

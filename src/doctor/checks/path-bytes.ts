@@ -5,8 +5,9 @@ import { finding, orGood } from "../finding.ts";
 import type { OutsideResult } from "../outside.ts";
 import { jsonOf } from "../outside.ts";
 import type { Patient } from "../patient.ts";
-import { askPatient } from "../patient.ts";
+import { PAGE_ORIGIN, askPatient } from "../patient.ts";
 import type { ProxyKind } from "../proxy-kind.ts";
+import type { NamedAnswer } from "./cors.ts";
 import { isOurs } from "./sync-paths.ts";
 
 /**
@@ -34,12 +35,19 @@ export interface PathBytesSeen {
 /** Asks for the state of rooms, without a token. */
 export async function observePathBytes(patient: Patient): Promise<PathBytesSeen> {
   const mark = patient.newMark();
-  const headers = { [PROBE_HEADER]: mark };
+  const headers = { origin: PAGE_ORIGIN, [PROBE_HEADER]: mark };
   const entries = Object.entries(SPELLINGS).map(async ([name, roomId]): Promise<[string, OutsideResult]> => [
     name,
     await askPatient(patient, { method: "GET", path: `/_matrix/client/v3/rooms/${roomId}/state`, headers }),
   ]);
   return { answers: new Map(await Promise.all(entries)), mark };
+}
+
+/** What the homeserver itself says to a web page; nothing where it is not heard. */
+export function homeserversAnswer({ answers, mark }: PathBytesSeen): NamedAnswer[] {
+  const plain = answers.get("plain");
+  if (plain === undefined || !plain.ok || isOurs(plain, mark) || outcomeOf(plain) === null) return [];
+  return [{ what: "GET …/rooms/<room id>/state of the homeserver", answer: plain.answer }];
 }
 
 /** Whether every spelling got as far as the plain one. */

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { judgeCors } from "#src/doctor/checks/cors.ts";
-import { judgePathBytes } from "#src/doctor/checks/path-bytes.ts";
+import { homeserversAnswer, judgePathBytes } from "#src/doctor/checks/path-bytes.ts";
 import { judgePreflights, judgeSyncPaths } from "#src/doctor/checks/sync-paths.ts";
 import type { EndpointSeen } from "#src/doctor/checks/sync-paths.ts";
 import { judgeAddresses, observeAddresses } from "#src/doctor/checks/reach.ts";
@@ -182,6 +182,17 @@ describe("path bytes", () => {
     });
     expect(judge({}, answered(404, { errcode: "M_UNRECOGNIZED" }))?.level).toBe("skip");
     expect(judge({}, answered(404, "<html>"))?.level).toBe("skip");
+  });
+
+  test("[DCT-18] one answer of the homeserver's own is looked at too, where it is heard", () => {
+    const heard = (plain: OutsideResult): string[] =>
+      homeserversAnswer({ answers: new Map([["plain", plain]]), mark: "a" }).map(({ what }) => what);
+    expect(heard(answered(401, { errcode: "M_MISSING_TOKEN" }))).toEqual([
+      expect.stringContaining("of the homeserver"),
+    ]);
+    expect(heard(answered(404, { errcode: "M_UNRECOGNIZED" }, marked("a")))).toEqual([]);
+    expect(heard(answered(404, "<html>"))).toEqual([]);
+    expect(heard(unanswered("ECONNRESET"))).toEqual([]);
   });
 
   test("[DCT-20] a homeserver's paths that end at Glissade are a fault of their own", () => {
