@@ -26,14 +26,3 @@ export const browser: Browser = {
     [...crypto.getRandomValues(new Uint8Array(6))].map((byte) => byte.toString(36).padStart(2, "0").slice(-1)).join(""),
   storage: sessionStorage,
 };
-
-/** Saves bytes as a file, as a download. */
-export function saveFile(name: string, content: Blob): void {
-  const url = URL.createObjectURL(content);
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  // The browser has taken hold of it by the next turn.
-  setTimeout(() => URL.revokeObjectURL(url), 1000);
-}

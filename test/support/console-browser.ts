@@ -4,7 +4,7 @@ import { type Browser, chromium, type Page } from "playwright-core";
 import { systemProgram } from "./debian.ts";
 
 const ROOT = join(import.meta.dir, "../..");
-const AXE = join(ROOT, "node_modules/axe-core/axe.min.js");
+const AXE = new URL(import.meta.resolve("axe-core/axe.min.js"));
 const IMAGES = join(ROOT, "docs/images");
 /** Nothing on a page takes as long. */
 const WAIT_LIMIT_MS = 10_000;

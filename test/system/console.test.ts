@@ -159,6 +159,10 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
         await known(0).waitFor();
         expect([dialect, await known(0).textContent()]).toEqual([dialect, "Garden"]);
       }
+      await scrollTo(120);
+      await known(120).waitFor();
+      await browser.inspect(page, "list");
+      await scrollTo(0);
     },
     TEST_LIMIT_MS,
   );
@@ -176,9 +180,9 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
       await room.getByRole("log").getByText("Not again").waitFor();
       await room.getByRole("button", { name: /Members/ }).click();
       await room.getByRole("region", { name: "Members" }).getByText("bob", { exact: true }).waitFor();
-      await page.getByRole("button", { name: /sync/ }).nth(2).click();
-      await browser.inspect(page, "room");
+      await browser.inspect(page, "members");
       await room.getByRole("button", { name: /Members/ }).click();
+      await browser.inspect(page, "room");
     },
     TEST_LIMIT_MS,
   );
@@ -223,6 +227,9 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
       await wire.getByRole("button", { name: /Go on/ }).click();
       await wire.locator(".exchange-head", { hasText: "200" }).first().click();
       expect(await wire.locator("pre").first().textContent()).toContain('"conn_id": "console-');
+      await page.setViewportSize({ width: 600, height: 800 });
+      await page.getByRole("button", { name: "Wire", exact: true }).click();
+      await browser.inspect(page, "wire");
       const whole = String(await page.evaluate("document.documentElement.outerHTML"));
       const stored = String(await page.evaluate("sessionStorage.getItem('glissade.account')"));
       const token = /"accessToken":"([^"]+)"/.exec(stored)?.[1] ?? "";
@@ -252,7 +259,6 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
       const name = await known(1).textContent();
       await page.keyboard.press("Enter");
       await page.getByRole("heading", { name: name ?? "", exact: true }).waitFor();
-      await browser.inspect(page, "rooms");
     },
     TEST_LIMIT_MS,
   );

@@ -1,12 +1,12 @@
 import { useState } from "preact/hooks";
 import type { AuditView, Overview, Page, ResyncRequest, ResyncView } from "#src/admin/api.ts";
-import { saveFile } from "../browser.ts";
 import { agoText, countText } from "../model/format.ts";
 import type { Outcome } from "../session/homeserver.ts";
 import type { AdminApi, Download } from "./admin-api.ts";
 import { Progress } from "./charts.tsx";
 import { ConfirmedButton } from "./confirmed-button.tsx";
 import { Await, type PageProps, Section, Table } from "./parts.tsx";
+import { saveFile } from "./save-file.ts";
 import { type Live, useLive } from "./use-live.ts";
 
 const EVERY_MS = 3000;
