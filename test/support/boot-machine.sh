@@ -39,5 +39,7 @@ mkdir "$root/.before"
 cd "$root"
 pivot_root . .before
 umount -l /.before
+# Credentials are mounted from a namespace beside, as on any machine.
+mount --make-rshared /
 exec env -i container=glissade-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
   /lib/systemd/systemd --system --unit=multi-user.target --log-target=journal --show-status=no

@@ -108,6 +108,10 @@ export class DebianMachine {
   async halt(): Promise<void> {
     this.#boot.kill("SIGKILL");
     await this.#boot.exited;
+    // Its control groups stay behind otherwise; they are those with this machine's number.
+    const groups = `${this.#folder}/cgroup`;
+    const clear = `mount -t cgroup2 cgroup2 ${groups} && find ${groups}/glissade-machine-${this.#boot.pid} -depth -type d -exec rmdir {} +`;
+    await run(["unshare", "--mount", "sh", "-c", clear]);
     rmSync(this.#folder, { recursive: true, force: true });
   }
 }

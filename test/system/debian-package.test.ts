@@ -86,7 +86,7 @@ describe.skipIf(problem !== null)(
     afterAll(async () => {
       await machine?.halt();
       await homeserver?.stop();
-    });
+    }, LIMIT_MS);
 
     test(
       "[PKG-10] installs without being configured, says what is missing, and comes up with the machine from then on",
