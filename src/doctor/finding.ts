@@ -33,10 +33,15 @@ export interface Finding {
   advice: readonly string[];
 }
 
-/** A finding; shorter to write. */
+/** A finding; shorter to write. Parts of it are what servers say: nothing in it moves a terminal's cursor. */
 export function finding(check: CheckName, level: Level, text: string, ...advice: readonly string[]): Finding {
-  return { check, level, text, advice };
+  return { check, level, text: plain(text), advice: advice.map(plain) };
 }
+
+/** Longer is nothing that we have to say. */
+const MOST_CHARS = 1000;
+
+const plain = (text: string): string => text.slice(0, MOST_CHARS).replaceAll(/\p{C}/gu, "\u{FFFD}");
 
 /** What is wrong, or the one sentence that says that nothing is. */
 export function orGood(findings: readonly Finding[], check: CheckName, text: string): readonly Finding[] {

@@ -41,6 +41,13 @@ describe("the report", () => {
     });
   });
 
+  test("[DCT-67] what a server says cannot move the cursor, or fill the screen", () => {
+    const told = finding("homeserver", "ok", `Evil\u001B[2J\r\n\u202Eserver ${"x".repeat(5000)}`, "do\u0007");
+    expect(told.text).toStartWith("Evil\u{FFFD}[2J\u{FFFD}\u{FFFD}\u{FFFD}server xxx");
+    expect(told.text.length).toBeLessThanOrEqual(1000);
+    expect(told.advice).toEqual(["do\u{FFFD}"]);
+  });
+
   test("[DCT-62] advice names the proxy whose words it uses", () => {
     for (const proxy of PROXY_KINDS) expect(adviceFor("long-polls", proxy)).toStartWith(`${proxy}: `);
     expect(adviceFor("long-polls", null)).not.toContain(":: ");
