@@ -52,6 +52,19 @@ function checkNotNewer(newest: number): void {
   );
 }
 
+/** Refuses a database of another schema than this executable's: for who only reads it. */
+export async function requireSchema(db: Database): Promise<void> {
+  const newest = await appliedUpTo((text, params) => db.query(text, params));
+  checkNotNewer(newest);
+  if (newest === -1) throw new SyncError("invalid_param", "this is no database of Glissade: it has none of its tables");
+  if (newest < MIGRATIONS.length - 1) {
+    throw new SyncError(
+      "invalid_param",
+      "the database is at an older schema: start this version of Glissade on it once",
+    );
+  }
+}
+
 /** A table of this name that is somebody else's: nothing of it is touched. */
 const DUPLICATE_TABLE = "42P07";
 

@@ -3,13 +3,13 @@ import { statsText } from "#src/hosts/tools/stats-host.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Database } from "#db/connection.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
-import { migrateDatabase } from "#db/migrate.ts";
+import { MIGRATIONS, migrateDatabase, requireSchema } from "#db/migrate.ts";
 import { readStats } from "#db/tools/stats.ts";
 import { TABLES } from "#db/tools/tables.ts";
 import { vacuumTables } from "#db/tools/vacuum.ts";
 import { connectTestDatabase, databaseDeps, withPglite, withPostgres } from "#test/support/database.ts";
 import { roomMeta, storedEvent, transaction } from "#test/support/stored-samples.ts";
-import { LIMIT_MS } from "./storage-rig.ts";
+import { LIMIT_MS, failureOf } from "./storage-rig.ts";
 
 const ALICE = "@alice:x" as UserId;
 const PHONE = "PHONE" as DeviceId;
@@ -50,6 +50,17 @@ for (const server of [withPostgres, withPglite]) {
       expect(stats.backlog).toEqual([{ userId: ALICE, deviceId: PHONE, messages: 1, bytes: 2, deviceLists: 1 }]);
       expect(stats).toMatchObject({ devices: 1, users: 1, devicesWithBacklog: 1, roomsDue: 0, rotation: null });
       expect(statsText(stats)).toContain(`${ALICE} ${PHONE}`);
+    });
+
+    test("[OPR-13] a database at an older schema, or without one, is refused with advice", async () => {
+      await requireSchema(db);
+      await db.query("update glissade_migrations set id = -5 where id = (select max(id) from glissade_migrations)");
+      expect(await failureOf(requireSchema(db))).toMatchObject({
+        message: expect.stringContaining("start this version"),
+      });
+      await db.query("update glissade_migrations set id = 1000 where id = -5");
+      expect(await failureOf(requireSchema(db))).toMatchObject({ message: expect.stringContaining("newer version") });
+      await db.query(`update glissade_migrations set id = ${MIGRATIONS.length - 1} where id = 1000`);
     });
 
     test("[OPR-12] a vacuum goes over every table, and gives back what was deleted", async () => {

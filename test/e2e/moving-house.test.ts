@@ -179,12 +179,22 @@ describe("glissade backup and restore", () => {
       const made = await glissade.command("backup", file);
       expect(made).toMatchObject({ code: 0, err: "" });
       expect(made.out).toContain("1 device, 1 token, 2 to-device messages");
+      expect(await glissade.command("db", "vacuum")).toMatchObject({
+        code: 0,
+        err: "",
+        out: expect.stringContaining("--full"),
+      });
+      expect(await glissade.command("db", "vacuum", "--full")).toMatchObject({ code: 1 });
       expect((await stat(file)).mode & 0o777).toBe(0o600);
       homeserver.sendToDevice(sender, client.session, "m.test", { n: 3 }, "PHONE");
       await glissade.kill("SIGKILL");
 
       const restored = join(await folder(), "data");
       const after = await glissadeOf({ SYNCV3_DATA: restored });
+      expect(await after.command("db", "stats")).toMatchObject({
+        code: 1,
+        err: expect.stringContaining("no embedded database"),
+      });
       const refused = await after.command("restore", file);
       expect(refused).toMatchObject({ code: 1, err: expect.stringContaining("There is no secret here") });
       await mkdir(restored, { recursive: true });
@@ -200,6 +210,11 @@ describe("glissade backup and restore", () => {
       expect(numbers(anew)).toEqual([3]);
       expect(homeserver.counts()["GET /account/whoami"] ?? 0).toBe(whoamis);
       await after.kill("SIGTERM");
+      expect(await after.command("db", "vacuum")).toMatchObject({
+        code: 0,
+        err: "",
+        out: expect.not.stringContaining("--full"),
+      });
     },
     LIMIT_MS,
   );

@@ -3,7 +3,7 @@ import type { Config } from "#src/config.ts";
 import { SyncError } from "#src/errors.ts";
 import { systemClock } from "#src/system.ts";
 import { createLogger } from "#src/telemetry/logger.ts";
-import { migrateDatabase } from "#db/migrate.ts";
+import { migrateDatabase, requireSchema } from "#db/migrate.ts";
 import { deriveKeys, readSecret } from "#db/secrets.ts";
 import { type Backup, type KeptRows, checkBackup, restoreBackup, writeBackup } from "#db/tools/backup.ts";
 import { type Say, counted } from "./terminal-progress.ts";
@@ -15,6 +15,7 @@ type Storage = Pick<Config, "storage">;
 export async function backup({ storage }: Storage, path: string, say: Say): Promise<void> {
   const tool = await openToolDatabase(placeOf(storage), { name: "backup", isAlone: false });
   try {
+    await requireSchema(tool.db);
     const rows = await writeBackup(tool.db, path, new Date(systemClock.now()).toISOString());
     say.out(`${summary(rows)}\nwritten to ${resolve(path)}. Tokens in it are sealed; ${whereSecret(storage)}\n`);
   } catch (error) {

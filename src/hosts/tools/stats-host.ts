@@ -1,7 +1,7 @@
 import type { Config } from "#src/config.ts";
+import { requireSchema } from "#db/migrate.ts";
 import { type DatabaseStats, readStats } from "#db/tools/stats.ts";
 import { vacuumTables } from "#db/tools/vacuum.ts";
-import { SyncError } from "#src/errors.ts";
 import { type Say, counted, grouped } from "./terminal-progress.ts";
 import { openToolDatabase, placeOf } from "./tool-database.ts";
 
@@ -13,6 +13,7 @@ const CONNECTION_LIFE_DAYS = 7;
 export async function showStats({ storage }: Pick<Config, "storage">, isJson: boolean, say: Say): Promise<void> {
   const tool = await openToolDatabase(placeOf(storage), { name: "db stats", isAlone: false });
   try {
+    await requireSchema(tool.db);
     const stats = await readStats(tool.db);
     say.out(isJson ? `${JSON.stringify(stats, null, 2)}\n` : statsText(stats));
   } finally {
@@ -24,6 +25,7 @@ export async function showStats({ storage }: Pick<Config, "storage">, isJson: bo
 export async function vacuum({ storage }: Pick<Config, "storage">, isFull: boolean, say: Say): Promise<void> {
   const tool = await openToolDatabase(placeOf(storage), { name: "db vacuum", isAlone: isFull });
   try {
+    await requireSchema(tool.db);
     const isWhole = isFull || (tool.isEmbedded && !tool.isServed);
     let freed = 0;
     for await (const { name, bytesBefore, bytes } of vacuumTables(tool.db, isWhole)) {
@@ -34,9 +36,6 @@ export async function vacuum({ storage }: Pick<Config, "storage">, isFull: boole
     if (isWhole && tool.isEmbedded) await tool.db.query("checkpoint");
     say.out(`${megabytes(Math.max(0, freed)).trim()} given back.\n`);
     if (!isWhole) say.out(LEFT);
-  } catch (error) {
-    if (error instanceof SyncError) throw new SyncError(error.code, `not done: ${error.message}`, { cause: error });
-    throw error;
   } finally {
     await tool.close();
   }
