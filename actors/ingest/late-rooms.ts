@@ -3,7 +3,7 @@ import type { DeviceId, EventId, RoomNid, StreamPos, UserId } from "#src/protoco
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
-import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
+import { certaintyOf, type PolledChunk } from "#src/state/chunk.ts";
 import { standingKey } from "#src/state/ingest-context.ts";
 
 /** Newest events of a room that a late one may belong before; one that is older still is left to paging back. */
@@ -66,9 +66,11 @@ export function lateRooms(
     earlier.set(meta.nid, before);
     const isKnown = (id: EventId): boolean => before.ids.has(id) || known.isKnownEvent(id);
     const standing = known.userRoom(batch.userId, meta.nid);
-    const isContinuing = isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
-    const { timeline, state, limited } = section;
-    if (isContinuing) {
+    const certain = certaintyOf(section, batch.userId, batch.isFirstSync, standing);
+    const { state, limited } = section;
+    const timeline = section.timeline.slice(certain.from);
+    const isContinuing = certain.from === 0 && !certain.isJoin;
+    if (isContinuing || timeline.length > 0) {
       const firstNew = timeline.findIndex(({ id }) => !isKnown(id));
       const isAmong = firstNew !== -1 && timeline.slice(firstNew).some(({ id }) => isKnown(id));
       const listed = new Set(timeline.map(({ id }) => id));
@@ -76,11 +78,11 @@ export function lateRooms(
         firstNew !== -1 &&
         (before.isSeam || meta.seams.some(([id, pos]) => pos > polledAt && !listed.has(id as EventId)));
       // What it says of state beside its timeline may be of the past.
-      const hasState = state.some(({ id }) => !listed.has(id));
+      const hasState = isContinuing && state.some(({ id }) => !listed.has(id));
       if (isAmong || passesSeam || hasState) late.add(meta.nid);
     }
     before.isSeam ||= !isContinuing || limited;
-    for (const { id } of timeline) before.ids.add(id);
+    for (const { id } of section.timeline) before.ids.add(id);
   }
   return late;
 }

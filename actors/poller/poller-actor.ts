@@ -332,9 +332,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#park();
       return;
     }
-    const other = this.#cover.by;
-    if (other !== null && this.#device.isToBeCovered) this.#cover.await(other);
-    if (!this.#device.isWholeNext || this.#slot !== null || other !== null) {
+    if (!this.#device.isWholeNext || this.#slot !== null || this.#cover.by !== null) {
       this.#send();
       return;
     }
@@ -349,7 +347,9 @@ export class PollerActor implements Actor<PollerMessage> {
     const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
     this.#sends++;
-    const part = this.#device.nextPart(this.#cover.by !== null);
+    const other = this.#cover.by;
+    if (other !== null && this.#device.isToBeCovered) this.#cover.await(other);
+    const part = this.#device.nextPart(other !== null);
     const since = part === "rooms" ? null : this.#device.since;
     const timeoutMs = this.#isFirstPoll || this.#isHurried || part !== "all" ? 0 : LONG_POLL_MS;
     this.#isHurried = false;

@@ -2,10 +2,11 @@ import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import {
+  type Certainty,
+  certaintyOf,
   createFirst,
   findOwnMember,
   firstKept,
-  isContinuingChunk,
   type PolledChunk,
   withCreateInState,
 } from "./chunk.ts";
@@ -40,8 +41,8 @@ export class ChunkReduction {
   #newerFrom = 0;
   /** New state of the timeline of which a newer version was stored before. */
   readonly #overtaken = new Set<EventId>();
-  /** What comes first of the timeline may follow what nobody has brought yet. */
-  #isSeam = false;
+  /** Events of the timeline that may follow what nobody has brought yet: the own join, and what comes first without one. */
+  readonly #seams = new Set<number>();
   #firstPos: StreamPos = 0;
   /** The state block holds an event that was not known. */
   #hasNewState = false;
@@ -67,8 +68,13 @@ export class ChunkReduction {
       this.#isHeld,
     );
     const standing = group.users.standing(batch.userId, room.nid);
-    const isContinuing = isContinuingChunk(section, batch.userId, batch.isFirstSync, standing);
-    const isKept = this.#place(timeline, isContinuing);
+    const certain = certaintyOf(
+      { kind: section.kind, state: section.state, timeline },
+      batch.userId,
+      batch.isFirstSync,
+      standing,
+    );
+    const isKept = this.#place(timeline, certain);
     if (section.isStateAfter) {
       const shown = new Set(timeline.filter((_, index) => isKept(index)).map((event) => event.id));
       for (const event of state) if (!shown.has(event.id)) this.#storeState(event);
@@ -166,17 +172,18 @@ export class ChunkReduction {
   }
 
   /** Finds out where the new events of the timeline belong; answers which of the timeline's are not left out. */
-  #place(timeline: readonly EventFields[], isContinuing: boolean): (index: number) => boolean {
+  #place(timeline: readonly EventFields[], certain: Certainty): (index: number) => boolean {
     const { section, group, room, batch } = this.#parts();
     const isKnown = (id: EventId): boolean => group.isKnownEvent(room, id);
-    const first = firstKept(timeline, isContinuing, room.gapEventId, ({ id }) => isKnown(id));
-    const tail = isContinuing ? group.tail(room) : null;
-    this.#isSeam = !isContinuing && first === 0 && this.#isHeld;
+    const first = firstKept(timeline, certain.from, room.gapEventId, ({ id }) => isKnown(id));
+    const tail = certain.from === timeline.length ? null : group.tail(room);
+    if (certain.isJoin) this.#seams.add(certain.from);
+    if (certain.from > 0 && first === 0 && this.#isHeld) this.#seams.add(first);
     if (tail === null) return (index) => index >= first;
     const polledAt = group.context.polledAt(batch.userId, batch.deviceId);
     const sight = { isKnown, polledAt, seams: room.seams };
     const { places, newerFrom } = placeChunk(
-      { timeline, state: section.state, isLimited: section.limited },
+      { timeline, certain, state: section.state, isLimited: section.limited },
       tail,
       sight,
     );
@@ -228,8 +235,7 @@ export class ChunkReduction {
     const stored = this.#store(event, { inTimeline: true, gapBefore, prevBatch });
     if (gapBefore) this.#reset();
     room.addTimeline(stored);
-    if (this.#isSeam) room.addSeam(stored);
-    this.#isSeam = false;
+    if (this.#seams.has(index)) room.addSeam(stored);
     group.ownEvents.added(batch, stored);
     reduceRedaction(group, room, stored);
     if (stored.stateKey === null) return stored;

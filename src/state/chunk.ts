@@ -32,25 +32,42 @@ export function isContinuingChunk(
   return !room.timeline.some(isOwn) && !room.state.some(isOwn);
 }
 
+/** A timeline as far as it shows everything that happened: what it shows before something known is older than that. */
+export interface Certainty {
+  /** From the user's own join on, or all of it; the length of the timeline = nowhere. */
+  from: number;
+  /** The user's stay begins there. What is before may be history that the join exposed, less what the user may not see. */
+  isJoin: boolean;
+}
+
+/** What of a section's timeline is certain. */
+export function certaintyOf(
+  { kind, timeline, state }: { kind: string; timeline: readonly EventFields[]; state: readonly EventFields[] },
+  userId: UserId,
+  isFirstSync: boolean,
+  standing: UserRoom | null,
+): Certainty {
+  const nowhere = { from: timeline.length, isJoin: false };
+  if (isFirstSync || kind !== "join") return nowhere;
+  const isOwn = (event: EventFields): boolean => isOwnMember(event, userId);
+  const join = timeline.findLastIndex((event) => isOwn(event) && event.prevMembership !== "join");
+  if (join !== -1) return timeline[join]?.membership === "join" ? { from: join, isJoin: true } : nowhere;
+  return standing?.membership === "join" && !state.some(isOwn) ? { from: 0, isJoin: false } : nowhere;
+}
+
 /**
  * Where the events to keep begin: after the last one that is already stored. What lies before it is history that somebody's join
- * exposed. A continuing chunk exposes none: an unknown event in it was hidden from the others (its sender is ignored, say), or
- * skipped by one of them in a gap. There it stays, for its place in the timeline is taken: clients page back for it.
+ * exposed. Where a timeline is certain it exposes none: an unknown event in it was hidden from the others (its sender is ignored, say),
+ * or skipped by one of them in a gap. There it stays, for its place in the timeline is taken: clients page back for it.
  */
 export function firstKept(
   timeline: readonly EventFields[],
-  isContinuing: boolean,
+  certain: number,
   gapEventId: string | null,
   isKnown: (event: EventFields) => boolean,
 ): number {
-  if (isContinuing)
-    return gapEventId === null
-      ? 0
-      : Math.max(
-          0,
-          timeline.findIndex(({ id }) => id === gapEventId),
-        );
-  return timeline.findLastIndex(isKnown) + 1;
+  const gap = gapEventId === null ? -1 : timeline.findIndex(({ id }) => id === gapEventId);
+  return Math.max(Math.min(certain, timeline.findLastIndex(isKnown) + 1), gap);
 }
 
 /**

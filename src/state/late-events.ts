@@ -1,9 +1,11 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
+import type { Certainty } from "./chunk.ts";
 
-/** A timeline that a poll brought to somebody who was in the room before and stays in it: nothing is hidden from them on the way. */
+/** A timeline that a poll brought. */
 export interface LateChunk {
   timeline: readonly EventFields[];
+  certain: Certainty;
   /** What its state block lists, the homeserver knew of too. */
   state: readonly EventFields[];
   isLimited: boolean;
@@ -34,7 +36,7 @@ export const LOST = -1;
  * before a stored one is older than that. Stored events from `tail[0]` on are looked at: all since the newest gap, or the newest few.
  */
 export function placeChunk(chunk: LateChunk, tail: readonly StoredEvent[], sight: LateSight): ChunkPlace {
-  const { timeline } = chunk;
+  const { timeline, certain } = chunk;
   const indexOf = new Map(tail.map(({ id }, index) => [id, index]));
   const end = orderEnd(chunk, tail, indexOf, sight);
   const places = new Map<number, number>();
@@ -42,12 +44,18 @@ export function placeChunk(chunk: LateChunk, tail: readonly StoredEvent[], sight
   let next: number | null = null;
   for (const [index, event] of [...timeline.entries()].reverse()) {
     const anchor = indexOf.get(event.id);
-    if (anchor !== undefined) next = Math.min(next ?? anchor, anchor);
+    if (index < certain.from) {
+      // New history comes before the own join that exposed it, if that is new, and is not taken otherwise.
+      if (!sight.isKnown(event.id)) places.set(index, next ?? end);
+    } else if (anchor !== undefined) next = Math.min(next ?? anchor, anchor);
     // A stored message that is not among them is older; state may be stored beside the timeline.
     else if (sight.isKnown(event.id)) next = event.stateKey === null ? LOST : next;
     else places.set(index, next === 0 && isAfterGap ? LOST : (next ?? (end === 0 && isAfterGap ? LOST : end)));
   }
-  return { places, newerFrom: newerFrom(chunk, tail, indexOf, sight) };
+  return {
+    places,
+    newerFrom: certain.from > 0 || certain.isJoin ? tail.length : newerFrom(chunk, tail, indexOf, sight),
+  };
 }
 
 /**

@@ -200,7 +200,7 @@ export class ConnectionEngine implements SyncedEngine {
       dirtyUser: this.#dirtyUser,
       startedExtensions: new Set(this.#extensions.toStart(this.params)),
     };
-    this.#noteBehind(rooms.values(), upTo);
+    this.#noteBehind(rooms, upTo);
     this.streamPos = upTo;
     this.#dirty = new Map();
     this.#dirtyUser = 0;
@@ -396,7 +396,6 @@ export class ConnectionEngine implements SyncedEngine {
 
   /** From here on the room is not kept up to date: should it be shown again, it is sent whole. */
   #giveUp(nid: RoomNid): void {
-    this.#behind.delete(nid);
     if (this.synced.delete(nid)) this.generation += 1;
   }
 
@@ -409,12 +408,15 @@ export class ConnectionEngine implements SyncedEngine {
     };
   }
 
-  #noteBehind(rooms: Iterable<RoomDraft>, upTo: StreamPos): void {
-    for (const { nid, kind, upTo: roomUpTo } of rooms) {
+  #noteBehind(rooms: ReadonlyMap<RoomNid, RoomDraft>, upTo: StreamPos): void {
+    for (const { nid, kind, upTo: roomUpTo } of rooms.values()) {
       if (kind === "counts") continue;
       if (roomUpTo < upTo) this.#behind.set(nid, roomUpTo);
       else this.#behind.delete(nid);
     }
+    // Of a room that was given up, this response has told the rest.
+    for (const nid of this.#behind.keys())
+      if (!this.synced.has(nid) && rooms.get(nid)?.kind !== "initial") this.#behind.delete(nid);
   }
 
   #addInitial(nid: RoomNid, configs: readonly RoomConfig[], parts: Parts): void {

@@ -10,6 +10,7 @@ export const ACTS = [
   "topic",
   "avatar",
   "alias",
+  "visibility",
   "encrypt",
   "join",
   "leave",
@@ -27,6 +28,8 @@ export const ACTS = [
   "outlier",
   "child",
   "create",
+  "vanish",
+  "purge",
   "tag",
   "direct",
   "ignore",
@@ -49,6 +52,7 @@ export interface ActStep {
 }
 
 const MAX_ROOMS = 12;
+const VISIBILITIES = ["joined", "shared", "invited", "joined", "world_readable", "nonsense"];
 const TYPES = ["m.room.message", "m.room.message", "m.sticker", "m.reaction", "org.example.custom"];
 const LONG_AGO_MS = 1_600_000_000_000;
 
@@ -70,7 +74,10 @@ class Performance {
 
   run(): void {
     const { act, n } = this.#step;
+    if (this.#room.isPurged && act !== "create") return;
     switch (act) {
+      case "visibility":
+        return this.#state("m.room.history_visibility", { history_visibility: pick(VISIBILITIES, n) });
       case "message":
         return this.#say(1);
       case "burst":
@@ -106,6 +113,11 @@ class Performance {
         return this.#child();
       case "create":
         return this.#create();
+      case "vanish":
+        return this.#vanish();
+      case "purge":
+        if (this.#hs.heals && this.#hs.rooms.size > 2) this.#hs.purge(this.#room.id);
+        return;
       default:
         return this.#more();
     }
@@ -243,7 +255,8 @@ class Performance {
 
   #member(userId: string, membership: string): void {
     // A join that says it happened long ago, as over federation.
-    const isOld = membership === "join" && this.#step.n % 7 === 6;
+    const isRemote = this.#hs.users.get(userId)?.devices.length === 0;
+    const isOld = isRemote && membership === "join" && this.#step.n % 7 === 6;
     this.#hs.setMember(this.#room.id, userId, membership, isOld ? { ts: LONG_AGO_MS + this.#hs.pos } : {});
   }
 
@@ -295,6 +308,14 @@ class Performance {
     this.#hs.resetState(this.#room.id, "m.room.name", "", earlier);
   }
 
+  /** A member of another homeserver is gone, and no event says so. */
+  #vanish(): void {
+    if (!this.#hs.heals) return;
+    const remote = this.#room.members("join").filter((userId) => this.#hs.users.get(userId)?.devices.length === 0);
+    const victim = pick(remote, this.#step.n) as string | undefined;
+    if (victim !== undefined) this.#hs.resetState(this.#room.id, "m.room.member", victim, null);
+  }
+
   #child(): void {
     const spaces = [...this.#hs.rooms.values()].filter((room) => room.content("m.room.create")["type"] === "m.space");
     const space = pick(spaces, this.#step.n) as ModelRoom | undefined;
@@ -311,6 +332,9 @@ class Performance {
     const id = `!r${this.#hs.rooms.size}`;
     const creator = pick(users, this.#step.who);
     this.#hs.createRoom(id, creator, this.#step.n % 4 === 0 ? { type: "m.space" } : {});
+    const visibility = pick([null, "joined", "shared", null], this.#step.n);
+    if (visibility !== null)
+      this.#hs.send(id, creator, "m.room.history_visibility", { history_visibility: visibility }, { stateKey: "" });
     const guest = pick(users, this.#step.n);
     if (guest === creator) return;
     const isInvite = this.#step.n % 2 === 0;

@@ -86,6 +86,8 @@ class Answer {
     const { since } = this.#style;
     const membership = room.membership(this.#me);
     const changedAt = room.lastMemberChange(this.#me, since, this.#hs.pos);
+    // Who vanished from a room without an event is told nothing of it.
+    if (membership === "none") return;
     const stays = room.staysOf(this.#me).filter(({ to }) => to === null || to > since);
     if (membership === "join") this.#joined(room, stays.length > 1 || (stays[0]?.from ?? 0) > since);
     else if (changedAt === 0) return;
@@ -146,12 +148,17 @@ class Answer {
     { notBefore = 0, after = [] }: { notBefore?: number; after?: readonly ModelEvent[] } = {},
   ): Json {
     const { limit, stateAfter, since } = this.#style;
-    const all = [...room.log.filter(({ pos }) => pos > from && pos <= to && pos >= notBefore), ...after];
+    const isShown = ({ pos }: ModelEvent): boolean => pos > from && pos <= to && pos >= notBefore;
+    const shown = room.log.filter((event) => isShown(event) && (from > 0 || room.maySee(this.#me, event.pos)));
+    const all = [...shown, ...after];
     // Before MSC4222 the state is that at the start of the timeline: what came in beside it ends it.
     const reset = stateAfter ? 0 : room.lastReset(from, to);
     const events = all.filter(({ pos }) => pos > reset).slice(-limit);
     const first = events[0];
-    const limited = events.length < all.length || (from === 0 && (first?.index ?? 0) > 0);
+    // Some homeservers call what a new member may not see a gap, others do not.
+    const isPartial =
+      from === 0 && (first?.index ?? 0) > 0 && (this.#hs.limitsJoins || events.length === this.#style.limit);
+    const limited = events.length < all.length || isPartial;
     const stateAt = room.stateAt(stateAfter ? to : (first?.pos ?? to + 1) - 1);
     const known = from === 0 ? new Map<string, ModelEvent>() : room.stateAt(since);
     const state = [...stateAt].filter(([key, event]) => known.get(key)?.id !== event.id).map(([, event]) => event);

@@ -13,6 +13,8 @@ export type Step =
   /** Its answer is made, and arrives with the next one. */
   | { readonly kind: "poll-early"; readonly device: number; readonly limit: number }
   | { readonly kind: "poll-fails"; readonly device: number }
+  /** Its token is refused from now on; it logs in again when one of its clients asks for something. */
+  | { readonly kind: "logout"; readonly device: number }
   | { readonly kind: "ask"; readonly client: number; readonly fate: Fate; readonly changes: readonly Change[] }
   | { readonly kind: "pass"; readonly ms: number }
   | { readonly kind: "crash"; readonly role: "sync" | "ingest" | "poller" };
@@ -22,6 +24,10 @@ export interface History {
   readonly seed: number;
   /** Whether the homeserver knows MSC4222. */
   readonly stateAfter: boolean;
+  /** Whether rooms go wrong that are then compared with the homeserver. */
+  readonly heals?: boolean;
+  /** Whether the timeline of a new member is limited where they may see no further back. */
+  readonly limitsJoins?: boolean;
   readonly steps: readonly Step[];
 }
 
@@ -76,6 +82,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("poll-fails" as const), device: fc.nat(3) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("logout" as const), device: fc.nat(3) }) },
   {
     weight: 9,
     arbitrary: fc.record({
@@ -106,5 +113,7 @@ export const histories = (maxLength: number): fc.Arbitrary<History> =>
   fc.record({
     seed: fc.nat(1000),
     stateAfter: fc.boolean(),
+    heals: fc.nat(3).map((n) => n === 3),
+    limitsJoins: fc.boolean(),
     steps: fc.array(step, { minLength: 1, maxLength, size: "max" }),
   });

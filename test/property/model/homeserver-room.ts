@@ -42,6 +42,8 @@ export class ModelRoom {
   readonly log: ModelEvent[] = [];
   readonly byId = new Map<string, ModelEvent>();
   readonly state = new Map<string, ModelEvent>();
+  /** The homeserver has deleted it: nobody is in it any more, and no event says so. */
+  isPurged = false;
   readonly #changes: StateChange[] = [];
   readonly #stays = new Map<string, Stay[]>();
 
@@ -110,6 +112,24 @@ export class ModelRoom {
     }
     if (from !== null) reigns.push([from, Number.MAX_SAFE_INTEGER]);
     return reigns;
+  }
+
+  /** What the room said of its history at this position; null = nothing. */
+  visibilityAt(pos: number): string | null {
+    const value = this.stateAt(pos).get(stateKeyOf("m.room.history_visibility", ""))?.content["history_visibility"];
+    return typeof value === "string" ? value : null;
+  }
+
+  /** Whether later members may see what was sent at this position, as the room itself says. */
+  isSharedAt(pos: number): boolean {
+    return ["shared", "world_readable"].includes(this.visibilityAt(pos) ?? "");
+  }
+
+  /** What a homeserver shows to somebody who is in the room now: without a word of it, history is shared. */
+  maySee(userId: string, pos: number): boolean {
+    if (this.stayAt(userId, pos) !== null) return true;
+    const visibility = this.visibilityAt(pos) ?? "shared";
+    return visibility === "invited" ? this.membershipAt(userId, pos) === "invite" : visibility !== "joined";
   }
 
   membership(userId: string): string {

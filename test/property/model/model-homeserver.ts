@@ -49,6 +49,10 @@ const EPOCH_MS = 1_700_000_000_000;
 /** The truth: users, rooms and everything else a homeserver knows, with the position of each change. Nobody's wishes but the history's. */
 export class ModelHomeserver {
   pos = 0;
+  /** State goes wrong now and then, and is compared in the end. */
+  heals = false;
+  /** Whether a timeline is limited that begins where its user may see no further back. */
+  limitsJoins = true;
   readonly rooms = new Map<string, ModelRoom>();
   readonly users = new Map<string, ModelUser>();
   readonly devices = new Map<string, ModelDevice>();
@@ -156,6 +160,14 @@ export class ModelHomeserver {
   /** Other state wins, as after a state resolution: `event` null takes the state away. */
   resetState(roomId: string, type: string, stateKey: string, event: ModelEvent | null): void {
     this.room(roomId).setState(this.tick(), type, stateKey, event);
+  }
+
+  /** The homeserver deletes a room: nobody is in it from now on, and no event tells of it. */
+  purge(roomId: string): void {
+    const room = this.room(roomId);
+    room.isPurged = true;
+    for (const userId of room.members("join", "invite", "knock", "leave", "ban"))
+      this.resetState(roomId, "m.room.member", userId, null);
   }
 
   /** State that came in without ever being in a timeline. */

@@ -3,14 +3,15 @@ import { seededRng } from "#src/demo/seeded-rng.ts";
 import { composeSyncHost } from "#src/hosts/sync-actors.ts";
 import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
-import { connectionAddress, pollerAddress } from "#actors/addresses.ts";
+import { connectionAddress, pollerAddress, REPAIR } from "#actors/addresses.ts";
 import type { SyncAnswer } from "#actors/connection/messages.ts";
 import { ingestKind } from "#actors/ingest/ingest-actor.ts";
 import { Companions } from "#actors/poller/companions.ts";
+import { repairKind } from "#actors/repair/repair-actor.ts";
 import { FirstSyncSlots } from "#actors/poller/first-sync-slots.ts";
 import { createPollerKind } from "#actors/poller/poller-kind.ts";
 import { PollerStats } from "#actors/poller/poller-stats.ts";
-import { makeFakeStores } from "#test/support/fake-stores.ts";
+import { type FakeStores, makeFakeStores } from "#test/support/fake-stores.ts";
 import { type InProcess, noMetrics, startInProcess } from "#test/support/in-process.ts";
 import { type LoggedLine, recordingLogger } from "#test/support/recording.ts";
 import { VirtualTime } from "#test/support/virtual-time.ts";
@@ -31,37 +32,51 @@ export class ModelNode {
   readonly time = new VirtualTime();
   readonly lines: LoggedLine[] = [];
   readonly #nodes: InProcess;
+  readonly #stores: FakeStores;
   readonly #devices: string[] = [];
   #requests = 0;
 
-  constructor(nodes: InProcess, time: VirtualTime, lines: LoggedLine[]) {
+  constructor(nodes: InProcess, stores: FakeStores, time: VirtualTime, lines: LoggedLine[]) {
     this.#nodes = nodes;
+    this.#stores = stores;
     this.time = time;
     this.lines = lines;
   }
 
-  static async start(upstream: Upstream, devices: readonly string[], seed: number): Promise<ModelNode> {
+  /** `heals`: what looks wrong is compared with the homeserver. */
+  static async start(
+    upstream: Upstream,
+    devices: readonly string[],
+    { seed, heals }: { seed: number; heals: boolean },
+  ): Promise<ModelNode> {
     const time = new VirtualTime();
     const stores = makeFakeStores(time);
     const lines: LoggedLine[] = [];
-    for (const device of devices) {
-      const [userId = "", deviceId = ""] = device.split("/");
-      await stores.devices.saveToken({
-        hash: device,
-        accessToken: device,
-        userId: userId as UserId,
-        deviceId: deviceId as DeviceId,
-        nowMs: time.now(),
-      });
-    }
+    for (const device of devices) await saveToken(stores, device, upstream.tokenOf(device), time.now());
     const nodes = await startInProcess({
       clock: time,
       timers: time,
       rng: seededRng(seed),
       logger: recordingLogger(lines),
       compositions: {
-        ingest: (_init, { metrics }) => ({
-          kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },
+        ingest: (_init, { metrics, actors }) => ({
+          kinds: {
+            ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }),
+            ...(heals
+              ? {
+                  repair: repairKind({
+                    homeserver: upstream,
+                    store: stores.repair,
+                    devices: stores.devices,
+                    reader: stores.rooms,
+                    metrics,
+                  }),
+                }
+              : {}),
+          },
+          onBegin: () => {
+            if (heals) actors.tell(REPAIR, { type: "go-on" });
+          },
         }),
         poller: () => ({
           kinds: {
@@ -92,7 +107,21 @@ export class ModelNode {
           }),
       },
     });
-    return new ModelNode(nodes, time, lines);
+    return new ModelNode(nodes, stores, time, lines);
+  }
+
+  /** The device has a new token. */
+  async login(device: string, token: string): Promise<void> {
+    await saveToken(this.#stores, device, token, this.time.now());
+    const [userId = "", deviceId = ""] = device.split("/");
+    this.#nodes.tell(pollerAddress(userId as UserId, deviceId as DeviceId), { type: "token-changed" });
+    await this.#nodes.settled();
+  }
+
+  /** Has everything compared with the homeserver; tells whether that is done yet. */
+  async compareAll(): Promise<() => boolean> {
+    const id = await this.#stores.repair.ask({ kind: "all", target: "" }, this.time.now());
+    return () => (this.#stores.db.repairs.get(id)?.endedMs ?? null) !== null;
   }
 
   /** Starts a device's poller. */
@@ -170,6 +199,17 @@ export class ModelNode {
     return this.#nodes.stop();
   }
 }
+
+const saveToken = (stores: FakeStores, device: string, token: string, nowMs: number): Promise<void> => {
+  const [userId = "", deviceId = ""] = device.split("/");
+  return stores.devices.saveToken({
+    hash: token,
+    accessToken: token,
+    userId: userId as UserId,
+    deviceId: deviceId as DeviceId,
+    nowMs,
+  });
+};
 
 /** How a request ended. */
 export type RequestOutcome = { ok: true; text: string } | { ok: false; code: string };

@@ -132,6 +132,8 @@ export class Oracle {
     const counts = this.#hs.countsOf(this.#me, room.id);
     const log = room.log.filter(({ pos }) => stay !== undefined && pos >= stay.from);
     const visible = log.filter((event) => this.#isTold(room.id, event));
+    // How much of what was before the stay is shown is left open.
+    const isOpen = stay !== undefined && room.log.some(({ pos }) => pos < stay.from && room.isSharedAt(pos));
     const type = room.content("m.room.create")["type"];
     const tags = (this.#hs.accountDataOf(this.#me, room.id).find((datum) => datum.type === "m.tag")?.content ?? {}) as {
       tags?: Record<string, unknown>;
@@ -152,7 +154,8 @@ export class Oracle {
       roomType: typeof type === "string" ? type : null,
       tags: new Set(Object.keys(tags.tags ?? {})),
       visible,
-      isWhole: visible.length === log.length && !visible.slice(1).some((event) => this.#isAfterGap(room.id, event)),
+      isWhole:
+        !isOpen && visible.length === log.length && !visible.slice(1).some((event) => this.#isAfterGap(room.id, event)),
     };
   }
 

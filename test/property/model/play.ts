@@ -65,6 +65,8 @@ class Game {
   readonly #stateAfter: boolean;
   readonly #players = new Map<number, Player>();
   readonly #problems: string[] = [];
+  /** Devices whose token was refused and that have no other yet. */
+  readonly #loggedOut = new Set<string>();
   #crashes = 0;
   /** Who typed before is remembered by nobody. */
   #typingFrom = 0;
@@ -77,11 +79,13 @@ class Game {
     this.#stateAfter = stateAfter;
   }
 
-  static async start({ seed, stateAfter }: History): Promise<Game> {
+  static async start({ seed, stateAfter, heals = false, limitsJoins = true }: History): Promise<Game> {
     const hs = new ModelHomeserver();
+    hs.heals = heals;
+    hs.limitsJoins = limitsJoins;
     populate(hs);
     const upstream = new Upstream(hs, stateAfter);
-    const game = new Game(hs, upstream, await ModelNode.start(upstream, DEVICES, seed), stateAfter);
+    const game = new Game(hs, upstream, await ModelNode.start(upstream, DEVICES, { seed, heals }), stateAfter);
     // The fourth device logs in later, when its client asks for the first time.
     for (const device of DEVICES) if (device !== `${ALICE}/A2`) await game.#firstSync(device);
     return game;
@@ -121,6 +125,13 @@ class Game {
       case "poll-fails":
         this.#upstream.fail(DEVICES[step.device] ?? "");
         return this.#node.settled();
+      case "logout": {
+        const device = DEVICES[step.device] ?? "";
+        if (this.#upstream.isFirstSync(device) || !this.#upstream.waiting.includes(device)) return;
+        this.#upstream.revoke(device);
+        this.#loggedOut.add(device);
+        return this.#node.settled();
+      }
       case "pass":
         if (step.ms >= IDLE_MS) this.#forget();
         return this.#node.pass(step.ms);
@@ -130,14 +141,20 @@ class Game {
         // What the homeserver answered is not stored: a poller comes back from where it was.
         if (step.role === "sync") this.#forget();
         if (step.role === "ingest") this.#typingFrom = this.#hs.pos;
+        if (step.role === "poller") this.#upstream.forget();
         return this.#node.crash(step.role);
       case "ask": {
         const player = await this.#player(step.client);
+        await this.#login(`${player.caller.userId}/${player.caller.deviceId}`);
         for (const change of step.changes) this.#change(player, step.client, change);
         if (step.fate !== "arrives" || step.changes.length > 0) player.owed += 1;
         await this.#ask(player, step.fate);
       }
     }
+  }
+
+  async #login(device: string): Promise<void> {
+    if (this.#loggedOut.delete(device)) await this.#node.login(device, this.#upstream.tokenOf(device));
   }
 
   /** The server's memory of connections has gone: what it answered to a position is made anew when asked again. */
@@ -212,7 +229,11 @@ class Game {
       return false;
     }
     if (fate === "cancelled") this.#node.cancel(caller, requestId);
-    for (let waited = 0; parked.outcome === null && waited < 5; waited += 1) await this.#node.pass(100);
+    for (let waited = 0; parked.outcome === null && waited < 8; waited += 1) {
+      // After a crash, pollers may have to come back first.
+      if (waited > 2) this.#upstream.answerHurried();
+      await this.#node.pass(200);
+    }
     return this.#ended(player, pos, parked, fate);
   }
 
@@ -250,7 +271,9 @@ class Game {
 
   /** The homeserver has told everything, and every client has asked until nothing more came. */
   async #rest(): Promise<void> {
+    for (const device of this.#loggedOut) await this.#login(device);
     await this.#pollersRest();
+    if (this.#hs.heals) await this.#heal();
     // Own events have waited long enough for their transaction ids.
     await this.#node.pass(OWN_EVENT_WAIT_MS);
     for (const player of this.#players.values()) {
@@ -283,6 +306,16 @@ class Game {
       for (const found of differences(this.#hs, oracle, anew))
         this.#tell(`a new client of ${caller.deviceId}: ${found}`);
     }
+  }
+
+  /** What went wrong without a word is compared, as an operator would have it. */
+  async #heal(): Promise<void> {
+    const isDone = await this.#node.compareAll();
+    for (let round = 0; round < MAX_ROUNDS && !isDone(); round += 1) {
+      await this.#node.pass(RETRY_MS);
+      await this.#pollersRest();
+    }
+    if (!isDone()) this.#tell("comparing does not come to an end");
   }
 
   async #pollersRest(): Promise<void> {

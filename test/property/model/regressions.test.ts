@@ -135,6 +135,14 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     ],
   ],
   [
+    "what waits for its transaction id is told with the last of a room that gives way to another",
+    [act("message", 9, 1, 7), ask(3), act("outlier", 9), act("upgrade", 2), act("message", 0)],
+  ],
+  [
+    "a second device whose mark was not taken away yet is up to date again after a restart",
+    [ask(3, { kind: "slow", list: 0, n: 0 }), crash("sync"), crash("poller"), ask(3), poll(0)],
+  ],
+  [
     "state of a late answer that another poll has told already does not come back",
     [
       act("outlier", 10),

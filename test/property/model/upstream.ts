@@ -1,4 +1,6 @@
 import type { Homeserver, SyncRequestParams, UpstreamResult } from "#src/ports/homeserver.ts";
+import type { RoomId } from "#src/protocol/ids.ts";
+import { contentOf, type ModelEvent } from "./homeserver-room.ts";
 import { type ClassicSync, classicSync, type ToldEvent } from "./classic-sync.ts";
 import type { ModelHomeserver } from "./model-homeserver.ts";
 
@@ -29,12 +31,17 @@ interface Filter {
 const encoder = new TextEncoder();
 
 /** The homeserver as pollers see it: each sync stays open until the history has it answered. */
-export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roomMessages"> {
+export class Upstream implements Pick<
+  Homeserver,
+  "sync" | "createFilter" | "roomMessages" | "roomState" | "joinedRooms"
+> {
   readonly #hs: ModelHomeserver;
   readonly #stateAfter: boolean;
   readonly #open = new Map<string, OpenPoll>();
+  readonly #logins = new Map<string, number>();
   /** Answers that are out, by device and `next_batch`: told for good when the device comes back from there. */
   readonly #out = new Map<string, ClassicSync>();
+  readonly #beside = new Map<string, ClassicSync>();
   /** Where each device began to sync. */
   readonly began = new Map<string, number>();
   /** By room: what any poll that was taken in has told, in the order of the answers. */
@@ -45,13 +52,15 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     this.#stateAfter = stateAfter;
   }
 
-  /** The token says who it is: `<user id>/<device id>`. */
+  /** The token says who it is, and of which login: `<user id>/<device id>#<login>`. */
   sync(params: SyncRequestParams, signal: AbortSignal): Promise<Body> {
     const { promise, resolve } = Promise.withResolvers<Body>();
-    const device = params.accessToken;
+    const [device = "", login] = params.accessToken.split("#");
+    if (this.tokenOf(device) !== `${device}#${login}`) return Promise.resolve(REFUSED);
     const since = params.since === null ? 0 : Number(params.since.slice(1));
-    const taken = this.#out.get(`${device} ${since}`);
-    if (taken !== undefined) this.#takenIn(taken);
+    for (const taken of [this.#beside.get(device), this.#out.get(`${device} ${since}`)])
+      if (taken !== undefined) this.#takenIn(taken);
+    this.#beside.delete(device);
     if (since > 0 && !this.began.has(device)) this.began.set(device, since);
     this.#open.set(device, {
       since,
@@ -63,6 +72,37 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     });
     signal.addEventListener("abort", () => resolve(failure("aborted")));
     return promise;
+  }
+
+  tokenOf(device: string): string {
+    return `${device}#${this.#logins.get(device) ?? 0}`;
+  }
+
+  /** The device's token is good no longer; the next one is. */
+  revoke(device: string): void {
+    this.#logins.set(device, (this.#logins.get(device) ?? 0) + 1);
+    const open = this.#open.get(device);
+    this.#open.delete(device);
+    open?.settle(REFUSED);
+  }
+
+  /** State as it is, for who is in the room. */
+  async roomState(accessToken: string, roomId: string): Promise<Body> {
+    const [userId = ""] = accessToken.split("/");
+    const room = this.#hs.room(roomId);
+    if (room.membership(userId) !== "join")
+      return {
+        ok: false,
+        failure: { kind: "refused", status: 403, errcode: "M_FORBIDDEN", reason: "not in the room" },
+      };
+    const state = [...room.state.values()].map((event) => stateEvent(event));
+    return { ok: true, value: encoder.encode(JSON.stringify(state)) };
+  }
+
+  async joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>> {
+    const [userId = ""] = accessToken.split("/");
+    const joined = [...this.#hs.rooms.values()].filter((room) => room.membership(userId) === "join");
+    return { ok: true, value: joined.map(({ id }) => id as RoomId) };
   }
 
   /** What is older than a poll told stays untold. */
@@ -77,6 +117,16 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
   /** Devices that wait for an answer. */
   get waiting(): string[] {
     return [...this.#open].filter(([, { isAborted }]) => !isAborted()).map(([device]) => device);
+  }
+
+  /** Pollers have lost what they were told and had not stored. */
+  forget(): void {
+    this.#beside.clear();
+  }
+
+  /** Polls that the homeserver is asked not to hold are answered. */
+  answerHurried(): void {
+    for (const [device, { isHurried }] of this.#open) if (isHurried) this.answer(device, 50);
   }
 
   isFirstSync(device: string): boolean {
@@ -98,7 +148,9 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     const { answer, pos } = open.prepared ?? this.#make(device, open, limit);
     if (answer.isEmpty && !open.isHurried && open.since !== 0 && open.since === pos) return false;
     this.#open.delete(device);
-    this.#out.set(`${device} ${pos}`, answer);
+    // Rooms that a device reads beside its `since` are taken in whenever it comes back.
+    if (open.since === 0 && this.began.has(device)) this.#beside.set(device, answer);
+    else this.#out.set(`${device} ${pos}`, answer);
     open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
     return true;
   }
@@ -132,6 +184,17 @@ export class Upstream implements Pick<Homeserver, "sync" | "createFilter" | "roo
     }
   }
 }
+
+const REFUSED: Body = { ok: false, failure: { kind: "auth", softLogout: true, status: 401, body: "{}" } };
+
+const stateEvent = (event: ModelEvent): Record<string, unknown> => ({
+  type: event.type,
+  event_id: event.id,
+  sender: event.sender,
+  origin_server_ts: event.ts,
+  content: contentOf(event),
+  state_key: event.stateKey,
+});
 
 const readFilter = (filter: string): Filter => (filter.startsWith("{") ? (JSON.parse(filter) as Filter) : {});
 

@@ -38,7 +38,9 @@ export class Witness {
     if (event.index < 0) this.#tell(`${room.id}: ${event.id} was never in a timeline`);
     // What becomes of oneself one may know: an invite, its end, a ban.
     const isOwnFate = event.type === "m.room.member" && event.stateKey === this.#me;
-    if (room.stayAt(this.#me, event.pos) === null && !isOwnFate) {
+    // What was shared when it was sent is for those who came later, too.
+    const isShared = room.isSharedAt(event.pos) && room.staysOf(this.#me).some(({ from }) => from > event.pos);
+    if (room.stayAt(this.#me, event.pos) === null && !isOwnFate && !isShared) {
       this.#tell(`${room.id}: ${event.id} (${event.type}) is from a time in which ${this.#me} was not there`);
     }
     const txn = wire.unsigned?.["transaction_id"];

@@ -27,11 +27,15 @@ function place(
   const { tail = TAIL, polledAt = -1, seams = [], ts = 5, limited = false } = sight;
   const known = new Set<string>([...tail.map(({ id }) => id), ...ids.filter((id) => id.startsWith("~"))]);
   const timeline = ids.map((id) => polledEvent(id, { ts }));
-  const { places, newerFrom } = placeChunk({ timeline, state: [], isLimited: limited }, tail, {
-    isKnown: (id) => known.has(id),
-    polledAt,
-    seams,
-  });
+  const { places, newerFrom } = placeChunk(
+    { timeline, certain: { from: 0, isJoin: false }, state: [], isLimited: limited },
+    tail,
+    {
+      isKnown: (id) => known.has(id),
+      polledAt,
+      seams,
+    },
+  );
   return { places: timeline.flatMap((_, index) => places.get(index) ?? []), newerFrom };
 }
 
@@ -191,5 +195,15 @@ describe("late events", () => {
     expect(made.timeline(ROOM).slice(-2)).toEqual(["$2", "$4"]);
     expect(new TextDecoder().decode(made.event("$2").json)).not.toContain("secret");
     expect(roomUpdate(told, ROOM)).toMatchObject({ isReset: true });
+  });
+
+  test("[KEPT-38] from the own join on a joiner's poll is believed, and what is before it is history", async () => {
+    const made = await world();
+    const bob = memberEvent("$bob", BOB, "join", { ts: 50 });
+    await poll(made, ALICE, { timeline: [bob, polledEvent("$3")] });
+    const timeline = [polledEvent("$history"), polledEvent("$1"), polledEvent("$hidden"), bob, polledEvent("$2")];
+    await poll(made, BOB, { timeline: [...timeline, polledEvent("$3")] });
+    expect(made.timeline(ROOM)).toEqual(["$alice", "$1", "$bob", "$2", "$3"]);
+    expect(made.meta(ROOM).seams).toEqual([]);
   });
 });
