@@ -173,7 +173,7 @@ Glissade demonstration: ${users} people in ${rooms} rooms on a made-up homeserve
   homeserver     ${homeserver.url}
   account        ${newcomer.account.userId}
   access token   ${newcomer.accessToken}
-
+${url === null ? "" : `\nIn a browser, with that token: ${url}/client/\n`}
 A room list, from another terminal:
 
   curl -s ${socket}'${base}${SYNC_PATH}?timeout=0' \\

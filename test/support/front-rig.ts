@@ -1,4 +1,6 @@
 import { WELL } from "#test/support/well.ts";
+import { openConsoleFiles } from "#src/console/console-files.ts";
+import { clientConsole } from "#src/console/console-settings.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
@@ -42,6 +44,7 @@ export interface FrontAnswer {
 }
 
 /** The homeserver of tests answers at once, or never. */
+const CHECKOUT = new URL("../..", import.meta.url).pathname;
 const UPSTREAM_DEADLINE_MS = 10_000;
 
 export interface FrontRigOptions extends NodeRigOptions {
@@ -96,6 +99,14 @@ export class FrontRig {
       }),
       health: { report: async () => ({ ready: true, checks: [] }) },
       serverInfo: { server: node.homeserver.url, version: "test" },
+      console: {
+        files: openConsoleFiles([], CHECKOUT),
+        settings: clientConsole(
+          { isForwarding: options.isForwarding === true, publicServer: null, homeserver: address },
+          "test",
+          Object.keys(DIALECTS),
+        ),
+      },
       deepHealth: async () => WELL,
       recent: new RecentRequests(systemClock),
     });

@@ -28,6 +28,10 @@ export const countText = (count: number): string => count.toLocaleString("en");
 export const agoText = (atMs: number | null, nowMs: number): string =>
   atMs === null ? "never" : `${durationText(Math.max(0, nowMs - atMs))} ago`;
 
+/** The client's own name of a connection, without what tells the dialects apart; most have none. */
+export const connectionName = (connId: string): string =>
+  connId.replace(/^(?:org\.matrix\.simplified_msc3575|_matrix\/client\/v4\/sync):/, "") || "no name";
+
 /** A part of a whole in percent, between 0 and 100. */
 export const percentOf = (part: number, whole: number): number =>
   whole <= 0 ? 0 : Math.min(100, Math.max(0, (100 * part) / whole));

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { ConnectionView, Overview, Page } from "#src/admin/api.ts";
-import { agoText, countText, durationText } from "../model/format.ts";
+import { agoText, connectionName, countText, durationText } from "../model/format.ts";
 import { PartsBar } from "./charts.tsx";
 import { CONNECTION_COLOURS, partsOf } from "./colours.ts";
 import { ConfirmedButton } from "./confirmed-button.tsx";
@@ -82,14 +82,11 @@ export function ConnectionsPage({ api, now }: PageProps) {
 function Named({ connId, dialect }: { connId: string; dialect: string }) {
   return (
     <span class="who">
-      <span>{clientsName(connId)}</span>
+      <span>{connectionName(connId)}</span>
       <span class="muted small">{dialect}</span>
     </span>
   );
 }
-
-/** Without what tells the dialects apart. */
-const clientsName = (connId: string): string => connId.slice(connId.lastIndexOf(":") + 1) || "no name";
 
 function stateOf({ state, requestAgeMs }: ConnectionView) {
   return (

@@ -53,7 +53,7 @@ export function OverviewPage({ api, now }: PageProps) {
             <Tile
               name="Homeserver"
               value={overview.homeserver.latencyMs === null ? "–" : durationText(overview.homeserver.latencyMs.p50)}
-              note={`median; ${countText(overview.homeserver.failures)} failures`}
+              note={`median; ${countText(overview.homeserver.failures)} ${overview.homeserver.failures === 1 ? "failure" : "failures"}`}
               tone={overview.homeserver.failures > 0 ? "bad" : "plain"}
             />
           </div>

@@ -1,6 +1,6 @@
 import { useState } from "preact/hooks";
 import type { DeviceView, UserView } from "#src/admin/api.ts";
-import { agoText, countText } from "../model/format.ts";
+import { agoText, connectionName, countText } from "../model/format.ts";
 import { addressOf, currentDetail } from "../ui/navigation.ts";
 import { Await, type PageProps, Section, Table, Tile } from "./parts.tsx";
 import { useLive } from "./use-live.ts";
@@ -85,7 +85,7 @@ function Devices({ devices, nowMs }: { devices: readonly DeviceView[]; nowMs: nu
         { name: "Device lists", isNumber: true, show: ({ deviceListChanges }) => countText(deviceListChanges) },
         {
           name: "Connections",
-          show: ({ connections }) => connections.map(({ connId }) => connId || "no name").join(", "),
+          show: ({ connections }) => connections.map(({ connId }) => connectionName(connId)).join(", "),
         },
       ]}
     />

@@ -66,7 +66,7 @@ export function Filters({
             <span class="visually-hidden">Part of the name</span>
             <input
               type="search"
-              placeholder="Part of the name"
+              placeholder="Name"
               value={name}
               onInput={(event) => setName(event.currentTarget.value)}
             />

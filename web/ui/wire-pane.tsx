@@ -83,7 +83,7 @@ function ExchangeRow(props: { exchange: Exchange; isOpen: boolean; onToggle: () 
         </span>
         {sync !== null && (sync.ops.length > 0 || sync.roomsInitial + sync.roomsUpdated > 0) && (
           <>
-            <OpsPicture count={sync.count} ops={sync.ops} />
+            {sync.ops.length > 0 && <OpsPicture count={sync.count} ops={sync.ops} />}
             <span class="ops">
               {opTexts(sync.ops).map(({ op, text }, index) => (
                 <span key={index} class={`op op-${op.toLowerCase()}`}>

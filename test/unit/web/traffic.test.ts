@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { agoText, bytesText, durationText, percentOf } from "#web/model/format.ts";
+import { agoText, bytesText, connectionName, durationText, percentOf } from "#web/model/format.ts";
 import { clearTraffic, type Exchange, NO_TRAFFIC, noteExchange, setPaused, type Traffic } from "#web/model/traffic.ts";
 
 const begun = (id: number, request: string | null = "{}"): Exchange => ({
@@ -86,6 +86,8 @@ describe("format", () => {
       "10 d",
     ]);
     expect([agoText(null, 5), agoText(1000, 4000), agoText(9, 4)]).toEqual(["never", "3.0 s ago", "0 ms ago"]);
+    const names = ["", "a:b", "org.matrix.simplified_msc3575:main", "_matrix/client/v4/sync:"].map(connectionName);
+    expect(names).toEqual(["no name", "a:b", "main", "no name"]);
     expect([percentOf(1, 4), percentOf(5, 4), percentOf(1, 0)]).toEqual([25, 100, 0]);
   });
 });
