@@ -108,7 +108,7 @@ export async function readStats(db: Database): Promise<DatabaseStats> {
   return {
     totalBytes: tables.reduce((sum, table) => sum + table.bytes + table.indexBytes, 0),
     tables,
-    kinds: await db.query(KINDS),
+    kinds: (await db.query<DatabaseStats["kinds"][number]>(KINDS)).toSorted((a, b) => b.bytes - a.bytes),
     rooms: await largestRooms(db),
     ...(await readBacklog(db)),
     ...(await readCounts(db)),

@@ -89,7 +89,7 @@ export function statsText(stats: DatabaseStats): string {
       ]),
     ]),
     "",
-    `${counted(stats.devicesWithBacklog, "device")} have something to fetch`,
+    `with something to fetch: ${counted(stats.devicesWithBacklog, "device")}`,
     ...aligned(
       stats.backlog.map((one) => [
         `${one.userId} ${one.deviceId}`,
