@@ -1,4 +1,3 @@
-import type { ConnectionView } from "#src/admin/api.ts";
 import { SyncError } from "#src/errors.ts";
 import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { dialectOfConnection } from "#src/protocol/dialects/dialects.ts";
@@ -26,6 +25,7 @@ import {
   writeResponse,
 } from "./awake.ts";
 import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
+import { type ConnectionDescription, describeConnection } from "./connection-description.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
 import { type Arrival, arrivalOf, type CurrentRequest } from "./current-request.ts";
 import type { ConnectionMessage } from "./messages.ts";
@@ -44,14 +44,11 @@ const [FIRST, LATER] = [{ initial: "1" }, { initial: "0" }];
 
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
-  metrics: Pick<Metrics, "observe" | "count">;
+  metrics: Pick<Metrics, "observe">;
   budgets: RequestBudgets;
   /** Seals what a `pos` claims. */
   mac: Mac;
 }
-
-/** What a connection says of itself, but for its host. */
-export type ConnectionDescription = Omit<ConnectionView, "host">;
 
 /** One sliding sync connection: a thin shell around `ConnectionEngine` that waits, reads and answers. */
 export class ConnectionActor implements Actor<ConnectionMessage> {
@@ -170,20 +167,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
   }
 
+  get state(): string {
+    return this.#current?.phase ?? "idle";
+  }
+
   describe(): ConnectionDescription {
-    const { clock } = this.#context;
-    const current = this.#current;
-    return {
-      userId: this.#userId,
-      deviceId: this.#deviceId,
-      connId: this.#connId,
-      dialect: this.#dialect.name,
-      state: current?.phase ?? "idle",
-      lastRequestAtMs: Math.round(clock.now() - (clock.mono() - this.#lastRequestMs)),
-      requestAgeMs: current === null ? null : Math.round(current.ageMs(clock.mono())),
-      responses: (this.#awake?.log.nextSeq ?? 1) - 1,
-      lists: (this.#awake?.engine.lists() ?? []).map(({ key, count }) => ({ key, rooms: count })),
-    };
+    const who = { userId: this.#userId, deviceId: this.#deviceId, connId: this.#connId, dialect: this.#dialect.name };
+    const now = { current: this.#current, awake: this.#awake, lastRequestMs: this.#lastRequestMs };
+    return describeConnection(who, now, this.#context.clock);
   }
 
   // ------------------------------------------------------------------ requests
@@ -202,7 +193,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (this.#link !== null) this.#link.usedMs = this.#lastRequestMs;
     const current = this.#current;
     if (current !== null && isHopeless(arrival, this.#awake))
-      arrival.command.reply.reject(this.#sentBack("foreign", "pos is of no response to go on from"));
+      arrival.command.reply.reject(this.#meter.sentBack("foreign", "pos is of no response to go on from"));
     else {
       // As if it had not been sent.
       if (current?.phase === "parked" && !this.#dialect.policy.answersCutShort) this.#requests.dropCurrent();
@@ -231,10 +222,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       return;
     }
     const awake = this.#awake;
-    if (claims === null) this.#requests.reject(this.#sentBack("foreign", "pos is not one of ours"));
+    if (claims === null) this.#requests.reject(this.#meter.sentBack("foreign", "pos is not one of ours"));
     else if (awake === null || isOtherLife(awake, claims)) this.#storage.load();
     else if (awake.incarnation !== claims.incarnation)
-      this.#requests.reject(this.#sentBack("started_over", "connection was started over"));
+      this.#requests.reject(this.#meter.sentBack("started_over", "connection was started over"));
     else this.#process(current, claims.seq, this.#link);
   }
 
@@ -248,7 +239,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const resolution = awake.log.resolve(posSeq, text);
     switch (resolution.kind) {
       case "unknown":
-        this.#requests.reject(this.#sentBack("acknowledged", "pos was acknowledged before"));
+        this.#requests.reject(this.#meter.sentBack("acknowledged", "pos was acknowledged before"));
         return;
       case "rewind":
         this.#forget();
@@ -274,13 +265,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         current.isUrgent ||= pos === null && !this.#dialect.policy.firstWaits;
         this.#serve(current, awake, link, this.#meter.process(resolution.kind, text, pos === null));
     }
-  }
-
-  /** The client has to begin anew, which is not held against it. */
-  #sentBack(reason: string, why: string): SyncError {
-    this.#meter.sentBack();
-    this.#deps.metrics.count("sliding_sync_api_unknown_pos_total", 1, { reason });
-    return new SyncError("unknown_pos", why);
   }
 
   #readerOf({ user }: UserLink): DeviceReader {
@@ -336,7 +320,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
     const awake = takeUp(this.#dialect, stored, claims, link, this.#readerOf(link), this.#context.rng);
     if (awake === null) {
-      this.#requests.reject(this.#sentBack("lost", "connection is not known"));
+      this.#requests.reject(this.#meter.sentBack("lost", "connection is not known"));
       return;
     }
     this.#awake = awake;
@@ -444,7 +428,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#storage.remove();
     if (this.#link !== null)
       this.#readerOf(this.#link).device.ended(this.#connId, { toDevice: true, deviceLists: true });
-    this.#requests.refuseAll(this.#sentBack("expired", "connection expired"));
+    this.#requests.refuseAll(this.#meter.sentBack("expired", "connection expired"));
     this.#context.stopSelf();
   }
 

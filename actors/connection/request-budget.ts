@@ -141,9 +141,11 @@ export class RequestMeter {
     this.#budget()?.charge(this.#clock.mono());
   }
 
-  /** Its client was told that its position is not known. */
-  sentBack(): void {
+  /** Its client has to begin anew, which is not held against it: what it is told. */
+  sentBack(reason: string, why: string): SyncError {
     this.#budget()?.sentBack(this.#clock.mono());
+    this.#metrics.count("sliding_sync_api_unknown_pos_total", 1, { reason });
+    return new SyncError("unknown_pos", why);
   }
 
   #pay(): SyncError | null {

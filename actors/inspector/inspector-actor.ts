@@ -1,6 +1,6 @@
 import { SyncError } from "#src/errors.ts";
 import type { UpstreamSummary } from "#src/homeserver/upstream-watch.ts";
-import type { Actor, ActorContext, ActorKind, Address, Reply } from "#actors/runtime/actor.ts";
+import type { Actor, ActorContext, ActorKind, Reply } from "#actors/runtime/actor.ts";
 import type { HostRuntime } from "#actors/runtime/host-runtime.ts";
 import type { ActorsDescription, ActorsQuery, InspectorMessage, ThreadVitals } from "./messages.ts";
 
@@ -14,7 +14,7 @@ export interface ThreadProbe {
 
 /** What the inspector of a host is made of. */
 export interface InspectorDeps {
-  runtime: Pick<HostRuntime, "census" | "describe">;
+  runtime: Pick<HostRuntime, "census" | "countStates" | "describe">;
   /** Absent where there is no thread of our own to look into, as in tests. */
   thread?: ThreadProbe | undefined;
   /** Calls of the homeserver that this host makes. */
@@ -53,7 +53,7 @@ class InspectorActor implements Actor<InspectorMessage> {
         message.reply.resolve(this.#describe(message.query));
         return;
       case "count-actors":
-        message.reply.resolve(this.#count(message.kind, message.by));
+        message.reply.resolve(this.#deps.runtime.countStates(message.kind));
         return;
       case "profile-cpu":
         this.#profile(message.seconds, message.reply);
@@ -85,15 +85,6 @@ class InspectorActor implements Actor<InspectorMessage> {
       last = key;
     }
     return { items, next: null };
-  }
-
-  #count(kind: Address["kind"], by: string): Record<string, number> {
-    const counts = new Map<string, number>();
-    for (const { description } of this.#deps.runtime.describe(kind, "")) {
-      const value = String((description as Readonly<Record<string, unknown>>)[by]);
-      counts.set(value, (counts.get(value) ?? 0) + 1);
-    }
-    return Object.fromEntries(counts);
   }
 
   #profile(seconds: number, reply: Reply<Uint8Array<ArrayBuffer>>): void {

@@ -39,8 +39,8 @@ export interface ActorsDescription {
 export type InspectorCommand =
   | Asked<{ type: "describe-host" }, HostDescription>
   | Asked<{ type: "describe-actors"; query: ActorsQuery }, ActorsDescription>
-  /** How many actors of a kind there are, by the value of one member of their descriptions. */
-  | Asked<{ type: "count-actors"; kind: Address["kind"]; by: string }, Record<string, number>>
+  /** How many actors of a kind there are in each state. */
+  | Asked<{ type: "count-actors"; kind: Address["kind"] }, Record<string, number>>
   /** The bytes of a profile that browsers' developer tools open; the whole thread is sampled. */
   | Asked<{ type: "profile-cpu"; seconds: number }, Uint8Array<ArrayBuffer>>
   /** The bytes of a heap snapshot of the thread, which stands still meanwhile. */

@@ -120,7 +120,7 @@ class ActorOperator implements Operator {
     none: Record<K, number>,
   ): Promise<Record<K, number>> {
     const total = { ...none };
-    const question: Question<"count-actors"> = { type: "count-actors", kind, by: "state" };
+    const question: Question<"count-actors"> = { type: "count-actors", kind };
     const counts = await Promise.all(
       this.#hostsOf(role).map((host) =>
         this.#ask<Record<string, number>>(host, question, LOOK_DEADLINE_MS).catch(() => ({})),

@@ -176,12 +176,18 @@ export class PollerActor implements Actor<PollerMessage> {
     return this.#drained.promise;
   }
 
+  get state(): string {
+    return this.#phase;
+  }
+
   describe(): PollerDescription {
+    const storing = this.#storing.work?.progress ?? null;
+    const { hasSynced } = this.#device;
     return this.#record.view({
       ...this.#who,
       ...this.#setbacks.view,
-      hasSynced: this.#device.hasSynced,
-      storing: this.#storing.work?.progress ?? null,
+      hasSynced,
+      storing,
       waitingRequests: this.#waiters.count,
     });
   }

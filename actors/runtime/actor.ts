@@ -48,6 +48,8 @@ export interface Actor<M> {
   stop?(reason: StopReason): void;
   /** Called once when the host drains, before `stop`; resolves when nothing is left to finish. */
   drain?(): Promise<void>;
+  /** What it is doing, in a word; for counting many. */
+  readonly state?: string;
   /** What it is doing, as plain data for an operator who asks; between two turns, and without changing anything. */
   describe?(): object;
 }

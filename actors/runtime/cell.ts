@@ -194,6 +194,11 @@ export class ActorCell implements TurnTaker {
     return this.#incarnation?.actor?.describe?.() ?? null;
   }
 
+  /** What the actor is doing, in a word; null when it is not awake, or does not say. */
+  get state(): string | null {
+    return this.#incarnation?.actor?.state ?? null;
+  }
+
   /** Lets the actor finish what it has begun. */
   async drain(): Promise<void> {
     await this.#incarnation?.actor?.drain?.();

@@ -209,6 +209,15 @@ export class HostRuntime {
     });
   }
 
+  /** How many awake actors of a kind there are in each state. */
+  countStates(kind: Address["kind"]): Record<string, number> {
+    const counts = new Map<string, number>();
+    for (const { state } of this.#kinds.get(kind)?.cells.values() ?? []) {
+      if (state !== null) counts.set(state, (counts.get(state) ?? 0) + 1);
+    }
+    return Object.fromEntries(counts);
+  }
+
   /** What the awake actors of a kind say of themselves, by key, from the one behind `after` on. */
   *describe(kind: Address["kind"], after: string): Generator<{ key: string; description: object }> {
     const cells = this.#kinds.get(kind)?.cells ?? new Map<string, ActorCell>();

@@ -253,6 +253,6 @@ export const ALL_VARIABLES: readonly Variable[] = VARIABLES;
 /** Those of the Go proxy that mean nothing here, and what to do instead. */
 export const OBSOLETE_VARIABLES: Readonly<Record<string, string>> = {
   SYNCV3_PPROF:
-    "there is no Go runtime to profile here: remove it; SYNCV3_PROM and SYNCV3_OTLP_URL show where time goes",
+    "there is no Go runtime to profile here: remove it; SYNCV3_ADMIN makes CPU profiles and heap snapshots, SYNCV3_PROM and SYNCV3_OTLP_URL show where time goes",
   SYNCV3_SENTRY_DSN: "errors are logged and traced, not sent to Sentry: remove it; SYNCV3_OTLP_URL sends traces",
 };

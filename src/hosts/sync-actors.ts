@@ -87,6 +87,9 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
         receive: (message) => actor.receive(message),
         drain: () => actor.drain(),
         describe: () => actor.describe(),
+        get state() {
+          return actor.state;
+        },
         stop: (reason) => {
           connectionCount -= 1;
           actor.stop(reason);

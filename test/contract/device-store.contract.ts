@@ -35,6 +35,21 @@ export function describeDeviceStore(suite: StoresSuite): void {
       expect(await suite.stores.devices.loadDevice(ALICE, "NONE" as DeviceId)).toBeNull();
     });
 
+    test("[STO-49] a device that is paused stays so, whatever tokens come, until it is resumed; an unknown one cannot be", async () => {
+      const { devices } = suite.stores;
+      const deviceId = "D49" as DeviceId;
+      const save = (hash: string): Promise<void> =>
+        devices.saveToken({ hash, accessToken: hash, userId: ALICE, deviceId, nowMs: 1 });
+      await save("h49");
+      expect(await devices.loadDevice(ALICE, deviceId)).toMatchObject({ pausedMs: null });
+      expect(await devices.setPaused(ALICE, deviceId, 1234)).toBe(true);
+      await save("h49b");
+      expect(await devices.loadDevice(ALICE, deviceId)).toMatchObject({ pausedMs: 1234 });
+      expect(await devices.setPaused(ALICE, deviceId, null)).toBe(true);
+      expect(await devices.loadDevice(ALICE, deviceId)).toMatchObject({ pausedMs: null });
+      expect(await devices.setPaused(ALICE, "NONE" as DeviceId, 1)).toBe(false);
+    });
+
     test("[STO-41] since moves with the commit and survives a new token", async () => {
       const deviceId = "D41" as DeviceId;
       await suite.stores.devices.saveToken({ hash: "h41", accessToken: "a", userId: ALICE, deviceId, nowMs: 1 });

@@ -76,14 +76,14 @@ describe("the budget of a device", () => {
     const connection = meter();
     expect(served(connection, 9)).toBe(5);
     expect(connection.start()?.code).toBe("limit_exceeded");
-    connection.sentBack();
+    connection.sentBack("lost", "it is lost");
     expect(connection.start()).toBeNull();
     expect(connection.start()?.code).toBe("limit_exceeded");
-    connection.sentBack();
+    connection.sentBack("lost", "it is lost");
     expect(connection.start()?.code).toBe("limit_exceeded");
     await time.advance(1000);
     expect(served(connection, 9)).toBe(2);
-    connection.sentBack();
+    connection.sentBack("lost", "it is lost");
     expect(connection.start()).toBeNull();
   });
 
