@@ -18,6 +18,8 @@ const { values } = parseArgs({
     target: { type: "string", multiple: true, default: TARGETS.map(({ name }) => name) },
     /** Leaves out the smoke tests: for builds that are compared, never for what is shipped. */
     untested: { type: "boolean", default: false },
+    /** Archives and packages are hardly compressed: for builds that go no further than a test. */
+    fast: { type: "boolean", default: false },
     /** From a checkout with changes. */
     dirty: { type: "boolean", default: false },
   },
@@ -61,7 +63,7 @@ function pack(target: Target, folder: string, epoch: number): string {
   const plain = join(folder, "..", "archive.tar");
   const order = ["--sort=name", "--owner=0", "--group=0", "--numeric-owner", "--format=ustar", `--mtime=@${epoch}`];
   run(["tar", ...order, "-cf", plain, "-C", join(folder, ".."), `glissade-${version()}`]);
-  writeFileSync(join(out, name), Bun.gzipSync(readFileSync(plain), { level: 6 }));
+  writeFileSync(join(out, name), Bun.gzipSync(readFileSync(plain), { level: values.fast ? 1 : 6 }));
   return name;
 }
 
@@ -107,7 +109,7 @@ for (const target of targets) {
       version: version(),
       epoch,
       licences,
-      compression: "xz",
+      compression: values.fast ? "none" : "xz",
       workshop: layout,
       outfile,
     });

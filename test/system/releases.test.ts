@@ -38,7 +38,7 @@ describe.skipIf(problem !== null)(`releases${problem === null ? "" : ` (${proble
   ];
 
   beforeAll(() => {
-    built = run([process.execPath, "tools/release.ts", "--dirty", "--target=linux-x64", `--out=${release}`]);
+    built = run([process.execPath, "tools/release.ts", "--dirty", "--fast", "--target=linux-x64", `--out=${release}`]);
     if (built.code !== 0) throw new Error(built.text);
   }, LIMIT_MS);
 
@@ -87,7 +87,15 @@ describe.skipIf(problem !== null)(`releases${problem === null ? "" : ` (${proble
       const epoch = run(["git", "log", "-1", "--format=%ct"]).text.trim();
       const commit = run(["git", "rev-parse", "--short=7", "HEAD"]).text.trim();
       const again = Bun.spawnSync({
-        cmd: [process.execPath, "tools/release.ts", "--dirty", "--untested", "--target=linux-x64", "--out=again"],
+        cmd: [
+          process.execPath,
+          "tools/release.ts",
+          "--dirty",
+          "--fast",
+          "--untested",
+          "--target=linux-x64",
+          "--out=again",
+        ],
         cwd: other,
         env: { ...process.env, SOURCE_DATE_EPOCH: epoch, GLISSADE_COMMIT: commit },
       });
