@@ -40,15 +40,7 @@ import { openStorage, type Storage, type StorageOptions } from "#src/hosts/stora
 import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
 import type { HealthSource, RecentCalls } from "#src/ports/health.ts";
 import { tellOfOwnSlidingSync } from "#src/homeserver/own-sliding-sync.ts";
-import {
-  collectGarbage,
-  processUsage,
-  systemClock,
-  systemEnv,
-  systemRng,
-  systemTimers,
-  threadCpuMs,
-} from "#src/system.ts";
+import { processUsage, systemClock, systemEnv, systemRng, systemTimers, thisThread } from "#src/system.ts";
 import { createDeepHealth } from "#src/telemetry/deep-health.ts";
 import { createHealthSource } from "#src/telemetry/health.ts";
 import { type MetricSeries, MetricsMerger, type MetricsSnapshot } from "#src/telemetry/metrics-snapshot.ts";
@@ -95,7 +87,7 @@ export async function runServe(config: Config, onReady: () => void = () => undef
   if (config.tls !== null) process.on("SIGHUP", renew);
   try {
     attendance.ready(await node.start());
-    giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
+    giveBackAfterWork(thisThread, systemTimers);
     onReady();
   } catch (error) {
     const fields = { error: error instanceof Error ? error.message : String(error) };

@@ -1,4 +1,4 @@
-import { collectGarbage, systemClock, systemRng, systemTimers, threadCpuMs } from "#src/system.ts";
+import { systemClock, systemRng, systemTimers, thisThread } from "#src/system.ts";
 import { onlySignals, startTelemetry, type Telemetry } from "#src/telemetry/start.ts";
 import { probeThread } from "./thread.ts";
 import { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
@@ -17,7 +17,7 @@ export function createRegistry(threadName: string): HostRegistry {
       const { telemetry } = init.options as HostOptions;
       const name = hostId(init.role, init.index);
       hostCount += 1;
-      stopGivingBack ??= giveBackAfterWork({ cpuMs: threadCpuMs, collect: collectGarbage }, systemTimers);
+      stopGivingBack ??= giveBackAfterWork(thisThread, systemTimers);
       const ofThread = await (shared ??= startTelemetry(
         { ...onlySignals(telemetry, ["traces"]), hasMetrics: false },
         threadName,

@@ -27,6 +27,7 @@ const SETTINGS = {
   MIMALLOC_PURGE_DELAY: "1000",
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
+  BUN_JSC_heapGrowthMaxIncrease: "0.8",
   BUN_JSC_useWarmUpMarkedBlocks: "0",
 };
 
