@@ -150,4 +150,14 @@ export function takeParams({ engine, log }: Awake, link: UserLink, request: Sync
 
 /** A position is of one connection; those of the first dialect say so by their incarnation alone. */
 export const macOf = ({ connScope }: Dialect, key: string, mac: Mac): Mac =>
-  connScope === "" ? mac : mappedMac(mac, (text) => `${key}\n${text}`);
+  rememberingLast(connScope === "" ? mac : mappedMac(mac, (text) => `${key}\n${text}`));
+
+/** The next position a client comes with is nearly always the last one that was made. */
+function rememberingLast(mac: Mac): Mac {
+  let last: { text: string; digest: string } | null = null;
+  const remembering = (text: string): string => {
+    if (last?.text !== text) last = { text, digest: mac(text) };
+    return last.digest;
+  };
+  return mac.before === undefined ? remembering : Object.assign(remembering, { before: mac.before });
+}

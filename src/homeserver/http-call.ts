@@ -63,7 +63,6 @@ export async function callHomeserver(address: HomeserverAddress, call: HttpCall,
 
 /** The answer after redirects; null when one leads elsewhere, because the token must not go there. */
 async function request(address: HomeserverAddress, call: HttpCall, signal: AbortSignal): Promise<Response | null> {
-  const base = new URL(address.url);
   let url = `${address.url.replace(/\/$/, "")}${call.path}`;
   for (let redirects = 0; ; redirects++) {
     const response = await fetch(url, {
@@ -81,7 +80,7 @@ async function request(address: HomeserverAddress, call: HttpCall, signal: Abort
     await response.body?.cancel();
     if (redirects >= MAX_REDIRECTS || !URL.canParse(location, url)) return null;
     const target = new URL(location, url);
-    if (target.origin !== base.origin || call.method !== "GET") return null;
+    if (target.origin !== new URL(address.url).origin || call.method !== "GET") return null;
     url = target.href;
   }
 }

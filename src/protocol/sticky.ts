@@ -1,4 +1,5 @@
 import { SyncError } from "../errors.ts";
+import { sameJson } from "./same-json.ts";
 import type { Range } from "./ranges.ts";
 import type {
   ExtensionRequest,
@@ -305,36 +306,45 @@ function subscription(request: RoomConfigRequest): RoomConfig {
 }
 
 function mergeExtensions(before: StickyParams["extensions"], request: ExtensionsRequest): StickyParams["extensions"] {
-  const after = {
+  const after: StickyParams["extensions"] = {
     to_device: mergeToDevice(before.to_device, request.to_device),
     e2ee: mergeExtension(before.e2ee, request.e2ee),
     account_data: mergeExtension(before.account_data, request.account_data),
     receipts: mergeExtension(before.receipts, request.receipts),
     typing: mergeExtension(before.typing, request.typing),
   };
-  return sameJson(before, after) ? before : after;
+  // Parts that stayed are the very same.
+  const isSame =
+    before.to_device === after.to_device &&
+    before.e2ee === after.e2ee &&
+    before.account_data === after.account_data &&
+    before.receipts === after.receipts &&
+    before.typing === after.typing;
+  return isSame ? before : after;
 }
 
 function mergeExtension(before: ExtensionParams, request: ExtensionRequest | undefined): ExtensionParams {
   if (request === undefined) return before;
-  return {
+  const after = {
     enabled: request.enabled ?? before.enabled,
     lists: request.lists ?? before.lists,
     rooms: request.rooms ?? before.rooms,
   };
+  return sameJson(before, after) ? before : after;
 }
 
 function mergeToDevice(before: ToDeviceParams, request: ExtensionsRequest["to_device"]): ToDeviceParams {
   if (request === undefined) return before;
   const limit = request.limit ?? before.limit;
-  return {
-    ...mergeExtension(before, request),
+  const after = {
+    enabled: request.enabled ?? before.enabled,
+    lists: request.lists ?? before.lists,
+    rooms: request.rooms ?? before.rooms,
     limit: limit > 0 ? Math.min(limit, MAX_TO_DEVICE_LIMIT) : before.limit,
     since: request.since ?? before.since,
   };
+  return sameJson(before, after) ? before : after;
 }
-
-const sameJson = (a: unknown, b: unknown): boolean => a === b || JSON.stringify(a) === JSON.stringify(b);
 
 /** Filters are equal whatever the order of their keys. */
 function sameFilters(a: FiltersRequest, b: FiltersRequest): boolean {

@@ -90,6 +90,7 @@ export class ResponseLog {
   /** Records a response that was made; the next one has a higher number. */
   add(response: KeptResponse): void {
     this.#lastSeq = response.seq;
+    this.#requestBefore = null;
     this.#kept.push(response);
     const bytes = this.#kept.reduce((sum, { body }) => sum + body.length, 0);
     if (this.#kept.length > MAX_KEPT || (bytes > MAX_KEPT_BYTES && this.#kept.length > 1)) {
