@@ -19,19 +19,25 @@ const SELECT_ROOMS = `
     exists (select from user_rooms u where u.nid = r.nid and u.membership in (1, 2)) as is_ours
   from rooms r where r.nid > $1::int4 order by r.nid limit ${ROOMS_AT_ONCE}`;
 
+/** Of rooms that nobody of ours is in, and of strangers who are in the room no more. */
+const IS_DEAD = `(
+  not exists (select from user_rooms u where u.nid = r.nid and u.membership = 1)
+  or not exists (
+    select from room_state s where s.nid = r.nid and s.type = 'm.room.member' and s.state_key = r.user_id
+      and s.membership = 1
+  ) and not exists (select from devices d where d.user_id = r.user_id)
+)`;
+const SELECT_DEAD_RECEIPTS = `
+  select r.nid, r.user_id, r.thread_id, r.is_private from receipts r
+  where r.nid = any($1::int4[]) and ${IS_DEAD} limit ${ROWS_AT_ONCE}`;
 /** Commits change this row first: between it and its unlocking nobody joins. */
 const LOCK_COMMITS = "select from meta for update";
-/** Of rooms that nobody of ours is in, and of strangers who are in the room no more. */
 const DELETE_RECEIPTS = `
   with gone as (
-    delete from receipts r using unnest($1::int4[]) n (nid)
-    where r.nid = n.nid and (
-      not exists (select from user_rooms u where u.nid = r.nid and u.membership = 1)
-      or not exists (
-        select from room_state s where s.nid = r.nid and s.type = 'm.room.member' and s.state_key = r.user_id
-          and s.membership = 1
-      ) and not exists (select from devices d where d.user_id = r.user_id)
-    ) returning 1
+    delete from receipts r
+    using json_to_recordset($1::text::json) n (nid int4, user_id text, thread_id text, is_private bool)
+    where r.nid = n.nid and r.user_id = n.user_id and r.thread_id = n.thread_id and r.is_private = n.is_private
+      and ${IS_DEAD} returning 1
   )
   select count(*) as n from gone`;
 
@@ -57,6 +63,13 @@ interface RoomRow {
   nid: number;
   chunks: number;
   is_ours: boolean;
+}
+
+interface ReceiptKey {
+  nid: number;
+  user_id: string;
+  thread_id: string;
+  is_private: boolean;
 }
 
 type OldRow = ChunkRow & { has_gap: boolean };
@@ -90,13 +103,21 @@ class RetentionRepository implements RetentionStore {
     return trimmed;
   }
 
-  #trimReceipts(rooms: readonly RoomRow[]): Promise<number> {
-    if (rooms.length === 0) return Promise.resolve(0);
-    return this.#db.transaction(async (query) => {
-      await query(LOCK_COMMITS);
-      const [row] = await query<{ n: number }>(DELETE_RECEIPTS, [intArray(rooms.map(({ nid }) => nid))]);
-      return row?.n ?? 0;
-    });
+  /** Found first, and removed while nothing is committed; what is left over is for the next hour. */
+  async #trimReceipts(rooms: readonly RoomRow[]): Promise<number> {
+    const nids = intArray(rooms.map(({ nid }) => nid));
+    let removed = 0;
+    for (let rows = 0; rows < ROW_BUDGET; rows += ROWS_AT_ONCE) {
+      const dead = await this.#db.query<ReceiptKey>(SELECT_DEAD_RECEIPTS, [nids]);
+      if (dead.length === 0) break;
+      removed += await this.#db.transaction(async (query) => {
+        await query(LOCK_COMMITS);
+        const [row] = await query<{ n: number }>(DELETE_RECEIPTS, [JSON.stringify(dead)]);
+        return row?.n ?? 0;
+      });
+      if (dead.length < ROWS_AT_ONCE) break;
+    }
+    return removed;
   }
 
   /** Removes rows of a room before the newest `kept` events; `next` is where to go on when the budget is used up. */

@@ -1,6 +1,6 @@
 import type { Database, Query } from "../connection.ts";
 import { sealToken } from "../secrets.ts";
-import { boolArray, intArray, keyArray, packBytes, textArray } from "../text.ts";
+import { boolArray, intArray, keyArray, keyText, packBytes, textArray } from "../text.ts";
 import type { WriterPlace } from "./exclusive.ts";
 import type { GoDevice, GoMessage, GoProxyDatabase } from "./go-proxy.ts";
 import { type ImportPlan, type KnownDevice, ROOMS_DUE, planImport } from "./import-plan.ts";
@@ -57,7 +57,8 @@ interface KnownRow {
   has_token: boolean;
 }
 
-const keyOf = ({ userId, deviceId }: { userId: string; deviceId: string }): string => `${userId}\0${deviceId}`;
+const keyOf = ({ userId, deviceId }: { userId: string; deviceId: string }): string =>
+  `${keyText(userId)}\0${keyText(deviceId)}`;
 
 /** Takes over devices of a Go proxy's database page by page: each page, and with it each device, whole or not at all. */
 export class DeviceImport {
@@ -274,7 +275,8 @@ async function knownDevices(query: Query, devices: readonly GoDevice[]): Promise
   );
   return new Map(
     rows.map((row) => [
-      keyOf({ userId: row.user_id, deviceId: row.device_id }),
+      // As they are stored already.
+      `${row.user_id}\0${row.device_id}`,
       {
         since: row.since,
         roomsDue: row.rooms_due ?? 0,

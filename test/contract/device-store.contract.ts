@@ -64,6 +64,19 @@ export function describeDeviceStore(suite: StoresSuite): void {
       });
     });
 
+    test("[STO-48] rooms of a device are due as its last commit says", async () => {
+      const deviceId = "D48" as DeviceId;
+      const due = async (): Promise<boolean | undefined> =>
+        (await suite.stores.devices.loadDevice(ALICE, deviceId))?.roomsAreDue;
+      const owner = { userId: ALICE, deviceId };
+      await suite.stores.devices.saveToken({ hash: "h48", accessToken: "a", ...owner, nowMs: 1 });
+      expect(await due()).toBe(false);
+      await suite.commit(1, () => ({ sinces: [{ ...owner, since: "s1", pos: 1, roomsAreDue: true }] }));
+      expect(await due()).toBe(true);
+      await suite.commit(1, () => ({ sinces: [{ ...owner, since: "s2", pos: 2 }] }));
+      expect(await due()).toBe(false);
+    });
+
     test("[STO-42] devices are listed by their last use, newest first", async () => {
       const userId = "@lister:example.org" as UserId;
       for (const [hash, device, nowMs] of [
