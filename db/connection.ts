@@ -92,6 +92,7 @@ export class Database {
   #isBare = false;
   #lastProgressMs = 0;
   #isClosed = false;
+  readonly #listeners = new Map<string, (payload: string) => void>();
 
   constructor(options: DatabaseOptions, deps: DatabaseDeps) {
     this.#options = options;
@@ -118,6 +119,15 @@ export class Database {
   /** Rejects unless the database answers within `deadlineMs`. */
   async ping(deadlineMs: number): Promise<void> {
     await this.#run((sql) => this.#send(sql, "select 1", []), deadlineMs);
+  }
+
+  /**
+   * Calls back with what is notified on a channel, over a connection of its own that comes back by itself, until the database is closed.
+   * Not every pooler passes notifications on, and those of an outage are lost.
+   */
+  async listen(channel: string, onNotice: (payload: string) => void): Promise<void> {
+    this.#listeners.set(channel, onNotice);
+    await this.#run((sql) => sql.listen(channel, onNotice), this.#options.deadlineMs);
   }
 
   /** Lets running statements end, for at most `deadlineMs`. */
@@ -186,6 +196,7 @@ export class Database {
     if (this.#sql !== old || this.#isClosed) return;
     this.#deps.logger.warn({}, "database connections replaced");
     this.#sql = this.#connect();
+    for (const [channel, onNotice] of this.#listeners) this.#sql.listen(channel, onNotice).catch(() => undefined);
     old.end({ timeout: 0 }).catch(() => undefined);
   }
 

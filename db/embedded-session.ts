@@ -1,6 +1,13 @@
 import { SyncError } from "#src/errors.ts";
 import type { Cancel, Logger, Timers } from "#src/ports/basics.ts";
-import { FLUSH_TYPES, MessageType, lastReadyStatus, statementNameOf } from "./wire-messages.ts";
+import {
+  FLUSH_TYPES,
+  MessageType,
+  lastReadyStatus,
+  notificationsIn,
+  startsListening,
+  statementNameOf,
+} from "./wire-messages.ts";
 
 /** What executes the wire protocol: one PostgreSQL session, which all clients share. */
 export interface Backend {
@@ -32,6 +39,7 @@ const message = (type: number, body: Uint8Array): Uint8Array => {
 };
 const SYNC = message(MessageType.sync, new Uint8Array());
 const ROLLBACK = message(MessageType.query, Buffer.from("rollback\0"));
+const UNLISTEN = message(MessageType.query, Buffer.from("unlisten *\0"));
 const closeStatement = (name: string): Uint8Array => message(MessageType.close, Buffer.from(`S${name}\0`));
 
 /**
@@ -47,6 +55,8 @@ export class SharedSession {
   #owner: SessionClient | null = null;
   #cancelIdleCheck: Cancel | null = null;
   readonly #statements = new Map<string, SessionClient>();
+  /** The session is told of what any of them listens to, in the answer to whoever notifies. */
+  readonly #listeners = new Set<SessionClient>();
 
   constructor(backend: Backend, deps: { timers: Timers; logger: Logger }) {
     this.#backend = backend;
@@ -56,6 +66,7 @@ export class SharedSession {
   /** Messages of one client that end in a message which asks for an answer. */
   submit(client: SessionClient, messages: readonly Uint8Array[]): void {
     for (const bytes of messages) {
+      if (startsListening(bytes)) this.#listeners.add(client);
       const name = statementNameOf(bytes);
       if (name === null) continue;
       if (bytes[0] === MessageType.close) this.#statements.delete(name);
@@ -79,9 +90,11 @@ export class SharedSession {
       closes.push(closeStatement(name));
     }
     const isOwner = this.#owner === client;
-    if (!isOwner && closes.length === 0) return;
+    const isLast = this.#listeners.delete(client) && this.#listeners.size === 0;
+    if (!isOwner && !isLast && closes.length === 0) return;
+    const rest = isLast ? [UNLISTEN, ...closes] : closes;
     // A sync ends whatever batch was begun; then a transaction that is open is undone.
-    const goodbye = isOwner ? [SYNC, ROLLBACK, ...closes, SYNC] : [...closes, SYNC];
+    const goodbye = isOwner ? [SYNC, ROLLBACK, ...rest, SYNC] : [...rest, SYNC];
     const ghost: SessionClient = { id: client.id, send: () => undefined, destroy: () => undefined };
     if (isOwner) this.#owner = ghost;
     this.#jobs.push({ client: ghost, messages: Buffer.concat(goodbye) });
@@ -101,6 +114,7 @@ export class SharedSession {
         const answer = await this.#backend.execute(job.messages);
         this.#settleOwner(job.client, answer);
         if (answer.length > 0) job.client.send(answer);
+        if (this.#listeners.size > 0) this.#passOn(notificationsIn(answer), job.client);
       } catch (error) {
         // The engine itself failed, not a statement: the client must not take silence for success.
         this.#deps.logger.error({ error: String(error) }, "embedded database failed");
@@ -110,6 +124,12 @@ export class SharedSession {
     }
     this.#isRunning = false;
     this.#watchIdleOwner();
+  }
+
+  /** Whoever notified has them in the answer. */
+  #passOn(notifications: readonly Uint8Array[], from: SessionClient): void {
+    for (const notification of notifications)
+      for (const listener of this.#listeners) if (listener !== from) listener.send(notification);
   }
 
   #next(): Job | null {

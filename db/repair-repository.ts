@@ -1,11 +1,17 @@
 import { invariant } from "#src/errors.ts";
 import type { DeviceId, RoomId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { RepairReader, RepairRequest, RepairStore, RepairTarget } from "#src/ports/repair.ts";
+import type { Timers } from "#src/ports/basics.ts";
 import type { Database } from "./connection.ts";
 import { keyText, originalText, storableText } from "./text.ts";
 
 /** Requests kept, so that whoever asked can still see how one ended. */
 const KEPT_REQUESTS = 100;
+/** Where it is said that somebody asked; empty but for the probe. */
+const CHANNEL = "glissade_repairs";
+const PROBE = "probe";
+/** A notification that arrives at all arrives within this. */
+const PROBE_MS = 5000;
 /** Code of "join" in `user_rooms`. */
 const JOINED = "u.membership = 1";
 
@@ -32,9 +38,11 @@ const readerOf = (row: ReaderRow): RepairReader => ({
 /** What repairs read and write, over PostgreSQL or PGlite. */
 class RepairRepository implements RepairStore {
   readonly #db: Database;
+  readonly #timers: Timers;
 
-  constructor(db: Database) {
+  constructor(db: Database, timers: Timers) {
     this.#db = db;
+    this.#timers = timers;
   }
 
   async readersOf(roomId: RoomId, limit: number): Promise<RepairReader[]> {
@@ -110,9 +118,12 @@ class RepairRepository implements RepairStore {
            (select id from repairs where ended_ms is not null order by id desc offset $4::int8 limit 1), 0)
          and ended_ms is not null
        )
-       insert into repairs (asked_ms, kind, target, total, done, failed, cursor)
-       values ($1::int8, $2::text, $3::text, 0, 0, 0, 0) returning id`,
-      [nowMs, kind, storableText(target), KEPT_REQUESTS],
+       , asked as (
+         insert into repairs (asked_ms, kind, target, total, done, failed, cursor)
+         values ($1::int8, $2::text, $3::text, 0, 0, 0, 0) returning id
+       )
+       select id, pg_notify($5::text, '') from asked`,
+      [nowMs, kind, storableText(target), KEPT_REQUESTS, CHANNEL],
     );
     invariant(row !== undefined, "an insert returns its row");
     return row.id;
@@ -125,6 +136,20 @@ class RepairRepository implements RepairStore {
     );
     if (row === undefined) return null;
     return { total: row.total, done: row.done, failed: row.failed, isEnded: row.ended_ms !== null };
+  }
+
+  /** A notification of our own shows whether any arrive: some poolers swallow them. */
+  async watch(onAsked: () => void): Promise<boolean> {
+    const heard = Promise.withResolvers<boolean>();
+    await this.#db.listen(CHANNEL, (payload) => {
+      if (payload === PROBE) heard.resolve(true);
+      else onAsked();
+    });
+    await this.#db.query("select pg_notify($1::text, $2::text)", [CHANNEL, PROBE]);
+    const cancel = this.#timers.after(PROBE_MS, () => heard.resolve(false));
+    const isHeard = await heard.promise;
+    cancel();
+    return isHeard;
   }
 
   async nextRequest(): Promise<RepairRequest | null> {
@@ -150,6 +175,6 @@ class RepairRepository implements RepairStore {
 }
 
 /** Repairs over a database. */
-export function createRepairStore(db: Database): RepairStore {
-  return new RepairRepository(db);
+export function createRepairStore(db: Database, deps: { timers: Timers }): RepairStore {
+  return new RepairRepository(db, deps.timers);
 }

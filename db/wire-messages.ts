@@ -10,7 +10,9 @@ export const MessageType = {
 
 const READY_FOR_QUERY = 0x5a; // Z
 const STATEMENT = 0x53; // S of a Close message
+const NOTIFICATION = 0x41; // A
 const HEADER_BYTES = 5;
+const LISTEN = "listen ";
 /** Z, length 5, status. */
 const READY_BYTES = 6;
 
@@ -36,6 +38,27 @@ export function statementNameOf(message: Uint8Array): string | null {
   }
   const end = message.indexOf(0, from);
   return end <= from ? null : Buffer.from(message.buffer, message.byteOffset + from, end - from).toString("latin1");
+}
+
+/** True for a statement that has its client told of notifications from now on. */
+export function startsListening(message: Uint8Array): boolean {
+  const isQuery = message[0] === MessageType.query;
+  if (!isQuery && message[0] !== MessageType.parse) return false;
+  const from = isQuery ? HEADER_BYTES : message.indexOf(0, HEADER_BYTES) + 1;
+  const begin = Buffer.from(message.buffer, message.byteOffset + from, Math.min(LISTEN.length, message.length - from));
+  return begin.toString("latin1").toLowerCase() === LISTEN;
+}
+
+/** Notifications among the messages of an answer. */
+export function notificationsIn(answer: Uint8Array): Uint8Array[] {
+  const bytes = Buffer.from(answer.buffer, answer.byteOffset, answer.length);
+  const found: Uint8Array[] = [];
+  for (let at = 0; at + HEADER_BYTES <= bytes.length;) {
+    const end = at + 1 + bytes.readInt32BE(at + 1);
+    if (bytes[at] === NOTIFICATION) found.push(bytes.subarray(at, end));
+    at = end;
+  }
+  return found;
 }
 
 /** Transaction status at the end of an answer; null when it does not end with one, as after a flush. */

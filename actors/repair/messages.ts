@@ -18,11 +18,13 @@ export type RepairEvent =
   | { type: "walk" }
   | { type: "user-chosen"; reader: RepairReader | null; userCount: number }
   | { type: "user-walked"; walked: Walked }
+  | { type: "watch" }
+  | { type: "watched"; isTold: boolean }
   | { type: "look-for-requests" }
   | { type: "request-found"; request: RepairRequest | null }
   | { type: "request-listed"; rooms: readonly RequestedRoom[]; request: RepairRequest }
   | { type: "request-saved"; isEnded: boolean }
-  | { type: "step-failed"; step: "walk" | "request"; error: SyncError };
+  | { type: "step-failed"; step: "walk" | "request" | "watch"; error: SyncError };
 
 /** A room of a request; `nid` is how far the request has come when the room is done. */
 export interface RequestedRoom {

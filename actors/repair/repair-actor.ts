@@ -20,7 +20,7 @@ const SETTLE_MS = 3000;
 /** A room that cannot be read is given up after so many attempts; a suspicion comes up again. */
 const MAX_ATTEMPTS = 6;
 const RETRY_MAX_MS = 5 * 60_000;
-/** How soon the request of an operator is seen. */
+/** How soon the request of an operator is seen where the database tells nobody of it, and after a failure. */
 const LOOK_MS = 5000;
 /** After a start, pollers come first. */
 const FIRST_WALK_MS = 60_000;
@@ -40,13 +40,15 @@ class RepairActor implements Actor<RepairMessage> {
   #walkedUser = "";
   #current: RequestProgress | null = null;
   #saving: Promise<void> = Promise.resolve();
+  /** The database tells of requests; otherwise they are looked for. */
+  #isTold = false;
 
   constructor(context: ActorContext<RepairMessage>, deps: RepairDeps) {
     this.#context = context;
     this.#deps = deps;
     deps.metrics.gauge("repair_waiting_rooms", () => this.#queue.size);
     context.after(FIRST_WALK_MS, { type: "walk" });
-    context.after(LOOK_MS, { type: "look-for-requests" });
+    this.#watch();
   }
 
   receive(message: RepairMessage): void {
@@ -62,6 +64,8 @@ class RepairActor implements Actor<RepairMessage> {
         break;
       case "walk":
         this.#chooseUser();
+        // What was said while the database was away nobody heard.
+        if (this.#current === null) this.#look();
         return;
       case "user-chosen":
         this.#walk(message.reader, message.userCount);
@@ -69,8 +73,16 @@ class RepairActor implements Actor<RepairMessage> {
       case "user-walked":
         this.#walked(message.walked);
         break;
-      case "look-for-requests":
+      case "watch":
+        this.#watch();
+        return;
+      case "watched":
+        this.#isTold = message.isTold;
         this.#look();
+        return;
+      case "look-for-requests":
+        // Behind the one under way the next one is looked for anyway.
+        if (this.#current === null) this.#look();
         return;
       case "request-found":
         this.#take(message.request);
@@ -198,13 +210,20 @@ class RepairActor implements Actor<RepairMessage> {
 
   // ------------------------------------------------------------ requests of operators
 
+  /** An idle server asks nothing: whoever asks has the database say so. */
+  #watch(): void {
+    const context = this.#context;
+    const watching = this.#deps.store.watch(() => context.tell(context.self, { type: "look-for-requests" }));
+    this.#pipeStep("watch", watching, (isTold) => ({ type: "watched", isTold }));
+  }
+
   #look(): void {
     this.#pipeStep("request", this.#deps.store.nextRequest(), (request) => ({ type: "request-found", request }));
   }
 
   #take(request: RepairRequest | null): void {
     if (request === null) {
-      this.#context.after(LOOK_MS, { type: "look-for-requests" });
+      if (!this.#isTold) this.#context.after(LOOK_MS, { type: "look-for-requests" });
       return;
     }
     const { id, kind, target } = request;
@@ -263,12 +282,16 @@ class RepairActor implements Actor<RepairMessage> {
       this.#context.after(FIRST_WALK_MS, { type: "walk" });
       return;
     }
+    if (step === "watch") {
+      this.#context.after(LOOK_MS, { type: "watch" });
+      return;
+    }
     // It is found again, and goes on behind the rooms that were saved as done.
     this.#current = null;
     this.#context.after(LOOK_MS, { type: "look-for-requests" });
   }
 
-  #pipeStep<T>(step: "walk" | "request", work: Promise<T>, then: (value: T) => RepairEvent): void {
+  #pipeStep<T>(step: "walk" | "request" | "watch", work: Promise<T>, then: (value: T) => RepairEvent): void {
     this.#context.pipe(work, then, (error) => ({ type: "step-failed", step, error }));
   }
 }

@@ -35,7 +35,7 @@ export async function resync(
     deps,
   );
   try {
-    return await runResync(target, { ...deps, ...say, store: createRepairStore(db) });
+    return await runResync(target, { ...deps, ...say, store: createRepairStore(db, deps) });
   } catch (error) {
     const isAway = error instanceof SyncError && error.code === "storage_unavailable";
     const why = database === null ? "the server has to run: the database is inside it" : "it cannot be reached";

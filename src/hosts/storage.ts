@@ -133,7 +133,7 @@ function storageOf(
     ingest: createIngestStore(database, { makeWriterId: randomUUID }),
     rooms: createRoomReader(database, deps),
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
-    repair: createRepairStore(database),
+    repair: createRepairStore(database, deps),
     retention: createRetentionStore(database),
     admin: createAdminStore(database),
     mac: keys.mac,

@@ -46,6 +46,8 @@ export interface RepairStore {
   ask(target: RepairTarget, nowMs: number): Promise<number>;
   /** Null when there is no such request, or it is so old that it was forgotten. */
   progress(id: number): Promise<RepairProgress | null>;
+  /** Calls back when somebody has asked; false when that will not be heard of here. */
+  watch(onAsked: () => void): Promise<boolean>;
   /** The oldest request that is not done. */
   nextRequest(): Promise<RepairRequest | null>;
   /** `endedMs` is null while it goes on. */

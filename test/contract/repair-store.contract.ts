@@ -49,6 +49,23 @@ export function describeRepairStore(suite: StoresSuite): void {
       expect(await suite.stores.repair.countRooms()).toBeGreaterThan(0);
     });
 
+    test("[STO-108] tells whoever watches that somebody has asked, and nobody before", async () => {
+      let asked = 0;
+      const heard = Promise.withResolvers<void>();
+      const isTold = await suite.stores.repair.watch(() => {
+        asked += 1;
+        heard.resolve();
+      });
+      expect(isTold).toBe(true);
+      expect(asked).toBe(0);
+      const id = await suite.stores.repair.ask({ kind: "all", target: "" }, 5);
+      await heard.promise;
+      expect(asked).toBe(1);
+      const request = await suite.stores.repair.nextRequest();
+      expect(request?.id).toBe(id);
+      if (request !== null) await suite.stores.repair.saveRequest(request, 6);
+    });
+
     test("[STO-52] keeps what operators ask for until it is done, and how it went", async () => {
       expect(await suite.stores.repair.nextRequest()).toBeNull();
       const id = await suite.stores.repair.ask({ kind: "room", target: "!r:hs" }, 5);

@@ -28,7 +28,7 @@ async function openReal(
     rooms: createRoomReader(db, { clock: { now: () => nowMs } }),
     connections: createConnectionStore(db),
     devices: createDeviceStore(db, { tokenKey: randomBytes(32), logger: databaseDeps.logger }),
-    repair: createRepairStore(db),
+    repair: createRepairStore(db, databaseDeps),
     setNow: (value) => {
       nowMs = value;
     },

@@ -57,6 +57,7 @@ export class FakeDatabase {
   readonly tokens = new Map<string, FakeToken>();
   readonly filters = new Map<string, string>();
   readonly connections = new Map<string, StoredConnection>();
+  readonly repairWatchers: (() => void)[] = [];
   readonly repairs = new Map<number, RepairRequest & { endedMs: number | null }>();
 
   /** Gives way once, as a real database would, then fails if it is meant to be down. */

@@ -58,7 +58,14 @@ export class FakeRepairStore implements RepairStore {
     await this.#db.reach();
     const id = this.#db.repairs.size + 1;
     this.#db.repairs.set(id, { id, ...target, total: 0, done: 0, failed: 0, cursor: 0, endedMs: null });
+    for (const tell of this.#db.repairWatchers) tell();
     return id;
+  }
+
+  async watch(onAsked: () => void): Promise<boolean> {
+    await this.#db.reach();
+    this.#db.repairWatchers.push(onAsked);
+    return true;
   }
 
   async progress(id: number): Promise<RepairProgress | null> {

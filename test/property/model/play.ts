@@ -19,6 +19,7 @@ const CALLERS: readonly Caller[] = [
   { userId: ALICE, deviceId: "A1", connId: "two" },
   { userId: ALICE, deviceId: "A2", connId: "" },
 ];
+const AT_REST = "at rest";
 const PARKED_MS = 30_000;
 /** A host may come back so often before that is an outage of its own. */
 const MAX_CRASHES = 6;
@@ -101,7 +102,7 @@ class Game {
       await this.#step(step);
       if (this.#problems.length > 0) return this.#problems;
     }
-    this.#at = "at rest";
+    this.#at = AT_REST;
     await this.#rest();
     this.#problems.push(...this.#node.crashes.map((crash) => `crash: ${crash}`));
     return this.#problems;
@@ -178,7 +179,7 @@ class Game {
   #newPlayer(caller: Caller, wishes: Wishes): Player {
     const who = `${caller.userId}/${caller.deviceId}/${caller.connId}`;
     const tell = (what: string): void => this.#tell(`${who} ${what}`);
-    const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell);
+    const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell, () => this.#at === AT_REST);
     const client = new ModelClient(wishes, (roomId, entry, known) => witness.look(roomId, entry, known), tell);
     return { caller, client, parked: null, lost: null, owed: 0 };
   }

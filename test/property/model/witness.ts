@@ -9,8 +9,17 @@ export class Witness {
   readonly #me: string;
   readonly #deviceId: string;
   readonly #tell: (what: string) => void;
+  readonly #isAtRest: () => boolean;
 
-  constructor(hs: ModelHomeserver, me: string, deviceId: string, tell: (what: string) => void) {
+  /** `isAtRest`: every poll has told everything. */
+  constructor(
+    hs: ModelHomeserver,
+    me: string,
+    deviceId: string,
+    tell: (what: string) => void,
+    isAtRest: () => boolean = () => true,
+  ) {
+    this.#isAtRest = isAtRest;
     this.#hs = hs;
     this.#me = me;
     this.#deviceId = deviceId;
@@ -91,13 +100,20 @@ export class Witness {
       if (last !== undefined && event.index !== last.index + 1) {
         const missing = room.log.slice(last.index + 1, event.index).filter((skipped) => !this.#mayBeIgnored(skipped));
         if (event.index < last.index) this.#tell(`${room.id}: ${event.id} comes after ${last.id}`);
-        else if (missing.length > 0 && this.#isOneStay(room, last, event)) {
+        else if (missing.length > 0 && this.#isOneStay(room, last, event) && !this.#isOwed(event)) {
           const ids = missing.map(({ id }) => id).join(",");
           this.#tell(`${room.id}: ${ids} missing between ${last.id} and ${event.id}, and nothing says so`);
         }
       }
       last = event;
     }
+  }
+
+  /** Who joins may not see what was before: until others have polled, nobody knows that there was anything. */
+  #isOwed(event: ModelEvent): boolean {
+    const isJoin = event.type === "m.room.member" && event.content["membership"] === "join";
+    const isOurs = (this.#hs.users.get(event.stateKey ?? "")?.devices.length ?? 0) > 0;
+    return isJoin && isOurs && !this.#isAtRest();
   }
 
   /** Between an invite and its end, a leave and a ban, others go on. */

@@ -28,6 +28,7 @@ function described(bytes: Uint8Array): string {
 class FakeBackend {
   readonly executed: string[] = [];
   fail = false;
+  note: Uint8Array = new Uint8Array();
   #inTransaction = false;
 
   async execute(messages: Uint8Array): Promise<Uint8Array> {
@@ -38,7 +39,7 @@ class FakeBackend {
     if (text.includes("begin")) this.#inTransaction = true;
     if (/commit|rollback/.test(text)) this.#inTransaction = false;
     if (!/[SQ](\(|$| )/.test(text)) return message("1");
-    return this.#inTransaction ? READY.transaction : READY.idle;
+    return Buffer.concat([this.note, this.#inTransaction ? READY.transaction : READY.idle]);
   }
 }
 
@@ -113,6 +114,27 @@ describe("SharedSession", () => {
     await settle();
     expect(backend.executed).toEqual(["Q(begin)", "Q(insert)", "S Q(rollback) S", "Q(other)"]);
     expect(b.log).toEqual(["Z(I)"]);
+  });
+
+  test("[EMB-20] what one client is notified of reaches those who listen, until the last of them goes", async () => {
+    const { session, backend, client, settle } = rig();
+    const [a, b, c] = [client(1), client(2), client(3)];
+    session.submit(a, [message("Q", "LISTEN x")]);
+    session.submit(c, [message("P", "\0listen x\0"), message("S")]);
+    await settle();
+    backend.note = message("A", "note");
+    session.submit(b, [message("Q", "notify")]);
+    await settle();
+    expect([a.log.at(-1), b.log.at(-1), c.log.at(-1)]).toEqual(["A(note)", "A(note) Z(I)", "A(note)"]);
+    session.leave(a);
+    await settle();
+    expect(backend.executed.at(-1)).toBe("Q(notify)");
+    session.leave(c);
+    await settle();
+    expect(backend.executed.at(-1)).toBe("Q(unlisten *) S");
+    session.submit(b, [message("Q", "notify")]);
+    await settle();
+    expect(a.log).toHaveLength(2);
   });
 
   test("[EMB-5] whoever holds a transaction without using it loses it", async () => {

@@ -28,7 +28,9 @@ export class RepairHarness {
   held: (() => void)[] | null = null;
   #actor: Actor<RepairMessage>;
 
-  constructor() {
+  /** `isDeaf`: notifications of the database do not arrive. */
+  constructor({ isDeaf = false }: { isDeaf?: boolean } = {}) {
+    if (isDeaf) this.stores.repair.watch = () => Promise.resolve(false);
     this.#actor = this.#start();
   }
 
@@ -113,7 +115,9 @@ export class RepairHarness {
       log: this.log,
       clock: this.time,
       rng: { next: () => 0.5 },
-      tell: () => undefined,
+      tell: (to, message) => {
+        if (to.kind === "repair") toSelf(message as RepairMessage);
+      },
       ask: <T>(to: Address, message: AnyMessage) => this.#ask(to, message) as Promise<T>,
       after: (delayMs, message) => this.time.after(delayMs, () => toSelf(message)),
       pipe: (promise, onValue, onError) =>

@@ -286,3 +286,38 @@ describe("what operators ask for", () => {
     expect(states(harness)[0]).toEndWith(harness.roomId(8));
   });
 });
+
+describe("requests of operators", () => {
+  const looks = (harness: RepairHarness): (() => number) => {
+    const { repair } = harness.stores;
+    let count = 0;
+    const next = repair.nextRequest.bind(repair);
+    repair.nextRequest = () => {
+      count += 1;
+      return next();
+    };
+    return () => count;
+  };
+
+  test("[HEAL-80] are told by the database: nobody asks for what was not asked for", async () => {
+    const harness = new RepairHarness();
+    await harness.pass(1000);
+    const count = looks(harness);
+    await harness.pass(50_000);
+    expect(count()).toBe(0);
+    const alice = await harness.user("alice", [1]);
+    harness.setState(harness.roomId(1), alice);
+    await harness.stores.repair.ask({ kind: "all", target: "" }, 0);
+    await harness.pass(2000);
+    expect(states(harness)).toHaveLength(1);
+    expect(count()).toBe(2);
+  });
+
+  test("[HEAL-81] are looked for every five seconds where the database tells nobody", async () => {
+    const harness = new RepairHarness({ isDeaf: true });
+    await harness.pass(1000);
+    const count = looks(harness);
+    await harness.pass(20_000);
+    expect(count()).toBe(4);
+  });
+});
