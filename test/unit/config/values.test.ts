@@ -5,6 +5,7 @@ import {
   parseDatabase,
   parseHttpUrl,
   parseIdleTime,
+  parseKept,
   parseServer,
   parseSwitch,
 } from "#src/config/values.ts";
@@ -70,6 +71,19 @@ describe("parseIdleTime", () => {
     ["-1d", "refused"],
   ])("[CFG-23] %s", (text, expected) => {
     expect(valueOf(parseIdleTime(text))).toBe(expected as never);
+  });
+});
+
+describe("parseKept", () => {
+  test.each([
+    ["500", 500],
+    ["10000", 10_000],
+    ["all", null],
+    ["499", "refused"],
+    ["0", "refused"],
+    ["many", "refused"],
+  ])("[CFG-61] %s", (text, expected) => {
+    expect(valueOf(parseKept(text))).toBe(expected as never);
   });
 });
 
