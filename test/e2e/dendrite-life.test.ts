@@ -66,6 +66,25 @@ describe.skipIf(problem !== null)(
     );
     test("[SDK-9] the server's output holds no token and no message", () => life.keptQuiet(now));
 
+    test(
+      "[PKG-21] the doctor finds nothing to mend with Dendrite, and an account of it syncs in every dialect",
+      async () => {
+        const { accessToken } = await dendrite.register("patient");
+        const file = join(dataDir, "token");
+        await Bun.write(file, accessToken);
+        const { out } = await glissade.command("doctor", glissade.url, "--quick", "--json", "--token-file", file);
+        const { findings } = JSON.parse(out) as { findings: { check: string; level: string; text: string }[] };
+        // Between the two there is no TLS in a test.
+        expect(
+          findings.filter(({ level, check }) => level !== "ok" && check !== "tls" && check !== "long-polls"),
+        ).toEqual([]);
+        const of = (check: string): string | undefined => findings.find((finding) => finding.check === check)?.text;
+        expect(of("homeserver")).toStartWith("Dendrite ");
+        expect(of("account")).toContain("syncs in every dialect");
+      },
+      STEP_MS,
+    );
+
     test("[PKG-20] clients that ask Dendrite's address for sliding sync find Glissade's", async () => {
       const features = async (base: string): Promise<unknown> =>
         ((await (await fetch(`${base}/_matrix/client/versions`)).json()) as Record<string, unknown>)[
