@@ -116,7 +116,7 @@ describe("SharedSession", () => {
     expect(b.log).toEqual(["Z(I)"]);
   });
 
-  test("[EMB-20] what one client is notified of reaches those who listen, until the last of them goes", async () => {
+  test("[EMB-24] what one client is notified of reaches those who listen, until the last of them goes", async () => {
     const { session, backend, client, settle } = rig();
     const [a, b, c] = [client(1), client(2), client(3)];
     session.submit(a, [message("Q", "LISTEN x")]);
