@@ -44,6 +44,8 @@ export class ModelRoom {
   readonly state = new Map<string, ModelEvent>();
   /** The homeserver has deleted it: nobody is in it any more, and no event says so. */
   isPurged = false;
+  /** Somebody has gone without an event. */
+  hasLost = false;
   readonly #changes: StateChange[] = [];
   readonly #stays = new Map<string, Stay[]>();
 

@@ -159,7 +159,9 @@ export class ModelHomeserver {
 
   /** Other state wins, as after a state resolution: `event` null takes the state away. */
   resetState(roomId: string, type: string, stateKey: string, event: ModelEvent | null): void {
-    this.room(roomId).setState(this.tick(), type, stateKey, event);
+    const room = this.room(roomId);
+    room.setState(this.tick(), type, stateKey, event);
+    room.hasLost ||= type === "m.room.member" && event === null;
   }
 
   /** The homeserver deletes a room: nobody is in it from now on, and no event tells of it. */

@@ -237,7 +237,7 @@ function calculatedNames(
     return names.length === 1 ? names : [`${names.slice(0, -1).join(", ")} and ${names.at(-1)}`];
   }
   const gone = room.members("leave", "ban", "knock").filter((userId) => userId !== me);
-  return gone.length === 0 ? ["Empty Room"] : ["Empty Room", ANY_EMPTY_ROOM];
+  return gone.length === 0 && !room.hasLost ? ["Empty Room"] : ["Empty Room", ANY_EMPTY_ROOM];
 }
 
 function sortKey(sort: string, seen: TrueRoom, recency: number): number | string {
