@@ -43,6 +43,8 @@ export interface Config {
   readonly bind: BindAddress;
   /** Everything else of the homeserver's is served too, by handing it on. */
   readonly isForwarding: boolean;
+  /** The console is served to clients. */
+  readonly hasConsole: boolean;
   /** MSC4186 is spoken beside the other dialects. */
   readonly speaksV4: boolean;
   readonly tls: { readonly certPath: string; readonly keyPath: string } | null;
@@ -111,6 +113,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
     storage: readStorage(environment),
     bind,
     isForwarding: environment.parsed("SYNCV3_FORWARD", false, parseSwitch),
+    hasConsole: environment.parsed("SYNCV3_CONSOLE", true, parseSwitch),
     speaksV4: environment.parsed("SYNCV3_V4", true, parseSwitch),
     tls: readTls(environment, bind),
     metricsBind: environment.parsed<BindAddress | null>("SYNCV3_PROM", null, parseBindAddress),

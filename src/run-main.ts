@@ -9,6 +9,7 @@ import type { Config } from "#src/config.ts";
 import { userFilter } from "#src/config/user-patterns.ts";
 import { ownConsole } from "#src/console/console-files.ts";
 import { adminConsole, clientConsole } from "#src/console/console-settings.ts";
+import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { SyncError } from "#src/errors.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
@@ -16,6 +17,7 @@ import { createHomeserver } from "#src/homeserver/client.ts";
 import { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
+import type { ConsoleRouteDeps } from "#src/http/console-route.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
 import { readCertificate } from "#src/http/certificate.ts";
@@ -205,14 +207,7 @@ class Node {
       }),
       serverInfo: { server: this.#config.server, version: FULL_VERSION },
       recent: this.#recent,
-      console: {
-        files: this.#console,
-        settings: clientConsole(
-          this.#config,
-          FULL_VERSION,
-          dialects.map(({ name }) => name),
-        ),
-      },
+      ...(this.#config.hasConsole ? { console: this.#clientConsole(dialects) } : {}),
     });
     const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
     const { isForwarding } = this.#config;
@@ -223,6 +218,11 @@ class Node {
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
     return this.#server.address;
+  }
+
+  #clientConsole(dialects: readonly Dialect[]): ConsoleRouteDeps {
+    const names = dialects.map(({ name }) => name);
+    return { files: this.#console, settings: clientConsole(this.#config, FULL_VERSION, names) };
   }
 
   /** As little as possible lies between clients and us; with the homeserver behind us too, nothing may touch their bytes. */

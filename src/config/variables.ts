@@ -100,6 +100,12 @@ const VARIABLES = [
       "`1` hands every other request below `/_matrix`, `/_synapse` and `/.well-known/matrix` on to the homeserver, so that Glissade alone is what clients talk to. [The front door](front-door.md) says what that means. Without it, `glissade routes` prints what a reverse proxy has to send here.",
   },
   {
+    name: "SYNCV3_CONSOLE",
+    group: "Listening",
+    fallback: "1",
+    meaning: "`0` does not serve [the console](console.md) to clients; operators have theirs at `SYNCV3_ADMIN`.",
+  },
+  {
     name: "SYNCV3_V4",
     group: "Listening",
     fallback: "1",

@@ -200,7 +200,7 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
       await foot("13 rooms");
       await page.getByPlaceholder("Name").fill("");
       await page.getByLabel("Order").selectOption("name");
-      await page.locator("#room-0 .row-name", { hasText: "bob" }).waitFor();
+      await page.locator("#room-0 .row-name", { hasText: "Bakery 102" }).waitFor();
       await page.getByRole("button", { name: "Invitations", exact: true }).click();
       await page.getByRole("option", { name: /Book club/ }).click();
       await page.getByRole("button", { name: "Accept" }).click();

@@ -393,6 +393,12 @@ describe("other routes", () => {
     expect(await failure(await get("/_matrix/client/versions"))).toMatchObject({ status: 502, errcode: "M_UNKNOWN" });
   });
 
+  test("[CNS-8] without the console, or switched off, its paths are those of nobody", async () => {
+    for (const path of ["/client/", "/client", "/client/console.json"]) {
+      expect([path, (await app.handle(new Request(ORIGIN + path))).status]).toEqual([path, 404]);
+    }
+  });
+
   test("[HTTP-22] server.json tells homeserver and version", async () => {
     for (const method of ["GET", "POST", "PUT", "DELETE"]) {
       const response = await app.handle(new Request(`${ORIGIN}/client/server.json`, { method }));
