@@ -149,7 +149,12 @@ class Answer {
   ): Json {
     const { limit, stateAfter, since } = this.#style;
     const isShown = ({ pos }: ModelEvent): boolean => pos > from && pos <= to && pos >= notBefore;
-    const shown = room.log.filter((event) => isShown(event) && (from > 0 || room.maySee(this.#me, event.pos)));
+    // Current state is never left out.
+    const isCurrent = ({ type, stateKey, id }: ModelEvent): boolean =>
+      stateKey !== null && room.get(type, stateKey)?.id === id;
+    const shown = room.log.filter(
+      (event) => isShown(event) && (from > 0 || isCurrent(event) || room.maySee(this.#me, event.pos)),
+    );
     const all = [...shown, ...after];
     // Before MSC4222 the state is that at the start of the timeline: what came in beside it ends it.
     const reset = stateAfter ? 0 : room.lastReset(from, to);

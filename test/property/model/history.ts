@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import { ACTS, type ActStep } from "./acts.ts";
+import type { SimplifiedFate } from "./simplified-player.ts";
 import { type Change, FILTERS, RANGES, SCOPES, SHAPES, SORTS } from "./wishes.ts";
 
 /** What becomes of a request: its answer arrives, is lost, the client hangs up, or it stays parked. */
@@ -16,6 +17,8 @@ export type Step =
   /** Its token is refused from now on; it logs in again when one of its clients asks for something. */
   | { readonly kind: "logout"; readonly device: number }
   | { readonly kind: "ask"; readonly client: number; readonly fate: Fate; readonly changes: readonly Change[] }
+  /** Beside them, a client of simplified sliding sync asks. */
+  | { readonly kind: "ask-simplified"; readonly client: number; readonly fate: SimplifiedFate; readonly n: number }
   | { readonly kind: "pass"; readonly ms: number }
   | { readonly kind: "crash"; readonly role: "sync" | "ingest" | "poller" };
 
@@ -93,6 +96,15 @@ const step: fc.Arbitrary<Step> = fc.oneof(
         { weight: 3, arbitrary: fc.constant([]) },
         { weight: 2, arbitrary: fc.array(change, { minLength: 1, maxLength: 2 }) },
       ),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant("ask-simplified" as const),
+      client: fc.nat(2),
+      fate: fc.constantFrom<SimplifiedFate[]>("arrives", "arrives", "lost", "cancelled"),
+      n: fc.nat(4),
     }),
   },
   {

@@ -1,7 +1,8 @@
 import { SyncError } from "#src/errors.ts";
 import { seededRng } from "#src/demo/seeded-rng.ts";
 import { composeSyncHost } from "#src/hosts/sync-actors.ts";
-import { readSyncRequest } from "#src/protocol/dialects/msc3575-request.ts";
+import type { DialectName } from "#src/protocol/dialects/dialect.ts";
+import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import { connectionAddress, pollerAddress, REPAIR } from "#actors/addresses.ts";
 import type { SyncAnswer } from "#actors/connection/messages.ts";
@@ -25,6 +26,8 @@ export interface Caller {
   userId: string;
   deviceId: string;
   connId: string;
+  /** MSC3575 unless it says otherwise. */
+  dialect?: DialectName;
 }
 
 /** The whole node but HTTP, in one thread, over stores in memory, in time that moves when it is told to. */
@@ -157,16 +160,16 @@ export class ModelNode {
   ): { requestId: number; answer: Promise<RequestOutcome> } {
     this.#requests += 1;
     const requestId = this.#requests;
-    const [userId, deviceId, connId] = [caller.userId as UserId, caller.deviceId as DeviceId, caller.connId as ConnId];
+    const { userId, deviceId, connId, dialect } = addressed(caller);
     const asked = this.#nodes.ask<SyncAnswer>(connectionAddress(userId, deviceId, connId), {
       type: "sync-request",
       userId,
       deviceId,
       connId,
-      dialect: "msc3575",
+      dialect,
       pos,
       timeoutMs,
-      request: readSyncRequest(body),
+      request: DIALECTS[dialect].parse(body, {}).request,
       requestId,
     });
     const answer = asked.then(
@@ -180,8 +183,8 @@ export class ModelNode {
   }
 
   cancel(caller: Caller, requestId: number): void {
-    const { userId, deviceId, connId } = caller;
-    const to = connectionAddress(userId as UserId, deviceId as DeviceId, connId as ConnId);
+    const { userId, deviceId, connId } = addressed(caller);
+    const to = connectionAddress(userId, deviceId, connId);
     this.#nodes.tell(to, { type: "cancel-request", requestId });
   }
 
@@ -199,6 +202,13 @@ export class ModelNode {
     return this.#nodes.stop();
   }
 }
+
+const addressed = ({ userId, deviceId, connId, dialect = "msc3575" }: Caller) => ({
+  userId: userId as UserId,
+  deviceId: deviceId as DeviceId,
+  connId: `${DIALECTS[dialect].connScope}${connId}` as ConnId,
+  dialect,
+});
 
 const saveToken = (stores: FakeStores, device: string, token: string, nowMs: number): Promise<void> => {
   const [userId = "", deviceId = ""] = device.split("/");

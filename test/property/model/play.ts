@@ -5,6 +5,7 @@ import { ModelClient, type WireResponse } from "./model-client.ts";
 import { ModelHomeserver } from "./model-homeserver.ts";
 import { type Caller, ModelNode, type RequestOutcome } from "./model-node.ts";
 import { Oracle } from "./oracle.ts";
+import { SimplifiedPlayer } from "./simplified-player.ts";
 import { Upstream } from "./upstream.ts";
 import { Witness } from "./witness.ts";
 import { type Change, Wishes } from "./wishes.ts";
@@ -18,6 +19,12 @@ const CALLERS: readonly Caller[] = [
   { userId: BOB, deviceId: "B1", connId: "" },
   { userId: ALICE, deviceId: "A1", connId: "two" },
   { userId: ALICE, deviceId: "A2", connId: "" },
+];
+/** Beside them, on the same accounts, clients of the other dialect. */
+const SIMPLIFIED_CALLERS: readonly Caller[] = [
+  { userId: ALICE, deviceId: "A1", connId: "", dialect: "simplified" },
+  { userId: BOB, deviceId: "B1", connId: "", dialect: "simplified" },
+  { userId: ALICE, deviceId: "A2", connId: "", dialect: "simplified" },
 ];
 const AT_REST = "at rest";
 const PARKED_MS = 30_000;
@@ -65,6 +72,7 @@ class Game {
   readonly #node: ModelNode;
   readonly #stateAfter: boolean;
   readonly #players = new Map<number, Player>();
+  readonly #simplified = new Map<number, SimplifiedPlayer>();
   readonly #problems: string[] = [];
   /** Devices whose token was refused and that have no other yet. */
   readonly #loggedOut = new Set<string>();
@@ -144,6 +152,11 @@ class Game {
         if (step.role === "ingest") this.#typingFrom = this.#hs.pos;
         if (step.role === "poller") this.#upstream.forget();
         return this.#node.crash(step.role);
+      case "ask-simplified": {
+        const player = await this.#simplifiedPlayer(step.client);
+        await player.ask(step.n, step.fate);
+        return;
+      }
       case "ask": {
         const player = await this.#player(step.client);
         await this.#login(`${player.caller.userId}/${player.caller.deviceId}`);
@@ -173,6 +186,20 @@ class Game {
     wishes.beginAnew();
     const player = this.#newPlayer(caller, wishes);
     this.#players.set(index, player);
+    return player;
+  }
+
+  async #simplifiedPlayer(index: number): Promise<SimplifiedPlayer> {
+    const caller = SIMPLIFIED_CALLERS[index] as Caller;
+    const device = `${caller.userId}/${caller.deviceId}`;
+    await this.#firstSync(device);
+    await this.#login(device);
+    const known = this.#simplified.get(index);
+    if (known !== undefined) return known;
+    const isAtRest = (): boolean => this.#at === AT_REST;
+    const world = { hs: this.#hs, upstream: this.#upstream, node: this.#node, isAtRest };
+    const player = new SimplifiedPlayer(world, caller, (what) => this.#tell(what));
+    this.#simplified.set(index, player);
     return player;
   }
 
@@ -281,6 +308,7 @@ class Game {
       await this.#clientRests(player);
       if (this.#problems.length > 0) return;
     }
+    for (const player of this.#simplified.values()) await player.rest();
     for (const [index, player] of this.#players) {
       const { caller, client } = player;
       const oracle = new Oracle(this.#hs, this.#upstream, caller.userId);
@@ -324,7 +352,8 @@ class Game {
       const answered = DEVICES.filter((device) => this.#upstream.answer(device, 50));
       await this.#node.settled();
       const { waiting } = this.#upstream;
-      const isPolled = (device: string): boolean => device !== DEVICES[2] || this.#players.has(3);
+      const isPolled = (device: string): boolean =>
+        device !== DEVICES[2] || this.#players.has(3) || this.#simplified.has(2);
       if (answered.length > 0) continue;
       if (DEVICES.every((device) => !isPolled(device) || waiting.includes(device))) return;
       await this.#node.pass(60_000);

@@ -45,8 +45,7 @@ export class Witness {
     const event = this.#event(room, wire);
     if (event === null) return [];
     if (event.index < 0) this.#tell(`${room.id}: ${event.id} was never in a timeline`);
-    // What becomes of oneself one may know: an invite, its end, a ban.
-    const isOwnFate = event.type === "m.room.member" && event.stateKey === this.#me;
+    const isOwnFate = this.#isOwnFate(event);
     // What was shared when it was sent is for those who came later, too.
     const isShared = room.isSharedAt(event.pos) && room.staysOf(this.#me).some(({ from }) => from > event.pos);
     if (room.stayAt(this.#me, event.pos) === null && !isOwnFate && !isShared) {
@@ -60,9 +59,14 @@ export class Witness {
     return [event];
   }
 
+  /** What becomes of oneself one may know: an invite, its end, a ban. */
+  #isOwnFate({ type, stateKey }: ModelEvent): boolean {
+    return type === "m.room.member" && stateKey === this.#me;
+  }
+
   #stateEvent(room: ModelRoom, wire: WireEvent): void {
     const event = this.#event(room, wire);
-    if (event === null) return;
+    if (event === null || this.#isOwnFate(event)) return;
     const stays = room.staysOf(this.#me);
     const isVisible = room
       .reignsOf(event)

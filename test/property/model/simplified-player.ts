@@ -1,0 +1,155 @@
+import type { ModelHomeserver } from "./model-homeserver.ts";
+import type { KnownRoom, WireRoom } from "./model-client.ts";
+import type { Caller, ModelNode } from "./model-node.ts";
+import { stateKeyOf } from "./homeserver-room.ts";
+import { Oracle, type TrueRoom } from "./oracle.ts";
+import type { Upstream } from "./upstream.ts";
+import { Witness } from "./witness.ts";
+
+/** What becomes of a request of simplified sliding sync. */
+export type SimplifiedFate = "arrives" | "lost" | "cancelled";
+
+/** What a client asks for; all is said with each request. */
+interface Wish {
+  readonly end: number;
+  readonly limit: number;
+  readonly state: readonly (readonly [string, string])[];
+}
+
+const NAMES: Wish["state"] = [
+  ["m.room.name", ""],
+  ["m.room.topic", ""],
+];
+const WISHES: readonly Wish[] = [
+  { end: 99, limit: 1, state: NAMES },
+  { end: 99, limit: 3, state: [["*", "*"]] },
+  { end: 1, limit: 2, state: NAMES },
+  { end: 99, limit: 10, state: NAMES },
+  { end: 0, limit: 5, state: [["*", "*"]] },
+];
+/** All rooms, as much of each as any wish had. */
+const ALL: Wish = { end: 99, limit: 10, state: [["*", "*"]] };
+/** Answers until nothing more may come. */
+const MAX_ROUNDS = 20;
+const NO_NEWS = 2;
+const SLOW_ROUNDS = 8;
+
+interface SimplifiedResponse {
+  pos: string;
+  lists: Record<string, { count: number }>;
+  rooms: Record<string, WireRoom & { unstable_expanded_timeline?: boolean; membership?: string }>;
+}
+
+/** A client of simplified sliding sync: beside the others, on accounts that they use too. */
+export class SimplifiedPlayer {
+  readonly #hs: ModelHomeserver;
+  readonly #upstream: Upstream;
+  readonly #node: ModelNode;
+  readonly #caller: Caller;
+  readonly #witness: Witness;
+  readonly #tell: (what: string) => void;
+  readonly #rooms = new Map<string, KnownRoom>();
+  #pos: string | null = null;
+  #count = 0;
+
+  constructor(
+    world: { hs: ModelHomeserver; upstream: Upstream; node: ModelNode; isAtRest: () => boolean },
+    caller: Caller,
+    tell: (what: string) => void,
+  ) {
+    this.#hs = world.hs;
+    this.#upstream = world.upstream;
+    this.#node = world.node;
+    this.#caller = caller;
+    this.#tell = (what) => tell(`simplified ${caller.userId}/${caller.deviceId} ${what}`);
+    this.#witness = new Witness(world.hs, caller.userId, caller.deviceId, this.#tell, world.isAtRest);
+  }
+
+  /** One request; true when its answer said anything. */
+  async ask(n: number, fate: SimplifiedFate): Promise<boolean> {
+    return this.#ask(WISHES[n % WISHES.length] as Wish, fate);
+  }
+
+  /** Asks for everything until nothing more comes, and compares it with the truth. */
+  async rest(): Promise<void> {
+    for (let round = 0, quiet = 0; quiet < NO_NEWS; round += 1) {
+      if (round > MAX_ROUNDS) return this.#tell("does not come to rest");
+      quiet = (await this.#ask(ALL, "arrives")) ? 0 : quiet + 1;
+    }
+    const oracle = new Oracle(this.#hs, this.#upstream, this.#caller.userId);
+    let count = 0;
+    for (const { id } of this.#hs.rooms.values()) {
+      const seen = oracle.room(id);
+      if (seen === null) continue;
+      count += 1;
+      const known = this.#rooms.get(id);
+      if (known === undefined) this.#tell(`${id} was never sent`);
+      else if (!seen.isInvite) this.#compare(seen, known);
+    }
+    if (this.#count < count) this.#tell(`counts ${this.#count} rooms, not ${count}`);
+  }
+
+  async #ask(wish: Wish, fate: SimplifiedFate): Promise<boolean> {
+    const list = { ranges: [[0, wish.end]], timeline_limit: wish.limit, required_state: wish.state };
+    const { requestId, answer } = this.#node.request(this.#caller, this.#pos, { lists: { all: list } }, 0);
+    let outcome: Awaited<typeof answer> | null = null;
+    void answer.then((given) => (outcome = given));
+    await this.#node.settled();
+    if (fate === "cancelled") this.#node.cancel(this.#caller, requestId);
+    for (let waited = 0; outcome === null && waited < SLOW_ROUNDS; waited += 1) {
+      if (waited > 2) this.#upstream.answerHurried();
+      await this.#node.pass(200);
+    }
+    if (fate !== "arrives") return true;
+    return this.#take(await Promise.race([answer, Promise.resolve(null)]));
+  }
+
+  #take(outcome: Awaited<ReturnType<ModelNode["request"]>["answer"]> | null): boolean {
+    if (outcome === null) {
+      this.#tell("is not answered");
+      return false;
+    }
+    if (!outcome.ok) {
+      // Its host died under it: the client asks again.
+      if (!["actor_stopped", "ask_timeout"].includes(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
+      return true;
+    }
+    const { pos, lists, rooms } = JSON.parse(outcome.text) as SimplifiedResponse;
+    this.#pos = pos;
+    this.#count = lists["all"]?.count ?? 0;
+    for (const [roomId, entry] of Object.entries(rooms)) this.#takeRoom(roomId, entry);
+    return Object.keys(rooms).length > 0;
+  }
+
+  #takeRoom(roomId: string, entry: SimplifiedResponse["rooms"][string]): void {
+    const before = this.#rooms.get(roomId);
+    const { timeline = [], required_state: state = [], initial, limited } = entry;
+    if (before === undefined && initial !== true) this.#tell(`${roomId}: news before its initial entry`);
+    // A longer timeline takes the place of what was there, and is no news.
+    const isExpanded = entry.unstable_expanded_timeline === true;
+    const looked = { ...entry, num_live: isExpanded ? 0 : timeline.length, ...(isExpanded ? { initial: true } : {}) };
+    this.#witness.look(roomId, looked, before);
+    const isAnew = initial === true || isExpanded || limited === true;
+    const known: KnownRoom = {
+      head: { ...(initial === true ? {} : before?.head), ...entry },
+      timeline: [...(isAnew ? [] : (before?.timeline ?? [])), ...timeline],
+      state: new Map(before?.state),
+    };
+    for (const event of [...timeline, ...state])
+      if (event.state_key !== undefined) known.state.set(stateKeyOf(event.type, event.state_key), event);
+    this.#rooms.set(roomId, known);
+  }
+
+  #compare({ room, visible, joinedCount, invitedCount }: TrueRoom, { head, timeline, state }: KnownRoom): void {
+    if ((head.joined_count ?? 0) !== joinedCount) this.#tell(`${room.id}: joined_count is ${head.joined_count}`);
+    if ((head.invited_count ?? 0) !== invitedCount) this.#tell(`${room.id}: invited_count is ${head.invited_count}`);
+    const ignored = this.#hs.everIgnored(this.#caller.userId);
+    const newest = visible.at(-1);
+    if (ignored.size === 0 && newest !== undefined && timeline.at(-1)?.event_id !== newest.id)
+      this.#tell(`${room.id}: ends with ${timeline.at(-1)?.event_id}, not ${newest.id}`);
+    for (const [key, event] of room.state) {
+      if (state.get(key)?.event_id !== event.id)
+        this.#tell(`${room.id}: state ${key.replace("\n", "/")} is ${state.get(key)?.event_id}, not ${event.id}`);
+    }
+  }
+}
