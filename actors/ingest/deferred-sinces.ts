@@ -3,7 +3,7 @@ import type { IngestTransaction } from "#src/state/ingest-transaction.ts";
 
 type Since = IngestTransaction["sinces"][number];
 
-/** Tokens of polls that brought nothing else: losing one only repeats a poll, so they ride along with the next commit. */
+/** Tokens of polls that brought nothing else: losing one only repeats a poll, so they are written together, seconds later. */
 export class DeferredSinces {
   readonly #sinces = new Map<string, Since>();
 

@@ -241,7 +241,7 @@ class IngestActor implements Actor<IngestMessage> {
       return;
     }
     // While poison is looked for, nothing else may be in the way.
-    if (group.isFlush || (group.faults === 0 && !isAlone)) this.#deferred.addTo(transaction);
+    if (group.isFlush || (this.#isFlushDue && group.faults === 0 && !isAlone)) this.#deferred.addTo(transaction);
     group.isCommitting = true;
     group.step ??= startStep("ingest.commit", traceparentsOf(group), {
       "ingest.batches": group.works.length,
