@@ -27,6 +27,16 @@ async function run(cmd: string[], env: Record<string, string> = {}): Promise<End
   return { code: await child.exited, text: `${out}${err}`.trim() };
 }
 
+/** Why this machine cannot have another one inside it; null when it can. */
+export async function machineProblem(): Promise<string | null> {
+  if (process.getuid?.() !== 0) return "only root can start a machine inside";
+  const folder = mkdtempSync(join(tmpdir(), "glissade-machine-"));
+  const namespaces = ["unshare", "--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup"];
+  const { code, text } = await run([...namespaces, "mount", "-t", "cgroup2", "cgroup2", folder]);
+  rmSync(folder, { recursive: true, force: true });
+  return code === 0 ? null : `no namespaces here: ${text}`;
+}
+
 /** A clean Debian as an archive, made once for each checkout. */
 export async function debianRoot(): Promise<string> {
   const path = join(TOOLS, "bookworm.tar");

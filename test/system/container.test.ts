@@ -3,7 +3,7 @@ import { linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ALL_VARIABLES } from "#src/config/variables.ts";
 import { debianPackages, systemProgram } from "#test/support/debian.ts";
-import { debianRoot } from "#test/support/debian-machine.ts";
+import { debianRoot, machineProblem } from "#test/support/debian-machine.ts";
 import { freePort } from "#test/support/ports.ts";
 
 const ROOT = join(import.meta.dir, "../..");
@@ -11,7 +11,7 @@ const TOOLS = join(ROOT, ".tools");
 mkdirSync(TOOLS, { recursive: true });
 // Beside the archive of the root, which is linked into it.
 const folder = mkdtempSync(join(TOOLS, "container-"));
-const problem = await debianPackages(["buildah", "mmdebstrap", "curl"]);
+const problem = (await machineProblem()) ?? (await debianPackages(["buildah", "mmdebstrap", "curl"]));
 const composeProblem = await debianPackages(["docker-compose"]);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Session } from "#src/demo/homeserver/accounts.ts";
 import { debianPackages } from "#test/support/debian.ts";
-import { DebianMachine } from "#test/support/debian-machine.ts";
+import { DebianMachine, machineProblem } from "#test/support/debian-machine.ts";
 import { createTestHomeserver } from "#test/support/homeserver.ts";
 import type { TestHomeserver } from "#test/support/homeserver.ts";
 import { freePort } from "#test/support/ports.ts";
@@ -13,7 +13,7 @@ import type { WireAnswer } from "#test/support/simplified-connection.ts";
 import { buildDeb } from "../../tools/deb.ts";
 
 const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
-const problem = await debianPackages(["mmdebstrap", "procps", "util-linux"]);
+const problem = (await machineProblem()) ?? (await debianPackages(["mmdebstrap", "procps", "util-linux"]));
 const folder = mkdtempSync(join(tmpdir(), "glissade-packages-"));
 const LIMIT_MS = 200_000;
 const [ENV, DROP_IN] = ["/etc/glissade/glissade.env", "/etc/systemd/system/glissade.service.d"];
@@ -218,6 +218,26 @@ systemctl daemon-reload; systemctl enable --now glissade.socket`);
       expect(checked).toMatch(/"database": "\(set\)",\s*"secret": "\(set\)"/);
       expect(checked).not.toContain("a secret of the machine");
     });
+
+    test(
+      "[PKG-22] the example for low ports lets it listen there, which it may not otherwise",
+      async () => {
+        const low = 300 + (port % 600);
+        const example = "/usr/share/doc/glissade/examples/low-port.conf";
+        const settings = `sed -i 's/^SYNCV3_BINDADDR=.*/SYNCV3_BINDADDR=127.0.0.1:'`;
+        expect((await machine.run("sh", "-c", `${settings}${low}/ ${ENV}; systemctl restart glissade`)).code).not.toBe(
+          0,
+        );
+        await shell(
+          `install -D ${example} ${DROP_IN}/low-port.conf; systemctl daemon-reload; systemctl restart glissade`,
+        );
+        expect((await fetch(`http://127.0.0.1:${low}/health/live`)).status).toBe(200);
+        await shell(
+          `rm -r ${DROP_IN}; systemctl daemon-reload; ${settings}${port}/ ${ENV}; systemctl restart glissade`,
+        );
+      },
+      LIMIT_MS,
+    );
 
     test(
       "[PKG-18] an upgrade keeps configuration and data, and clients go on where they were",

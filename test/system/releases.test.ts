@@ -4,11 +4,12 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { debianPackages } from "#test/support/debian.ts";
+import { machineProblem } from "#test/support/debian-machine.ts";
 import { ROOT, buildExecutable, makeAssets, version } from "../../tools/executable.ts";
 import { smokeTest } from "../../tools/foreign-root.ts";
 import { TARGETS } from "../../tools/targets.ts";
 
-const problem = await debianPackages(["mmdebstrap", "qemu-user-static", "xz-utils"]);
+const problem = (await machineProblem()) ?? (await debianPackages(["mmdebstrap", "qemu-user-static", "xz-utils"]));
 const folder = mkdtempSync(join(tmpdir(), "glissade-packages-"));
 const release = join(folder, "release");
 const LIMIT_MS = 400_000;
