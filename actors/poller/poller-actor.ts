@@ -452,7 +452,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
       this.#synced();
     }
-    this.#throughs.stored(this.#sends);
+    if (poll.plan.part === "all") this.#throughs.stored(this.#sends);
   }
 
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */

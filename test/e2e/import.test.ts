@@ -8,7 +8,7 @@ import { createTestHomeserver, type Session, type TestHomeserver } from "#test/s
 const LIMIT_MS = 120_000;
 const SECRET = "the secret of the old proxy, and of the new one";
 const EVENTS = 100_000;
-const DEVICES = 5000;
+const DEVICES = 2000;
 
 type Json = Record<string, unknown>;
 interface Answer {

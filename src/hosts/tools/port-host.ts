@@ -26,7 +26,8 @@ export async function port({ storage }: Pick<Config, "storage">, to: string, say
       const ported = await portDatabase({
         source: source.db,
         target: opened.db,
-        onProgress: ({ table, rows, total }) => tell(() => `${table}: ${grouped(rows)} of ${counted(total, "row")}`),
+        onProgress: ({ table, rows, total }) =>
+          tell(() => `${table}: ${grouped(rows)} of ${counted(total, "row")}`, table),
         onVerify: () => say.out("comparing both\n"),
       });
       for (const { table, rows } of ported) if (rows > 0) say.out(`${table.padEnd(14)} ${counted(rows, "row")}\n`);

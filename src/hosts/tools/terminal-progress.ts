@@ -15,12 +15,14 @@ export const grouped = (count: number): string => count.toLocaleString("en");
 export const counted = (count: number, one: string, many = `${one}s`): string =>
   `${grouped(count)} ${count === 1 ? one : many}`;
 
-/** Says how far something is, twice a second at most. */
-export function progressTeller(say: Say, clock: Pick<Clock, "mono">): (line: () => string) => void {
-  let saidMs = clock.mono();
-  return (line) => {
-    if (clock.mono() - saidMs < EVERY_MS) return;
+/** Says how far something is: at once when it begins, or goes on to the next topic, and then twice a second at most. */
+export function progressTeller(say: Say, clock: Pick<Clock, "mono">): (line: () => string, topic?: string) => void {
+  let saidMs = Number.NEGATIVE_INFINITY;
+  let saidTopic = "";
+  return (line, topic = "") => {
+    if (topic === saidTopic && clock.mono() - saidMs < EVERY_MS) return;
     saidMs = clock.mono();
+    saidTopic = topic;
     say.out(`${line()}\n`);
   };
 }

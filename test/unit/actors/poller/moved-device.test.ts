@@ -48,6 +48,7 @@ describe("PollerActor: a device that came with its since and without rooms", () 
 
   test("[POL-101] clients wait for the rooms, in a slot of first syncs, and nobody is covered before", async () => {
     const harness = await moved();
+    const through = await harness.through();
     const held = [harness.slots.request("@other1:hs" as UserId), harness.slots.request("@other2:hs" as UserId)];
     const answer = await harness.ensure();
     harness.homeserver.nextSync().answer({ next_batch: "s1" });
@@ -61,6 +62,11 @@ describe("PollerActor: a device that came with its since and without rooms", () 
     await settlePromises();
     expect(answer()).toBe("ok");
     expect(harness.companions.cover(USER, OTHER)).toBe(true);
+    // Everything the homeserver had is here with the first poll that brings all.
+    expect(through()).toBe("waiting");
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await settlePromises();
+    expect(through()).toBe("ok");
   });
 
   test("[POL-102] beside a device that brings the rooms it reads only its own data, once that one is up to date", async () => {
