@@ -1,6 +1,6 @@
 import type { ModelHomeserver } from "./model-homeserver.ts";
 import type { KnownRoom, WireRoom } from "./model-client.ts";
-import type { Caller, ModelNode } from "./model-node.ts";
+import type { Caller, ModelNode, RequestOutcome } from "./model-node.ts";
 import { stateKeyOf } from "./homeserver-room.ts";
 import { Oracle, type TrueRoom } from "./oracle.ts";
 import type { Upstream } from "./upstream.ts";
@@ -92,19 +92,18 @@ export class SimplifiedPlayer {
   async #ask(wish: Wish, fate: SimplifiedFate): Promise<boolean> {
     const list = { ranges: [[0, wish.end]], timeline_limit: wish.limit, required_state: wish.state };
     const { requestId, answer } = this.#node.request(this.#caller, this.#pos, { lists: { all: list } }, 0);
-    let outcome: Awaited<typeof answer> | null = null;
-    void answer.then((given) => (outcome = given));
+    const asked: { outcome: RequestOutcome | null } = { outcome: null };
+    void answer.then((outcome) => Object.assign(asked, { outcome }));
     await this.#node.settled();
     if (fate === "cancelled") this.#node.cancel(this.#caller, requestId);
-    for (let waited = 0; outcome === null && waited < SLOW_ROUNDS; waited += 1) {
+    for (let waited = 0; asked.outcome === null && waited < SLOW_ROUNDS; waited += 1) {
       if (waited > 2) this.#upstream.answerHurried();
       await this.#node.pass(200);
     }
-    if (fate !== "arrives") return true;
-    return this.#take(await Promise.race([answer, Promise.resolve(null)]));
+    return fate !== "arrives" || this.#take(asked.outcome);
   }
 
-  #take(outcome: Awaited<ReturnType<ModelNode["request"]>["answer"]> | null): boolean {
+  #take(outcome: RequestOutcome | null): boolean {
     if (outcome === null) {
       this.#tell("is not answered");
       return false;
