@@ -8,6 +8,7 @@ import type { ServerSpec } from "./processes.ts";
 import type { Result, WorkloadResults } from "./report.ts";
 import { workloadTable, writeResults } from "./report.ts";
 import { withRig } from "./rig.ts";
+import { type BenchDialect, DIALECTS } from "./sliding-client.ts";
 import { isKept, TARGETS } from "./targets.ts";
 import type { Workload } from "./workload.ts";
 import { churn } from "./workloads/churn.ts";
@@ -23,11 +24,16 @@ import { scroll } from "./workloads/scroll.ts";
 const WORKLOADS: readonly Workload[] = [login, scroll, calm, live, flood, fanin, idle, many, restart, churn];
 const OURS = join(import.meta.dir, "..", "dist", "glissade");
 
+/** In which the workloads are measured that clients of simplified sliding sync know. */
+const SIMPLIFIED: ReadonlySet<Workload> = new Set([login, scroll, calm, live, flood, restart]);
+
 const USAGE = `usage: bun bench/main.ts [workload…] [options]
 
 workloads: ${WORKLOADS.map(({ name }) => name).join(" ")} (default: all)
 
   --db postgres|pglite|URL  database of the servers (default postgres: one of its own is started)
+  --dialect msc3575|simplified
+                            what the clients speak (default msc3575; simplified: ${[...SIMPLIFIED].map(({ name }) => name).join(" ")})
   --peer name='command'     measure another sliding sync server beside ours; may be repeated
   --no-ours                 leave dist/glissade out
   --quick                   small and short, to try the bench itself
@@ -39,12 +45,12 @@ async function measure(
   workload: Workload,
   spec: ServerSpec,
   source: DatabaseSource,
-  isQuick: boolean,
+  { isQuick, dialect }: { isQuick: boolean; dialect: BenchDialect },
 ): Promise<Result> {
   const logFile = join(mkdtempSync(join(tmpdir(), "glissade-bench-log-")), `${spec.name}-${workload.name}.log`);
   const topology = workload.topology(isQuick);
   try {
-    const figures = await withRig({ topology, spec, source, isQuick, logFile }, (rig) => workload.run(rig));
+    const figures = await withRig({ topology, spec, source, isQuick, logFile, dialect }, (rig) => workload.run(rig));
     return { server: spec.name, figures };
   } catch (error) {
     return {
@@ -80,6 +86,7 @@ async function main(): Promise<number> {
     allowPositionals: true,
     options: {
       db: { type: "string", default: "postgres" },
+      dialect: { type: "string", default: "msc3575" },
       peer: { type: "string", multiple: true, default: [] },
       "no-ours": { type: "boolean", default: false },
       quick: { type: "boolean", default: false },
@@ -96,6 +103,13 @@ async function main(): Promise<number> {
     console.error(`unknown workload ${unknown.join(", ")}\n\n${USAGE}`);
     return 2;
   }
+  const dialect = DIALECTS.find((name) => name === values.dialect);
+  if (dialect === undefined) {
+    console.error(`unknown dialect ${values.dialect}\n\n${USAGE}`);
+    return 2;
+  }
+  const isMeant = (workload: Workload): boolean =>
+    positionals.length > 0 ? positionals.includes(workload.name) : dialect === "msc3575" || SIMPLIFIED.has(workload);
   const ours: ServerSpec = { name: "glissade", command: OURS, hasHealth: true };
   const servers = [...(values["no-ours"] ? [] : [ours]), ...values.peer.map(readPeer)];
   if (!values["no-ours"] && !existsSync(OURS)) {
@@ -108,9 +122,10 @@ async function main(): Promise<number> {
   let keptCount = 0;
   try {
     for (const workload of WORKLOADS) {
-      if (positionals.length > 0 && !positionals.includes(workload.name)) continue;
+      if (!isMeant(workload)) continue;
       const results: Result[] = [];
-      for (const spec of servers) results.push(await measure(workload, spec, source, values.quick));
+      for (const spec of servers)
+        results.push(await measure(workload, spec, source, { isQuick: values.quick, dialect }));
       const measured = { at: new Date().toISOString(), results };
       ran[workload.name] = measured;
       if (isWithinTargets(workload.name, measured)) keptCount += 1;
@@ -119,7 +134,7 @@ async function main(): Promise<number> {
   } finally {
     source.stop();
   }
-  const kind = values.db === "pglite" ? "pglite" : "postgres";
+  const kind = `${values.db === "pglite" ? "pglite" : "postgres"}${dialect === "msc3575" ? "" : `-${dialect}`}`;
   const file = values.json ?? (values.quick ? null : join(import.meta.dir, "results", `${kind}.json`));
   if (file !== null) writeResults(file, source.label, ran);
   const quickNote = values.quick ? " (quick: the figures say little)" : "";

@@ -1,7 +1,14 @@
 import type { Answer } from "./http-socket.ts";
 import { HttpSocket, requestText } from "./http-socket.ts";
 
-const SYNC_PATH = "/_matrix/client/unstable/org.matrix.msc3575/sync";
+/** Dialects that clients of the bench speak. */
+export const DIALECTS = ["msc3575", "simplified"] as const;
+export type BenchDialect = (typeof DIALECTS)[number];
+
+const SYNC_PATHS: Record<BenchDialect, string> = {
+  msc3575: "/_matrix/client/unstable/org.matrix.msc3575/sync",
+  simplified: "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync",
+};
 const POS_KEY = Buffer.from('"pos":"');
 const NEXT_BATCH_KEY = Buffer.from('"next_batch":"');
 const QUOTE = 0x22;
@@ -11,6 +18,7 @@ const RETRY_MS = 50;
 /** What a client asks for; the rest of its request is the same for all. */
 export type ClientOptions = {
   readonly port: number;
+  readonly dialect: BenchDialect;
   readonly token: string;
   readonly connId: string;
   /** Last index of the only list's window. */
@@ -20,8 +28,8 @@ export type ClientOptions = {
 
 const REQUIRED_STATE =
   '[["m.room.name",""],["m.room.create",""],["m.room.encryption",""],["m.room.avatar",""],["m.room.member","$LAZY"],["m.room.member","$ME"]]';
-const EXTENSIONS =
-  '{"to_device":{"enabled":true,"limit":100},"e2ee":{"enabled":true},"account_data":{"enabled":true},"typing":{"enabled":true},"receipts":{"enabled":true}}';
+const extensionsWith = (since: string | null): string =>
+  `{"to_device":{"enabled":true,"limit":100${since === null ? "" : `,"since":"${since}"`}},"e2ee":{"enabled":true},"account_data":{"enabled":true},"typing":{"enabled":true},"receipts":{"enabled":true}}`;
 
 function stringAfter(body: Buffer, key: Buffer): string | null {
   const at = body.indexOf(key);
@@ -30,7 +38,10 @@ function stringAfter(body: Buffer, key: Buffer): string | null {
   return body.toString("latin1", start, body.indexOf(QUOTE, start));
 }
 
-/** One sliding sync connection (MSC3575) that says the whole request first and then only what changes, as matrix-js-sdk does. */
+/**
+ * One sliding sync connection: of MSC3575 it says the whole request first and then only what changes, of simplified sliding sync all of it
+ * each time, as SDKs do.
+ */
 export class SlidingClient {
   readonly #options: ClientOptions;
   #socket: HttpSocket | null = null;
@@ -61,17 +72,19 @@ export class SlidingClient {
   }
 
   #request(timeoutMs: number): string {
-    const { token, connId, timelineLimit } = this.#options;
+    const { token, connId, timelineLimit, dialect } = this.#options;
+    const query = `?timeout=${timeoutMs}${this.#pos === null ? "" : `&pos=${encodeURIComponent(this.#pos)}`}`;
+    const target = `${SYNC_PATHS[dialect]}${query}`;
     const ranges = `"ranges":[[0,${this.#windowEnd}]]`;
     const id = connId === "" ? "" : `"conn_id":"${connId}",`;
-    if (this.#pos === null) {
-      const list = `{${ranges},"sort":["by_recency"],"timeline_limit":${timelineLimit},"required_state":${REQUIRED_STATE}}`;
-      const body = `{${id}"lists":{"list":${list}},"extensions":${EXTENSIONS}}`;
-      return requestText("POST", `${SYNC_PATH}?timeout=${timeoutMs}`, token, body);
+    if (this.#pos === null || dialect === "simplified") {
+      const sort = dialect === "simplified" ? "" : '"sort":["by_recency"],';
+      const list = `{${ranges},${sort}"timeline_limit":${timelineLimit},"required_state":${REQUIRED_STATE}}`;
+      const body = `{${id}"lists":{"list":${list}},"extensions":${extensionsWith(this.#toDeviceSince)}}`;
+      return requestText("POST", target, token, body);
     }
     const since = this.#toDeviceSince === null ? "" : `,"extensions":{"to_device":{"since":"${this.#toDeviceSince}"}}`;
     const body = `{${id}"lists":{"list":{${ranges}}}${since}}`;
-    const target = `${SYNC_PATH}?timeout=${timeoutMs}&pos=${encodeURIComponent(this.#pos)}`;
     return requestText("POST", target, token, body);
   }
 

@@ -11,7 +11,7 @@ async function run(rig: Rig): Promise<Figures> {
   const view = { windowEnd: STEP_ROOMS - 1, timelineLimit: TIMELINE_LIMIT };
   const client = rig.client(0, view);
   const { body } = await client.poll(120_000);
-  checkFirstAnswer(body, rig.topology.rooms, view);
+  checkFirstAnswer(rig, body, rig.topology.rooms, view);
   await untilQuiet(rig.server);
 
   const stepMs: number[] = [];

@@ -414,4 +414,21 @@ describe("rooms of simplified sliding sync", () => {
     await play("a", { timeline: { events: [rig.say("@bob:test", "hello")] } });
     expect(stateOf((await client.sync(member("@bob:test", "$LAZY"))).rooms[room("a")])).toEqual([]);
   });
+
+  test("[SSS-80] of state that was asked for before, what has changed unasked is sent when it is asked for again, and nothing else", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const wish = (...types: string[]): Record<string, unknown> =>
+      list({ required_state: types.map((type) => [type, ""]), timeline_limit: 0 });
+    const state = async (...types: string[]): Promise<string[]> =>
+      stateOf((await client.sync(wish(...types))).rooms[room("a")]);
+    await play("a", { timeline: { events: [rig.event("m.room.topic", id, { topic: "one" }, "")] } });
+    expect((await state("m.room.create", "m.room.name", "m.room.topic")).length).toBe(3);
+    await play("a", { timeline: { events: [rig.event("m.room.topic", id, { topic: "two" }, "")] } });
+    expect(await state("m.room.create")).toEqual([]);
+    expect(await state("m.room.create", "m.room.name", "m.room.topic")).toEqual(["m.room.topic|"]);
+    expect(await state("m.room.create", "m.room.name", "m.room.topic")).toEqual([]);
+    // Who asks for something twice asks for no more than once.
+    expect(await state("m.room.topic", "m.room.topic", "m.room.topic")).toEqual([]);
+    expect(await state("m.room.create", "m.room.name", "m.room.topic")).toEqual([]);
+  });
 });

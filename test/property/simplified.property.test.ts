@@ -40,6 +40,18 @@ const act: fc.Arbitrary<Act> = fc.oneof(
   { weight: 1, arbitrary: fc.record({ do: fc.constant("restart" as const) }) },
 );
 
+/** Away while something is said, and back before the client asks again. */
+const AWAY_BETWEEN: Act[] = [
+  { do: "part", room: 2 },
+  { do: "part", room: 2 },
+  { do: "set", room: 0, type: 0 },
+  { do: "say", room: 0, count: 1 },
+  { do: "ask", windows: [], limit: 0, state: 0, subscribed: 4, isLost: false },
+  { do: "part", room: 2 },
+  { do: "gap", room: 0, type: 0 },
+  { do: "part", room: 2 },
+];
+
 /** What a client makes of what it is told. */
 class Belief {
   readonly rooms = new Map<string, { events: string[]; state: Map<string, string>; asked: Set<string> }>();
@@ -79,7 +91,7 @@ describe("a client of simplified sliding sync", () => {
           await rig.stop();
         }
       }),
-      { numRuns: RUNS, includeErrorInReport: true },
+      { numRuns: RUNS, examples: [[AWAY_BETWEEN]], includeErrorInReport: true },
     );
   }, 120_000);
 });

@@ -72,6 +72,7 @@ export async function startDendrite(): Promise<Synapse> {
   }
   return {
     url,
+    pid: child.pid,
     register: (localpart) => SynapseUser.register(url, localpart),
     stop: async () => {
       child.kill("SIGKILL");

@@ -6,7 +6,8 @@ const BATCH = 100;
 const POLL_MS = 30_000;
 const BACKOFF_MS = 100;
 
-const STATE: RoomWish["required_state"] = [
+/** What the room list asks for of each room. */
+export const ROOM_LIST_STATE: RoomWish["required_state"] = [
   ["m.room.name", ""],
   ["m.room.encryption", ""],
   ["m.room.member", "$LAZY"],
@@ -25,7 +26,10 @@ const STATE: RoomWish["required_state"] = [
   ["m.space.child", "*"],
   ["org.matrix.msc3672.beacon_info", "*"],
 ];
-const SUBSCRIPTION: RoomWish = { timeline_limit: 20, required_state: [...STATE, ["m.room.pinned_events", ""]] };
+const SUBSCRIPTION: RoomWish = {
+  timeline_limit: 20,
+  required_state: [...ROOM_LIST_STATE, ["m.room.pinned_events", ""]],
+};
 
 /** What outlives the app: positions, and what the crypto store has processed. */
 export interface Disk {
@@ -135,7 +139,7 @@ export class ElementX {
     const end = this.#end;
     const timeoutMs = this.#loading === "full" ? POLL_MS : 0;
     const wish: Partial<Wish> = {
-      lists: { all_rooms: { ranges: [[0, end]], timeline_limit: 1, required_state: STATE, filters: {} } },
+      lists: { all_rooms: { ranges: [[0, end]], timeline_limit: 1, required_state: ROOM_LIST_STATE, filters: {} } },
       room_subscriptions: Object.fromEntries(this.#opened.map((roomId) => [roomId, SUBSCRIPTION])),
       extensions: {
         account_data: { enabled: true },
@@ -227,8 +231,15 @@ export async function wakeForPush(
   const rooms = new SimplifiedConnection(origin, accessToken, "notifications");
   for (let turn = 0; turn < 3; turn += 1) {
     const wish: Partial<Wish> = {
-      lists: { invites: { ranges: [[0, 16]], timeline_limit: 8, required_state: STATE, filters: { is_invite: true } } },
-      room_subscriptions: { [pushed.roomId]: { timeline_limit: 16, required_state: STATE } },
+      lists: {
+        invites: {
+          ranges: [[0, 16]],
+          timeline_limit: 8,
+          required_state: ROOM_LIST_STATE,
+          filters: { is_invite: true },
+        },
+      },
+      room_subscriptions: { [pushed.roomId]: { timeline_limit: 16, required_state: ROOM_LIST_STATE } },
       extensions: { account_data: { enabled: true } },
     };
     const { status, errcode, answer } = await rooms.sync(wish, { timeoutMs: 1000 });

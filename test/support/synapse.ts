@@ -25,6 +25,7 @@ rc_room_creation: {per_second: 10000, burst_count: 10000}
 
 export interface Synapse {
   url: string;
+  pid: number;
   register(localpart: string): Promise<SynapseUser>;
   stop(): Promise<void>;
 }
@@ -93,6 +94,7 @@ export async function startSynapse(options: {
   await whenAnswering(url, child);
   return {
     url,
+    pid: child.pid,
     register: (localpart) => SynapseUser.register(url, localpart),
     stop: async () => {
       child.kill("SIGKILL");

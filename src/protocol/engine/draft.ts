@@ -2,6 +2,7 @@ import type { RoomNid, StreamPos } from "../ids.ts";
 import type { ListOp } from "../list-ops.ts";
 import type { Range } from "../ranges.ts";
 import type { HeldRoom } from "./held-room.ts";
+import type { StateTuple } from "../required-state.ts";
 import type { RoomConfig } from "../sticky.ts";
 
 /** Why a room is in a response, and how much of it. */
@@ -26,8 +27,8 @@ export interface RoomDraft {
   isGrown?: boolean;
   /** The user left by themselves. */
   selfLeft?: boolean;
-  /** State changed that had been asked for and is not any more: the client no longer has it. */
-  forgetsState?: boolean;
+  /** Entries of what was asked for and is not any more, of state that has changed: the client no longer has it. */
+  forgetsState?: ReadonlySet<StateTuple>;
   /** Less of the timeline is asked for than was, and some of it was left out: the client no longer has what it had. */
   forgetsTimeline?: boolean;
 }

@@ -8,10 +8,11 @@ export function heldAfter(
   before: HeldRoom,
   room: RoomDraft,
   head: RoomHead | null,
-  unions: Pick<StateUnions, "remembered">,
+  unions: Pick<StateUnions, "remembered" | "without">,
 ): HeldRoom {
   const { kind, config, forgetsState, forgetsTimeline } = room;
   const isInitial = kind === "initial";
+  const kept = forgetsState === undefined ? before.requiredState : unions.without(before.requiredState, forgetsState);
   return {
     ...before,
     upTo: LIVE,
@@ -20,9 +21,6 @@ export function heldAfter(
       isInitial || forgetsTimeline === true
         ? config.timelineLimit
         : Math.max(before.timelineLimit, config.timelineLimit),
-    requiredState:
-      isInitial || forgetsState === true
-        ? config.requiredState
-        : unions.remembered(before.requiredState, config.requiredState),
+    requiredState: isInitial ? config.requiredState : unions.remembered(kept, config.requiredState),
   };
 }

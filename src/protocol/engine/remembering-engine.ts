@@ -229,7 +229,7 @@ export class RememberingEngine implements Remembering {
       if (selfLeft === true && !this.options.keepsSelfLeft) this.markDirty(nid, DIRTY.place);
       const before = this.held.get(nid) ?? held ?? UNSENT;
       // What is written down claims more than the client has.
-      if (forgetsState === true || forgetsTimeline === true) this.generation += 1;
+      if (forgetsState !== undefined || forgetsTimeline === true) this.generation += 1;
       this.held.set(nid, heldAfter(before, room, heads.get(nid) ?? before.head, this.#unions));
     }
     this.#noteTold();

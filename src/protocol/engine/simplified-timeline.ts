@@ -41,7 +41,10 @@ export function newestTimeline(
   first = pageableFrom(tail, { start, isAll: since !== null }, first, end);
   const isCut = first < end && events[first]?.gapBefore === true;
   const picked = events.slice(first, end).filter((event) => !isIgnoredEvent(event, world.ignored));
-  const isLimited = since === null ? hasMore(tail, start, first, end) : isCut || first > start || isShort(tail, since);
+  // Of a stay that began behind the position, what came before it is not the viewer's.
+  const isHidden = since !== null && start > firstAfter(events, since);
+  const isLimited =
+    since === null ? hasMore(tail, start, first, end) : isHidden || isCut || first > start || isShort(tail, since);
   const from = standing?.membership === "join" && first < end ? (events[first]?.prevBatch ?? null) : null;
   const lacking = limit - (end - first);
   const missing = since === null && isLimited && from !== null && lacking > 0 ? { from, limit: lacking } : null;

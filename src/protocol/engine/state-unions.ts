@@ -1,4 +1,4 @@
-import { sameRequiredState, unionRequiredState } from "../required-state.ts";
+import { sameRequiredState, type StateTuple, unionRequiredState } from "../required-state.ts";
 import type { RoomConfig } from "../sticky.ts";
 
 type State = RoomConfig["requiredState"];
@@ -10,11 +10,22 @@ const MAX_REMEMBERED_STATE = 300;
 /** What is asked for of rooms, put together once for all that are asked for alike: they share the very arrays. */
 export class StateUnions {
   readonly #asked = new WeakMap<State, WeakMap<State, State>>();
+  readonly #parts = new WeakMap<State, Map<string, State>>();
   readonly #remembered = new WeakMap<State, WeakMap<State, State>>();
 
   /** What either asks for. */
   both(a: State, b: State): State {
     return once(this.#asked, a, b, unionRequiredState);
+  }
+
+  /** What was asked for but for some of it; the same of the same is the very same. */
+  without(state: State, entries: ReadonlySet<StateTuple>): State {
+    const places = state.flatMap((entry, index) => (entries.has(entry) ? [index] : [])).join();
+    const made = this.#parts.get(state) ?? new Map<string, State>();
+    this.#parts.set(state, made);
+    const part = made.get(places) ?? state.filter((entry) => !entries.has(entry));
+    made.set(places, part);
+    return part;
   }
 
   /** What was asked for and is still known to the client stays known. */
@@ -34,5 +45,6 @@ function once(made: WeakMap<State, WeakMap<State, State>>, a: State, b: State, u
 const remember: Unite = (known, asked) => {
   if (sameRequiredState(known, asked)) return asked;
   const all = unionRequiredState(asked, known);
-  return all.length === asked.length || all.length > MAX_REMEMBERED_STATE ? asked : all;
+  const hasMore = all.length > unionRequiredState(asked, []).length;
+  return hasMore && all.length <= MAX_REMEMBERED_STATE ? all : asked;
 };

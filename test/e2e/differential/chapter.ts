@@ -103,6 +103,7 @@ export async function playChapter(
       await rig.settle();
       note(found, `before ${index}`, await stage.alice.compare());
     }
+    world.log.beginStep();
     await step.play?.(stage);
     const { during, waitMs } = step;
     const asking = {

@@ -1,98 +1,54 @@
-import type { Wish } from "#test/support/simplified-connection.ts";
-import type { View } from "./view.ts";
+import { ROOM_DEVIATIONS } from "./deviations-rooms.ts";
+import type { Deviation, Difference, Scene } from "./scene.ts";
 
-/** One fact that two answers do not agree about; null where one says nothing. */
-export interface Difference {
-  path: string;
-  synapse: string | null;
-  glissade: string | null;
-}
-
-/** What is known about the answers that differ. */
-export interface Scene {
-  wish: Wish;
-  /** Whose answers they are. */
-  userId: string;
-  /** All that Synapse answered. */
-  reference: View;
-  /** All that Glissade answered. */
-  subject: View;
-  /** What Glissade had said of a fact before; null = nothing. */
-  toldBefore: (path: string) => string | null;
-}
-
-/** A way in which Glissade is unlike Synapse on purpose, or because a classic sync does not tell more. */
-export interface Deviation {
-  name: string;
-  synapse: string;
-  glissade: string;
-  why: string;
-  explains(difference: Difference, scene: Scene): boolean;
-}
-
-const isInvite = (view: View, roomId: string): boolean =>
-  [...view.keys()].some((path) => path.startsWith(`rooms ${roomId} invite_state`));
-
-const timelineOf = (view: View, roomId: string): string[] =>
-  JSON.parse(view.get(`rooms ${roomId} timeline`) ?? "[]") as string[];
-
-/** The events that Synapse has before the first one of Glissade, where that is where a room began to share its history. */
-function beforeSharing(roomId: string, { reference, subject, userId }: Scene): string[] {
-  const [expected, found] = [timelineOf(reference, roomId), timelineOf(subject, roomId)];
-  const missing = expected.slice(0, expected.length - found.length);
-  const first = JSON.parse(subject.get(`rooms ${roomId} timeline ${found[0]}`) ?? "{}") as Record<string, unknown>;
-  const isStart =
-    first["type"] === "m.room.history_visibility" ||
-    (first["type"] === "m.room.member" && first["state_key"] === userId);
-  return isStart && expected.slice(missing.length).join() === found.join() ? missing : [];
-}
-
-/** Whether Glissade's timeline begins with one's own join, before which one saw nothing. */
-const isOwnStart = (roomId: string, { subject, userId }: Scene): boolean => {
-  const [first] = timelineOf(subject, roomId);
-  const event = subject.get(`rooms ${roomId} timeline ${first}`) ?? "";
-  return event.includes('"m.room.member"') && event.includes(`"state_key":"${userId}"`);
-};
-
-/** The members who sent these events. */
-const sendersOf = (view: View, roomId: string, eventIds: readonly string[]): string[] =>
-  eventIds.map((id) => {
-    const event = JSON.parse(view.get(`rooms ${roomId} timeline ${id}`) ?? "{}") as Record<string, unknown>;
-    return String(event["sender"]);
+/** Rooms of a list that the user has left by themselves, was told of, and has not been told to have left. */
+function untoldLeaves(roomIds: Iterable<string>, { log, told, userId }: Scene): string[] {
+  return [...roomIds].filter((roomId) => {
+    const own = told.toldBefore(`rooms ${roomId} required_state m.room.member|${userId}`) ?? "";
+    const isTold = own.includes('"content":{"membership":"leave"');
+    return log.hasLeft(roomId, userId) && told.knows(roomId) && !isTold;
   });
+}
 
-/** All of them. What none of them explains fails the differential test. */
-export const DEVIATIONS: readonly Deviation[] = [
+/** How an extension was asked for, in one text. */
+const scopeOf = (wish: Scene["wish"], name: string): string => JSON.stringify(wish.extensions[name] ?? null);
+
+/** Ways in which lists and extensions differ. */
+const OTHER_DEVIATIONS: readonly Deviation[] = [
   {
-    name: "an invite is sent once",
-    synapse: "sends an invite again whenever anything happens in its room",
-    glissade: "sends it when it is new or has changed",
-    why: "what happens in a room is not an invited user's to know",
-    explains: ({ synapse, glissade }) => synapse === "an invite that was sent before" && glissade === null,
-  },
-  {
-    name: "an invite tells what it carries",
-    synapse: "shows the present name and avatar of a room to those invited, where it is in the room itself",
-    glissade: "shows those that came with the invite",
-    why: "the same",
-    explains: ({ path }, { reference }) =>
-      /^rooms \S+ (?:name|avatar)$/.test(path) && isInvite(reference, path.split(" ")[1] ?? ""),
-  },
-  {
-    name: "the beginning of a room",
-    synapse: "shows the events before the room's first word about who may see its history, creation included",
-    glissade: "shows what came after that word, and after one's own join where that came first",
-    why: "what one member's poll brought is shown to others only where the room has said so",
+    name: "rooms that one has left",
+    synapse: "lists a room that one left in the response that covers the leave, and in no other",
+    glissade: "lists it until the leave is told and acknowledged",
+    why: "a leave out of view would never be told",
     explains: ({ path, synapse, glissade }, scene) => {
-      const [kind, roomId = "", field, what = ""] = path.split(" ");
-      if (kind !== "rooms") return false;
-      const missing = beforeSharing(roomId, scene);
-      if (field === "limited") return missing.length > 0 || isOwnStart(roomId, scene);
-      if (missing.length === 0) return false;
-      if (field === "timeline") return what === "" || (glissade === null && missing.includes(what));
-      if (field !== "required_state" || glissade !== null || synapse === null) return false;
-      const senders = sendersOf(scene.reference, roomId, missing);
-      return senders.some((userId) => what === `m.room.member|${userId}`);
+      const [kind, key, op] = path.split(" ");
+      if (kind !== "lists") return false;
+      if (op === "count") {
+        const more = Number(glissade) - Number(synapse);
+        return more > 0 && more <= untoldLeaves(scene.told.rooms, scene).length;
+      }
+      const windows = [...scene.subject].filter(([other]) => other.startsWith(`lists ${key} SYNC `));
+      const listed = windows.flatMap(([, text]) => JSON.parse(text) as string[]);
+      const left = new Set(untoldLeaves(listed, scene));
+      const [expected, found] = [synapse, glissade].map((text) => JSON.parse(text ?? "[]") as string[]);
+      const others = (found ?? []).filter((roomId) => !left.has(roomId));
+      return left.size > 0 && others.join() === (expected ?? []).slice(0, others.length).join();
+    },
+  },
+  {
+    name: "rooms in which something happens at once",
+    synapse: "lists them in the order in which it happened",
+    glissade: "lists them in the order in which polls bring it",
+    why: "each user's poll tells of their own rooms, and some come sooner than others",
+    explains: ({ path, synapse, glissade }, { log }) => {
+      const [kind, , op] = path.split(" ");
+      if (kind !== "lists" || op !== "SYNC") return false;
+      const [expected, found] = [synapse, glissade].map((text) => JSON.parse(text ?? "[]") as string[]);
+      const changed = [...(expected ?? []), ...(found ?? [])].filter((roomId, index, all) => {
+        const [a, b] = [expected?.indexOf(roomId), found?.indexOf(roomId)];
+        return all.indexOf(roomId) === index && a !== b;
+      });
+      return expected?.length === found?.length && changed.length > 1 && changed.every((roomId) => log.isNews(roomId));
     },
   },
   {
@@ -111,172 +67,74 @@ export const DEVIATIONS: readonly Deviation[] = [
     synapse: "forgets what happened while it was off",
     glissade: "sends global account data whole when it is switched on again",
     why: "nothing may be lost",
-    explains: ({ path, synapse }, { reference }) =>
+    explains: ({ path, synapse }, { reference, wishes }) =>
       path.startsWith("extensions account_data global ") &&
       synapse === null &&
+      wishes.at(-1)?.extensions["account_data"]?.["enabled"] !== true &&
       ![...reference.keys()].some((other) => other.startsWith("extensions account_data global ")),
-  },
-  {
-    name: "heroes of a room with a name",
-    synapse: "sends heroes when a membership changes, also where the room has a name",
-    glissade: "sends heroes of rooms without a name",
-    why: "heroes are there to name a room",
-    explains: ({ path, glissade }, { reference }) => {
-      const [kind, roomId, field] = path.split(" ");
-      return kind === "rooms" && field === "heroes" && glissade === null && !reference.has(`rooms ${roomId} initial`);
-    },
-  },
-  {
-    name: "no token where there is nothing more",
-    synapse: "sends `prev_batch` with every timeline",
-    glissade: "sends it where there may be more to page back to",
-    why: "a token comes from the homeserver, which gives one for the beginning of what it sent",
-    explains: ({ path, glissade }, { subject }) => {
-      const [kind, roomId, field] = path.split(" ");
-      return (
-        kind === "rooms" &&
-        field === "prev_batch" &&
-        glissade === null &&
-        subject.get(`rooms ${roomId} limited`) !== "true"
-      );
-    },
-  },
-  {
-    name: "a change of profile where one is alone",
-    synapse: "takes it for a join, and sends the room anew",
-    glissade: "sends the new profile",
-    why: "nobody joined",
-    explains: ({ path, glissade }, { reference, userId }) => {
-      const [kind, roomId = ""] = path.split(" ");
-      const own = reference.get(`rooms ${roomId} required_state m.room.member|${userId}`) ?? "";
-      const isProfile = own.includes('"prev_content":{') && (own.match(/"membership":"join"/g) ?? []).length === 2;
-      return kind === "rooms" && glissade === null && isProfile && reference.has(`rooms ${roomId} initial`);
-    },
-  },
-  {
-    name: "heroes of a room that loses its name",
-    synapse: "sends them with the next change of a membership",
-    glissade: "sends them at once",
-    why: "until then the room would have neither name nor heroes",
-    explains: ({ path, synapse }, { reference }) => {
-      const [kind, roomId, field] = path.split(" ");
-      return (
-        kind === "rooms" &&
-        field === "heroes" &&
-        synapse === null &&
-        reference.has(`rooms ${roomId} required_state m.room.name|`)
-      );
-    },
-  },
-  {
-    name: "unread counts",
-    synapse: "has none: they are 0",
-    glissade: "sends those of the homeserver, and an entry when they change",
-    why: "clients without push rules of their own have no other source",
-    explains: ({ path, synapse, glissade }, { reference, subject }) => {
-      const [kind, roomId = ""] = path.split(" ");
-      const isBare = (room: string): boolean =>
-        !reference.has(`rooms ${room}`) &&
-        [...subject.keys()].every(
-          (other) =>
-            !other.startsWith(`rooms ${room} `) || /^rooms \S+ (?:bump_stamp|limited|num_live|is_dm)$/.test(other),
-        );
-      if (path !== "came") return kind === "rooms" && synapse === null && isBare(roomId);
-      const rooms = [...subject.keys()].filter((other) => /^rooms \S+$/.test(other));
-      return glissade === "at once" && rooms.length > 0 && rooms.every((room) => isBare(room.split(" ")[1] ?? ""));
-    },
-  },
-  {
-    name: "what the client has",
-    synapse: "sends state, name, avatar or timeline again when they are asked for in other words",
-    glissade: "sends what was not sent, or has changed since",
-    why: "the client has the rest",
-    explains: ({ path, synapse, glissade }, { reference, subject, toldBefore }) => {
-      const [kind, roomId = ""] = path.split(" ");
-      const isNew = reference.has(`rooms ${roomId} initial`) || reference.get(`rooms ${roomId} num_live`) !== "0";
-      if (kind !== "rooms" || synapse === null || glissade !== null || reference.has(`rooms ${roomId} initial`))
-        return false;
-      if (/^rooms \S+ (?:name|avatar|required_state)/.test(path)) return toldBefore(path) === synapse;
-      if (subject.has(`rooms ${roomId}`) || isNew) return false;
-      // Of the events, those that Glissade ever had.
-      const events = timelineOf(reference, roomId);
-      const isTold = events.map((id) => toldBefore(`rooms ${roomId} timeline ${id}`) !== null);
-      const isAllTold = isTold.slice(Math.max(0, isTold.indexOf(true))).every((told) => told);
-      const facts = [...reference].filter(([other]) => other.startsWith(`rooms ${roomId} `));
-      const isKnown = ([other, text]: [string, string]): boolean =>
-        /^rooms \S+ (?:limited|num_live|prev_batch|bump_stamp|is_dm|timeline|unstable_expanded_timeline)/.test(other) ||
-        toldBefore(other) === text;
-      return isAllTold && facts.every(isKnown);
-    },
-  },
-  {
-    name: "members that are asked for lazily and by name at once",
-    synapse: "does not send those named until they change",
-    glissade: "sends them",
-    why: "they are asked for",
-    explains: ({ path, synapse, glissade }, { reference, userId }) => {
-      const [kind, roomId, field, what = ""] = path.split(" ");
-      const isOwn = kind === "rooms" && field === "required_state" && what === `m.room.member|${userId}`;
-      return isOwn && synapse === null && glissade !== null && reference.has(`rooms ${roomId}`);
-    },
-  },
-  {
-    name: "the end of an invite or knock",
-    synapse: "sends one's own leave in the timeline as well as in `required_state`",
-    glissade: "sends it in `required_state`",
-    why: "of a room that one never was in there is no timeline",
-    explains: ({ path, glissade }, { reference, userId }) => {
-      const [kind, roomId = "", field, what = ""] = path.split(" ");
-      const [eventId, ...others] = timelineOf(reference, roomId);
-      const event = reference.get(`rooms ${roomId} timeline ${eventId}`) ?? "";
-      const isEnd = event.includes(`"state_key":"${userId}"`) && event.includes('"content":{"membership":"leave"');
-      if (kind !== "rooms" || others.length > 0 || !isEnd) return false;
-      if (field === "num_live") return glissade === "0";
-      return (field === "timeline" || what.startsWith("m.room.member|")) && glissade === null;
-    },
-  },
-  {
-    name: "a room that one knocks at again",
-    synapse: "goes on from what was sent before the first knock was withdrawn",
-    glissade: "begins anew",
-    why: "a room that was left is not kept in mind",
-    explains: ({ path, synapse, glissade }, { subject }) => {
-      const [kind, roomId = "", field] = path.split(" ");
-      return (
-        kind === "rooms" && field === "initial" && synapse === null && glissade === "true" && isInvite(subject, roomId)
-      );
-    },
-  },
-  {
-    name: "rooms that one is not in",
-    synapse: "tells the name and avatar of a room as they were when one left it, and a token for its timeline",
-    glissade:
-      "tells name and avatar where nothing has happened in the room since, and a token where there is a timeline",
-    why: "what a room is called by now is not for who left it, and what it was called then is not kept",
-    explains: ({ path, glissade }, { reference, userId }) => {
-      const [kind, roomId = "", field = ""] = path.split(" ");
-      const own = reference.get(`rooms ${roomId} required_state m.room.member|${userId}`) ?? "";
-      const isOut = /"membership":"(?:ban|leave)"/.test(own.replace(/"prev_content":\{[^}]*\}/, ""));
-      const isKept = !["name", "avatar", "prev_batch", "required_state"].includes(field);
-      return kind === "rooms" && !isKept && glissade === null && isOut;
-    },
-  },
-  {
-    name: "typing",
-    synapse: "tells who types as it changes, and to a new connection also that nobody does any more",
-    glissade: "tells who types when a room comes into scope, and nothing where nobody does",
-    why: "as MSC4508 has it",
-    explains: ({ path, synapse, glissade }) =>
-      path.startsWith("extensions typing ") &&
-      ((synapse === null && glissade?.includes("@") === true) ||
-        (glissade === null && synapse?.includes("[]") === true)),
   },
   {
     name: "a scope that grows again",
     synapse: "forgets what happened to account data of rooms while they were out of an extension's scope",
     glissade: "sends it when they are in scope again",
     why: "nothing may be lost",
-    explains: ({ path, synapse }) => path.startsWith("extensions account_data !") && synapse === null,
+    explains: ({ path, synapse }, { wish, wishes }) =>
+      path.startsWith("extensions account_data !") &&
+      synapse === null &&
+      wishes.some((other) => scopeOf(other, "account_data") !== scopeOf(wish, "account_data")),
+  },
+  {
+    name: "account data that is set to what it is",
+    synapse: "tells it again",
+    glissade: "tells it when it changes",
+    why: "it is the same",
+    explains: ({ path, glissade }, { reference, told }) => {
+      const [, name] = path.split(" ");
+      const facts = [...reference].filter(([other]) => other === path || other.startsWith(`${path} `));
+      const isSame = facts.every(([other, text]) => text === "there" || told.data(other) === text);
+      return name === "account_data" && glissade === null && facts.length > 0 && isSame;
+    },
+  },
+  {
+    name: "receipts beside timelines that are sent again",
+    synapse: "sends them with the timelines that it sends again",
+    glissade: "sends them with those that it sends again",
+    why: "the two do not always send the same again",
+    explains: ({ path, synapse, glissade }, { reference, subject, told }) => {
+      const [, name, roomId] = path.split(" ");
+      const isResent = (view: typeof reference): boolean =>
+        view.has(`rooms ${roomId} unstable_expanded_timeline`) || view.has(`rooms ${roomId} initial`);
+      if (name !== "receipts" || isResent(reference) === isResent(subject) || !told.hasReceipt(path)) return false;
+      return isResent(reference) ? glissade === null : synapse === null;
+    },
+  },
+  {
+    name: "account data and receipts of rooms that one is not in",
+    synapse: "tells them",
+    glissade: "tells what was told while one was in them",
+    why: "a classic sync tells no other",
+    explains: ({ path, glissade }, { log, userId }) => {
+      const [kind, name = "", roomId = ""] = path.split(" ");
+      const isOfRoom = kind === "extensions" && ["account_data", "receipts"].includes(name) && roomId.startsWith("!");
+      return isOfRoom && glissade === null && !log.isIn(roomId, userId);
+    },
+  },
+  {
+    name: "typing",
+    synapse: "tells who types with each word of it, and to a new connection also that nobody does any more",
+    glissade:
+      "tells who types in rooms that one is in as it changes and when a room comes into scope, and nothing where nobody does",
+    why: "as MSC4508 has it",
+    explains: ({ path, synapse, glissade }, { log, told, userId }) => {
+      const [, name, roomId = ""] = path.split(" ");
+      if (name !== "typing") return false;
+      if (synapse === null) {
+        const { content } = JSON.parse(glissade ?? "{}") as { content: string[] };
+        return content.length > 0 && content.every((other) => log.isTyping(roomId, other));
+      }
+      const isNothing = synapse.includes('"content":[]') || told.typing(roomId) === synapse;
+      return glissade === null && (isNothing || !log.isIn(roomId, userId));
+    },
   },
   {
     name: "sticky events and thread subscriptions",
@@ -287,60 +145,10 @@ export const DEVIATIONS: readonly Deviation[] = [
       /^extensions (?:org\.matrix\.msc4354\.sticky_events|io\.element\.msc4308\.thread_subscriptions)/.test(path) &&
       glissade === null,
   },
-  {
-    name: "a token for the middle of what came in one piece",
-    synapse: "sends `prev_batch` for the first event of any timeline",
-    glissade: "sends the nearest one it has behind that event, and none where it has none",
-    why: "a classic sync gives tokens for the beginnings of what it sends, and no others",
-    explains: ({ path, glissade }, { subject }) => {
-      const [kind, roomId, field] = path.split(" ");
-      const isLimited = subject.get(`rooms ${roomId} limited`) === "true";
-      return kind === "rooms" && field === "prev_batch" && glissade === null && isLimited;
-    },
-  },
-  {
-    name: "what is live after coming back",
-    synapse: "counts what happened between a leave and the next join as live",
-    glissade: "counts from the join on",
-    why: "one was not there",
-    explains: ({ path, synapse, glissade }, { reference }) => {
-      const [kind, roomId, field] = path.split(" ");
-      const isInitial = reference.has(`rooms ${roomId} initial`);
-      return kind === "rooms" && field === "num_live" && isInitial && Number(glissade) < Number(synapse);
-    },
-  },
-  {
-    name: "what came while no timeline was asked for",
-    synapse: "forgets it",
-    glissade: "sends the newest events when a timeline is asked for again",
-    why: "nothing may be lost",
-    explains: ({ path, synapse }, { reference, subject }) => {
-      const [kind, roomId] = path.split(" ");
-      const isExpanded = subject.has(`rooms ${roomId} unstable_expanded_timeline`);
-      return kind === "rooms" && synapse === null && isExpanded && !reference.has(`rooms ${roomId}`);
-    },
-  },
-  {
-    name: "rooms that one has left",
-    synapse: "lists a room that one left in the response that covers the leave, and in no other",
-    glissade: "lists it until the leave is told and acknowledged",
-    why: "a leave out of view would never be told",
-    explains: ({ path, synapse, glissade }, { subject, userId, toldBefore }) => {
-      const [kind, key, op] = path.split(" ");
-      if (kind !== "lists") return false;
-      const isLeft = (roomId: string): boolean => {
-        const own = toldBefore(`rooms ${roomId} required_state m.room.member|${userId}`) ?? "";
-        return own.includes('"content":{"membership":"leave"') && own.includes(`"sender":"${userId}"`);
-      };
-      const windows = [...subject].filter(([other]) => other.startsWith(`lists ${key} SYNC `));
-      const left = new Set(windows.flatMap(([, text]) => (JSON.parse(text) as string[]).filter(isLeft)));
-      if (op === "count") return left.size > 0 && Number(glissade) - Number(synapse) === left.size;
-      const [expected, found] = [synapse, glissade].map((text) => JSON.parse(text ?? "[]") as string[]);
-      const others = (found ?? []).filter((roomId) => !left.has(roomId));
-      return left.size > 0 && others.join() === (expected ?? []).slice(0, others.length).join();
-    },
-  },
 ];
+
+/** All of them. What none of them explains fails the differential test. */
+export const DEVIATIONS: readonly Deviation[] = [...ROOM_DEVIATIONS, ...OTHER_DEVIATIONS];
 
 /** The deviation that explains a difference. */
 export function explanationOf(difference: Difference, scene: Scene): Deviation | null {

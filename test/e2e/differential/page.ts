@@ -9,8 +9,8 @@ export function differencesPage(): string {
 
 Synapse has simplified sliding sync of its own. A test plays histories on one Synapse, sends the same requests to it and
 to Glissade in front of it, and compares the answers field by field (\`test/e2e/differential\`). These are all the
-differences that it allows; any other fails it. Random histories (\`GLISSADE_HISTORIES\` in
-[CONTRIBUTING](../CONTRIBUTING.md)) still find differences that are not here; each of them is to be mended or explained.
+differences that it allows; any other fails it. Random histories are among those it plays (\`GLISSADE_HISTORIES\` in
+[CONTRIBUTING](../CONTRIBUTING.md) says how many).
 
 | difference | Synapse | Glissade | why |
 |---|---|---|---|

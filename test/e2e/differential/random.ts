@@ -28,6 +28,7 @@ class Dice {
 }
 
 const NAMES: readonly Name[] = ["alice", "bob", "carol"];
+const ROOMS = ["red", "green", "blue", "white", "black", "grey"];
 const FILTERS = [
   {},
   { is_dm: true },
@@ -52,12 +53,24 @@ const OPEN = {
   power_level_content_override: { state_default: 0, events_default: 0, users_default: 50 },
 };
 
+type Act = (
+  world: World,
+  dice: Dice,
+  room: string,
+  by: Name,
+  other: Name,
+  hasInView: (name: Name) => boolean,
+) => Promise<unknown>;
+
 /** Something that happens; what the homeserver refuses has not happened. */
-const ACTS: readonly ((world: World, dice: Dice, room: string, by: Name, other: Name) => Promise<unknown>)[] = [
+const ACTS: readonly Act[] = [
   (world, _dice, room, by) => world.say(room, by, "something"),
   (world, dice, room, by) => world.sayMany(room, by, 1 + dice.below(7)),
   (world, _dice, room, by) => world.join(room, by),
-  (world, _dice, room, by) => world.leave(room, by),
+  async (world, _dice, room, by, _other, hasInView) => {
+    // Rooms that one left out of view are a difference of their own, which pushes other rooms in and out of windows.
+    if (hasInView(by)) await world.leave(room, by);
+  },
   (world, _dice, room, by, other) => world.invite(room, by, other),
   (world, _dice, room, by, other) => world.kick(room, by, other),
   (world, _dice, room, by, other) => world.ban(room, by, other),
@@ -95,6 +108,15 @@ function randomWish(dice: Dice, world: World): Wish {
   };
 }
 
+/** All rooms were shown with the last answer, so that a leave is told with the next. */
+const hasAllInView = (stage: Pick<Stage, Watcher>, name: Name): boolean =>
+  name === "carol" ||
+  [stage[name].asked, stage[name].wish].every((wish) =>
+    Object.values(wish?.lists ?? {}).some(
+      ({ ranges, filters }) => filters === undefined && (ranges?.[0]?.[1] ?? 0) >= ROOMS.length,
+    ),
+  );
+
 /** A history of its own for every seed. */
 export function randomChapter(seed: number, length: number): Chapter {
   const dice = new Dice(seed);
@@ -109,7 +131,7 @@ export function randomChapter(seed: number, length: number): Chapter {
         const by = dice.of(NAMES);
         const other = dice.of(NAMES.filter((name) => name !== by));
         await dice
-          .of(ACTS)(world, dice, dice.of(world.roomNames), by, other)
+          .of(ACTS)(world, dice, dice.of(world.roomNames), by, other, (name) => hasAllInView(stage, name))
           .catch(() => undefined);
       }
     },
@@ -117,7 +139,7 @@ export function randomChapter(seed: number, length: number): Chapter {
   return {
     title: `Random ${seed}`,
     setUp: async (world) => {
-      for (const [index, room] of ["red", "green", "blue", "white", "black", "grey"].entries()) {
+      for (const [index, room] of ROOMS.entries()) {
         await world.make(room, NAMES[index % 3] ?? "alice", {
           ...OPEN,
           ...(index % 2 === 0 ? {} : { name: undefined }),

@@ -2,7 +2,8 @@ import type { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { HttpClient } from "#test/support/http-client.ts";
 import { type Outcome, SimplifiedConnection, type WireRoom, type Wish } from "#test/support/simplified-connection.ts";
 import type { SynapseUser } from "#test/support/synapse.ts";
-import { type Difference, explanationOf, type Scene } from "./deviations.ts";
+import { explanationOf } from "./deviations.ts";
+import type { Difference, Scene } from "./scene.ts";
 import { MARKER, type View, Viewer } from "./view.ts";
 import type { Name, World } from "./world.ts";
 
@@ -47,7 +48,7 @@ class Side {
     const outcome: Outcome = await this.connection.sync(wish, { from, timeoutMs: waitMs });
     const hasWaited = waitMs > 0 && performance.now() - startedMs >= waitMs;
     this.#rooms = outcome.answer?.rooms ?? {};
-    return this.viewer.view(outcome, wish).set("came", hasWaited ? "in the end" : "at once");
+    return this.viewer.view(outcome, wish, isRetry).set("came", hasWaited ? "in the end" : "at once");
   }
 
   /** Rooms of the last answer in which there is more before the timeline. */
@@ -62,14 +63,18 @@ class Side {
     return (this.#rooms[roomId]?.timeline ?? []).map((event) => event.event_id ?? "");
   }
 
-  /** What the homeserver has before the timeline of the last answer, by its `prev_batch`, the latest first. */
-  async before(roomId: string): Promise<string[]> {
+  /** What the homeserver has before the timeline of the last answer, by its `prev_batch`, the latest first; null = it is not told. */
+  async before(roomId: string): Promise<string[] | null> {
     const query = new URLSearchParams({ dir: "b", limit: "100", from: this.#rooms[roomId]?.prev_batch ?? "" });
-    const page = await this.#device.call<{ chunk: { event_id: string }[] }>(
-      "GET",
-      `/rooms/${encodeURIComponent(roomId)}/messages?${query}`,
-    );
-    return page.chunk.map((event) => event.event_id);
+    const path = `/rooms/${encodeURIComponent(roomId)}/messages?${query}`;
+    try {
+      const page = await this.#device.call<{ chunk: { event_id: string }[] }>("GET", path);
+      return page.chunk.map((event) => event.event_id);
+    } catch (error) {
+      // Who was sent away cannot page through what they saw.
+      if (String(error).includes("M_FORBIDDEN")) return null;
+      throw error;
+    }
   }
 }
 
@@ -168,12 +173,19 @@ export class Conversation {
   readonly #name: Name;
   readonly #sides: readonly Side[];
   readonly #uneven: Set<string>[] = [];
+  /** What was asked for so far, the latest last. */
+  readonly #wishes: Wish[] = [];
 
   constructor(world: World, name: Name, sides: readonly Side[], wish: Wish) {
     this.#world = world;
     this.#name = name;
     this.#sides = sides;
     this.wish = wish;
+  }
+
+  /** What was asked for last; null = nothing yet. */
+  get asked(): Wish | null {
+    return this.#wishes.at(-1) ?? null;
   }
 
   /** Asks every server the same. */
@@ -188,13 +200,17 @@ export class Conversation {
     const [reference, ...others] = views;
     if (reference === undefined) return findings;
     for (const [index, view] of others.entries()) {
-      const viewer = this.#sides[index + 1]?.viewer;
+      const [first, side] = [this.#sides[0], this.#sides[index + 1]];
+      if (first === undefined || side === undefined) continue;
       const scene: Scene = {
         wish: this.wish,
+        wishes: this.#wishes,
         userId: this.#world.id(this.#name),
+        log: this.#world.log,
         reference,
         subject: view,
-        toldBefore: (path) => viewer?.toldBefore(path) ?? null,
+        told: side.viewer,
+        toldByReference: first.viewer,
       };
       this.#noteStamps(reference, view, index + 1);
       const differences = [
@@ -208,6 +224,7 @@ export class Conversation {
         else findings[index === 0 ? "control" : "subject"].push(this.#told(difference));
       }
     }
+    this.#wishes.push(structuredClone(this.wish));
     return findings;
   }
 
@@ -244,9 +261,10 @@ export class Conversation {
     const limited = reference.limited.filter((roomId) => subject.limited.includes(roomId));
     const found = await Promise.all(
       limited.map(async (roomId) => {
-        const [expected] = await reference.before(roomId);
-        const reached = [...subject.timeline(roomId), ...(await subject.before(roomId))];
-        if (expected === undefined || reached.includes(expected)) return [];
+        const [before, found] = [await reference.before(roomId), await subject.before(roomId)];
+        const [expected] = before ?? [];
+        const reached = [...subject.timeline(roomId), ...(found ?? [])];
+        if (expected === undefined || found === null || reached.includes(expected)) return [];
         return [{ path: `rooms ${roomId} prev_batch`, synapse: `reaches ${expected}`, glissade: "does not" }];
       }),
     );

@@ -30,22 +30,47 @@ function canonical(value: unknown): string {
   );
 }
 
+/** Room → what was said of it: name, avatar, state, events. */
+type Told = Map<string, Map<string, string>>;
+
+const copied = (told: Told): Told => new Map([...told].map(([roomId, facts]) => [roomId, new Map(facts)]));
+
 /** Turns the answers of one connection into views; it remembers what the connection was told before. */
 export class Viewer {
   readonly #stamps = new Map<string, number>();
   readonly #invites = new Map<string, string>();
-  /** Room → name, avatar and state as they were sent last. */
-  #told = new Map<string, Map<string, string>>();
-  #toldBefore = new Map<string, Map<string, string>>();
+  /** Since the room came whole for the last time. */
+  #told: Told = new Map();
+  #toldBefore: Told = new Map();
+  readonly #data = new Map<string, string>();
+  #dataBefore: ReadonlyMap<string, string> = new Map();
+  readonly #receipts = new Set<string>();
+  #receiptsBefore: ReadonlySet<string> = new Set();
+  readonly #typing = new Map<string, string>();
+  #typingBefore: ReadonlyMap<string, string> = new Map();
+  /** Whenever it was. */
+  #ever: Told = new Map();
+  #everBefore: Told = new Map();
 
-  view(outcome: Outcome, wish: Wish): View {
+  /** `isRetry`: the last answer is as if it had not been. */
+  view(outcome: Outcome, wish: Wish, isRetry = false): View {
     const view: View = new Map([["status", outcome.errcode ?? String(outcome.status)]]);
+    if (isRetry) [this.#told, this.#ever] = [copied(this.#toldBefore), copied(this.#everBefore)];
     if (outcome.answer === null) return view;
     const { lists, rooms, extensions } = outcome.answer;
-    this.#toldBefore = new Map([...this.#told].map(([roomId, facts]) => [roomId, new Map(facts)]));
+    [this.#toldBefore, this.#everBefore] = [copied(this.#told), copied(this.#ever)];
     for (const [key, list] of Object.entries(lists ?? {})) viewList(view, key, list, wish.lists[key]);
     for (const [roomId, room] of Object.entries(rooms)) this.#viewRoom(view, roomId, room);
     viewExtensions(view, extensions);
+    this.#typingBefore = new Map(this.#typing);
+    this.#receiptsBefore = new Set(this.#receipts);
+    this.#dataBefore = new Map(this.#data);
+    for (const [path, text] of view) {
+      const [, name, roomId] = path.split(" ");
+      if (name === "typing" && roomId !== undefined) this.#typing.set(roomId, text);
+      if (name === "receipts") this.#receipts.add(path);
+      if (name === "account_data") this.#data.set(path, text);
+    }
     return view;
   }
 
@@ -53,6 +78,43 @@ export class Viewer {
   toldBefore(path: string): string | null {
     const [, roomId = "", ...fact] = path.split(" ");
     return this.#toldBefore.get(roomId)?.get(fact.join(" ")) ?? null;
+  }
+
+  /** The same, also of what was said before the room came anew. */
+  toldEver(path: string): string | null {
+    const [, roomId = "", ...fact] = path.split(" ");
+    return this.#everBefore.get(roomId)?.get(fact.join(" ")) ?? null;
+  }
+
+  /** Of an event: it was sent, whether in a timeline or as state. */
+  hasEvent(roomId: string, eventId: string): boolean {
+    const sign = `"event_id":"${eventId}"`;
+    return [...(this.#toldBefore.get(roomId) ?? [])].some(([, text]) => text.includes(sign));
+  }
+
+  /** Rooms that the connection was told of. */
+  get rooms(): Iterable<string> {
+    return this.#everBefore.keys();
+  }
+
+  /** Account data as it was sent last. */
+  data(path: string): string | null {
+    return this.#dataBefore.get(path) ?? null;
+  }
+
+  /** A receipt was sent before. */
+  hasReceipt(path: string): boolean {
+    return this.#receiptsBefore.has(path);
+  }
+
+  /** Who was said to type in a room. */
+  typing(roomId: string): string | null {
+    return this.#typingBefore.get(roomId) ?? null;
+  }
+
+  /** The connection was told of the room. */
+  knows(roomId: string): boolean {
+    return this.#everBefore.has(roomId);
   }
 
   /** Rooms by their latest bump stamp, the latest first. */
@@ -87,9 +149,13 @@ export class Viewer {
     if (room.initial === true) this.#told.delete(roomId);
     const told = this.#told.get(roomId) ?? new Map<string, string>();
     this.#told.set(roomId, told);
+    const ever = this.#ever.get(roomId) ?? new Map<string, string>();
+    this.#ever.set(roomId, ever);
     for (const [path, text] of view) {
-      if (path.startsWith(`${at} `) && /^(?:name|avatar|required_state|timeline )/.test(path.slice(at.length + 1)))
-        told.set(path.slice(at.length + 1), text);
+      const fact = path.slice(at.length + 1);
+      if (!path.startsWith(`${at} `) || !/^(?:name|avatar|required_state|timeline )/.test(fact)) continue;
+      told.set(fact, text);
+      ever.set(fact, text);
     }
   }
 }

@@ -1,5 +1,6 @@
 import type { SynapseUser } from "#test/support/synapse.ts";
 import { type Synapse } from "#test/support/synapse.ts";
+import { WorldLog } from "./world-log.ts";
 
 export type Name = "alice" | "bob" | "carol";
 
@@ -12,6 +13,7 @@ export class World {
   readonly #users: Record<Name, SynapseUser>;
   /** Waits until every server has heard of everything so far. */
   settle: () => Promise<void> = () => Promise.resolve();
+  readonly log = new WorldLog();
   readonly #rooms = new Map<string, string>();
   #txn = 0;
 
@@ -55,6 +57,7 @@ export class World {
   async make(name: string, by: Name, options: Record<string, unknown> = {}): Promise<string> {
     const roomId = await this.user(by).createRoom({ preset: "public_chat", name, ...options });
     this.#rooms.set(name, roomId);
+    this.log.moved(roomId, this.id(by), "join", this.id(by));
     return roomId;
   }
 
@@ -76,7 +79,9 @@ export class World {
   async send(room: string, by: Name, type: string, content: Record<string, unknown>): Promise<string> {
     this.#txn += 1;
     const path = `send/${part(type)}/w${this.#txn}`;
-    return (await this.in<{ event_id: string }>(room, by, "PUT", path, content)).event_id;
+    const { event_id: eventId } = await this.in<{ event_id: string }>(room, by, "PUT", path, content);
+    this.log.happened(this.room(room));
+    return eventId;
   }
 
   say(room: string, by: Name, body: string): Promise<string> {
@@ -93,48 +98,61 @@ export class World {
     });
   }
 
-  redact(room: string, by: Name, eventId: string): Promise<unknown> {
+  async redact(room: string, by: Name, eventId: string): Promise<void> {
     this.#txn += 1;
-    return this.in(room, by, "PUT", `redact/${part(eventId)}/w${this.#txn}`);
+    await this.in(room, by, "PUT", `redact/${part(eventId)}/w${this.#txn}`);
+    this.log.happened(this.room(room));
   }
 
   async state(room: string, by: Name, type: string, content: unknown, stateKey = ""): Promise<string> {
     const path = `state/${part(type)}/${part(stateKey)}`;
-    return (await this.in<{ event_id: string }>(room, by, "PUT", path, content)).event_id;
+    const { event_id: eventId } = await this.in<{ event_id: string }>(room, by, "PUT", path, content);
+    this.log.changed(this.room(room), type, stateKey);
+    return eventId;
   }
 
-  invite(room: string, by: Name, who: Name): Promise<unknown> {
-    return this.in(room, by, "POST", "invite", { user_id: this.id(who) });
+  invite(room: string, by: Name, who: Name): Promise<void> {
+    return this.#move(room, by, "invite", "invite", who);
+  }
+
+  /** What changes somebody's membership. */
+  async #move(room: string, by: Name, path: string, membership: string, who: Name = by): Promise<void> {
+    await this.in(room, by, "POST", path, who === by ? {} : { user_id: this.id(who) });
+    this.log.moved(this.room(room), this.id(who), membership, this.id(by));
   }
 
   /** Whoever's poll is first tells of a join: what went before it has to be heard before it. */
-  async join(room: string, by: Name): Promise<unknown> {
+  async join(room: string, by: Name): Promise<void> {
     await this.settle();
-    return this.in(room, by, "POST", "join");
+    const isBack = !this.log.isIn(this.room(room), this.id(by));
+    await this.in(room, by, "POST", "join");
+    // Who joins where they are is where they are.
+    if (isBack) this.log.moved(this.room(room), this.id(by), "join", this.id(by));
   }
 
-  leave(room: string, by: Name): Promise<unknown> {
-    return this.in(room, by, "POST", "leave");
+  leave(room: string, by: Name): Promise<void> {
+    return this.#move(room, by, "leave", "leave");
   }
 
   forget(room: string, by: Name): Promise<unknown> {
     return this.in(room, by, "POST", "forget");
   }
 
-  knock(room: string, by: Name): Promise<unknown> {
-    return this.user(by).call("POST", `/knock/${part(this.room(room))}`, {});
+  async knock(room: string, by: Name): Promise<void> {
+    await this.user(by).call("POST", `/knock/${part(this.room(room))}`, {});
+    this.log.moved(this.room(room), this.id(by), "knock", this.id(by));
   }
 
-  kick(room: string, by: Name, who: Name): Promise<unknown> {
-    return this.in(room, by, "POST", "kick", { user_id: this.id(who) });
+  kick(room: string, by: Name, who: Name): Promise<void> {
+    return this.#move(room, by, "kick", "leave", who);
   }
 
-  ban(room: string, by: Name, who: Name): Promise<unknown> {
-    return this.in(room, by, "POST", "ban", { user_id: this.id(who) });
+  ban(room: string, by: Name, who: Name): Promise<void> {
+    return this.#move(room, by, "ban", "ban", who);
   }
 
-  unban(room: string, by: Name, who: Name): Promise<unknown> {
-    return this.in(room, by, "POST", "unban", { user_id: this.id(who) });
+  unban(room: string, by: Name, who: Name): Promise<void> {
+    return this.#move(room, by, "unban", "leave", who);
   }
 
   accountData(by: Name, type: string, content: unknown): Promise<unknown> {
@@ -154,9 +172,10 @@ export class World {
     return this.user(by).call(isOn ? "PUT" : "DELETE", path, isOn ? { order: 0.5 } : undefined);
   }
 
-  typing(room: string, by: Name, isOn: boolean): Promise<unknown> {
+  async typing(room: string, by: Name, isOn: boolean): Promise<void> {
     const body = isOn ? { typing: true, timeout: 110_000 } : { typing: false };
-    return this.in(room, by, "PUT", `typing/${part(this.id(by))}`, body);
+    await this.in(room, by, "PUT", `typing/${part(this.id(by))}`, body);
+    this.log.typed(this.room(room), this.id(by), isOn);
   }
 
   read(room: string, by: Name, eventId: string, kind = "m.read", thread?: string): Promise<unknown> {
@@ -179,6 +198,7 @@ export class World {
     for (const roomId of joined) {
       const path = `/rooms/${part(roomId)}/state/m.room.member/${part(this.id(by))}`;
       while ((await user.call("GET", path))["displayname"] !== displayname) await Bun.sleep(10);
+      this.log.changed(roomId, "m.room.member", this.id(by));
     }
   }
 }

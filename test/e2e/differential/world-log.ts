@@ -1,0 +1,92 @@
+/** How a user stands to a room, and since when. */
+export interface Standing {
+  membership: string;
+  /** By their own doing. */
+  isOwn: boolean;
+  at: number;
+}
+
+/** What has happened in rooms, in order: why two servers may tell different things of them. */
+export class WorldLog {
+  #now = 0;
+  #stepAt = 0;
+  readonly #events = new Map<string, number>();
+  readonly #states = new Map<string, number>();
+  readonly #standings = new Map<string, Standing>();
+  /** When one was in the room for the last time. */
+  readonly #outSince = new Map<string, number>();
+  readonly #insiders = new Set<string>();
+  readonly #typing = new Map<string, Set<string>>();
+
+  /** What happens from here on is news. */
+  beginStep(): void {
+    this.#stepAt = this.#now;
+  }
+
+  /** Something happened in the room since the step began. */
+  isNews(roomId: string): boolean {
+    return (this.#events.get(roomId) ?? 0) > this.#stepAt;
+  }
+
+  /** An event was sent. */
+  happened(roomId: string): void {
+    this.#now += 1;
+    this.#events.set(roomId, this.#now);
+  }
+
+  changed(roomId: string, type: string, stateKey: string): void {
+    this.happened(roomId);
+    this.#states.set(key(roomId, type, stateKey), this.#now);
+  }
+
+  /** Somebody's membership changed, by `by`. */
+  moved(roomId: string, userId: string, membership: string, by: string): void {
+    this.changed(roomId, "m.room.member", userId);
+    if (this.isIn(roomId, userId)) this.#outSince.set(key(roomId, userId), this.#now);
+    if (membership === "join") this.#insiders.add(key(roomId, userId));
+    this.#standings.set(key(roomId, userId), { membership, isOwn: userId === by, at: this.#now });
+  }
+
+  typed(roomId: string, userId: string, isOn: boolean): void {
+    const users = this.#typing.get(roomId) ?? new Set();
+    this.#typing.set(roomId, users);
+    if (isOn) users.add(userId);
+    else users.delete(userId);
+  }
+
+  /** null = never had to do with it. */
+  standing(roomId: string, userId: string): Standing | null {
+    return this.#standings.get(key(roomId, userId)) ?? null;
+  }
+
+  wasIn(roomId: string, userId: string): boolean {
+    return this.#insiders.has(key(roomId, userId));
+  }
+
+  /** The room was left by oneself, and not come back to. */
+  hasLeft(roomId: string, userId: string): boolean {
+    const standing = this.standing(roomId, userId);
+    return standing?.membership === "leave" && standing.isOwn;
+  }
+
+  isIn(roomId: string, userId: string): boolean {
+    return this.standing(roomId, userId)?.membership === "join";
+  }
+
+  /** Something happened in the room since one was in it. */
+  hasGoneOn(roomId: string, userId: string): boolean {
+    return (this.#events.get(roomId) ?? 0) > (this.#outSince.get(key(roomId, userId)) ?? 0);
+  }
+
+  /** This state changed since one was in the room. */
+  hasChanged(roomId: string, userId: string, type: string, stateKey: string): boolean {
+    return (this.#states.get(key(roomId, type, stateKey)) ?? 0) > (this.#outSince.get(key(roomId, userId)) ?? 0);
+  }
+
+  /** Said to type, and not to stop; who is sent away meanwhile may be said to type for a while. */
+  isTyping(roomId: string, userId: string): boolean {
+    return this.#typing.get(roomId)?.has(userId) === true;
+  }
+}
+
+const key = (...parts: string[]): string => parts.join("\0");
