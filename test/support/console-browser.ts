@@ -55,7 +55,7 @@ export class ConsoleBrowser {
   }
 
   /** Looks at a page in both colours, wide and narrow; with `UPDATE_DOCS=1` its pictures go to `docs/images`. */
-  async inspect(page: Page, name: string): Promise<void> {
+  async inspect(page: Page, name: string, isDrawn = true): Promise<void> {
     for (const [colorScheme, size, isPhone] of [
       ["light", DESKTOP, false],
       ["dark", PHONE, true],
@@ -63,7 +63,7 @@ export class ConsoleBrowser {
       await this.#show(page, colorScheme, size);
       await this.#checkAccess(page, `${name}, ${colorScheme}${isPhone ? ", phone" : ""}`);
     }
-    if (process.env["UPDATE_DOCS"] === "1") await this.#draw(page, name);
+    if (isDrawn && process.env["UPDATE_DOCS"] === "1") await this.#draw(page, name);
     await this.#show(page, "light", DESKTOP);
   }
 
