@@ -49,22 +49,23 @@ export async function startTelemetry(
       ? await (await import("./sdk.ts")).startTracing({ target: otlp, log: local, ...about })
       : null;
   const registry = hasMetrics
-    ? (await import("./metrics-registry.ts")).createMetricsRegistry({
-        ...about,
-        startedMs: systemClock.now(),
-        readers: otlp?.signals.metrics === true ? [(await import("./metric-export.ts")).metricExport(otlp)] : [],
-      })
+    ? (await import("./metrics-registry.ts")).createMetricsRegistry({ host, startedMs: systemClock.now() })
     : null;
+  const sent =
+    registry !== null && otlp?.signals.metrics === true
+      ? (await import("./metric-export.ts")).startMetricExport({
+          ...about,
+          target: otlp,
+          clock: systemClock,
+          collect: () => registry.collect(),
+        })
+      : null;
   return {
     log,
     metrics: registry?.metrics ?? NO_METRICS,
     collectMetrics: async () => (await registry?.collect()) ?? null,
     shutdown: async () => {
-      const [ofMetrics, ofLogs] = await Promise.all([
-        registry?.shutdown(systemTimers),
-        lines?.shutdown(),
-        tracing?.shutdown(),
-      ]);
+      const [ofMetrics, ofLogs] = await Promise.all([sent?.shutdown(), lines?.shutdown(), tracing?.shutdown()]);
       for (const reason of [ofMetrics, ofLogs]) {
         if (typeof reason === "string") local.warn({ reason }, "telemetry not flushed");
       }
