@@ -4,6 +4,7 @@
  */
 import { WELL } from "#test/support/well.ts";
 import { connect } from "node:net";
+import { yieldToIo } from "#src/hosts/serve-host.ts";
 import { RecentRequests } from "#src/http/recent-requests.ts";
 import { createApp } from "#src/http/app.ts";
 import { listen } from "#src/http/listener.ts";
@@ -45,6 +46,7 @@ async function serve(variant: Variant): Promise<void> {
     serverInfo: { server: "", version: "" },
     deepHealth: async () => WELL,
     recent: new RecentRequests(systemClock),
+    afterReply: yieldToIo,
   });
   const bare = async (request: Request): Promise<Response> => {
     await request.text();

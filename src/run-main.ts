@@ -35,6 +35,7 @@ import { serviceManagerOf } from "#src/service-manager/service-manager.ts";
 import { type RenewableListener, renewableListener } from "#src/http/renewable-listener.ts";
 import { giveBackAfterWork } from "#src/hosts/give-back.ts";
 import { MainHost } from "#src/hosts/main-host.ts";
+import { yieldToIo } from "#src/hosts/serve-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { probeThread } from "#src/hosts/thread.ts";
 import { type PoolRole, poolSize } from "#src/hosts/pool-sizes.ts";
@@ -183,6 +184,7 @@ class Node {
     });
     const dialects = Object.values(DIALECTS).filter(({ name }) => name !== "v4" || this.#config.speaksV4);
     const app = createApp({
+      afterReply: yieldToIo,
       gateway,
       dialects,
       clock: systemClock,

@@ -29,6 +29,8 @@ export interface SyncRouteDeps {
   log: Logger;
   metrics: Metrics;
   recent: Pick<RecentRequests, "ended">;
+  /** Runs `run` when replies that are ready are on their way: what is told of a request must not hold up its client. */
+  afterReply: (run: () => void) => void;
 }
 
 /** `POST …/sync` in each dialect, which the path names. */
@@ -78,9 +80,11 @@ function answerSync(
     };
     describeSpan(span, record);
     setSpanStatus(span, outcome.status, outcome.errorCode);
-    measureRequest(deps.metrics, record, outcome);
-    logRequest(deps.log, record, outcome);
-    deps.recent.ended(record, outcome);
+    deps.afterReply(() => {
+      measureRequest(deps.metrics, record, outcome);
+      logRequest(deps.log, record, outcome);
+      deps.recent.ended(record, outcome);
+    });
     return reply;
   });
 }

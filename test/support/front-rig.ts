@@ -4,6 +4,7 @@ import { clientConsole } from "#src/console/console-settings.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
+import { yieldToIo } from "#src/hosts/serve-host.ts";
 import { RecentRequests } from "#src/http/recent-requests.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
@@ -109,6 +110,7 @@ export class FrontRig {
       },
       deepHealth: async () => WELL,
       recent: new RecentRequests(systemClock),
+      afterReply: yieldToIo,
     });
     const handle = withProbes((request) => app.handle(request), {
       ...ports,

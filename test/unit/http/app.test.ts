@@ -54,6 +54,8 @@ let metrics: RecordingMetrics;
 let time: VirtualTime;
 let app: ReturnType<typeof createApp>;
 let ready: boolean;
+/** What is told of a request waits here, when a test says so. */
+let later: (() => void)[] | null;
 
 beforeEach(() => {
   gateway = new FakeGateway();
@@ -62,6 +64,7 @@ beforeEach(() => {
   metrics = new RecordingMetrics();
   time = new VirtualTime();
   ready = true;
+  later = null;
   app = createApp({
     gateway,
     dialects: Object.values(DIALECTS),
@@ -79,6 +82,7 @@ beforeEach(() => {
     serverInfo: { server: "https://hs.example.org", version: "1.2.3 (abcdef0)" },
     deepHealth: async () => WELL,
     recent: { ended() {} },
+    afterReply: (run) => (later === null ? run() : later.push(run)),
   });
 });
 
@@ -294,6 +298,15 @@ describe("sync routes", () => {
 });
 
 describe("request log", () => {
+  test("[LOG-5] a request is told of when its reply is on its way", async () => {
+    later = [];
+    const reply = await post({});
+    expect(reply.status).toBe(200);
+    expect(log.lines).toEqual([]);
+    for (const run of later) run();
+    expect(log.lines).toHaveLength(1);
+  });
+
   test("[LOG-1] one line for each request, with what is known of it", async () => {
     gateway.waitedMs = 1234.4;
     await post({ query: "?pos=p1&access_token=zzz", body: '{"conn_id":"c","txn_id":"t"}' });

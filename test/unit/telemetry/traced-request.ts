@@ -38,6 +38,7 @@ const app = createApp({
   serverInfo: { server: "https://hs", version: "1" },
   deepHealth: async () => WELL,
   recent: { ended() {} },
+  afterReply: (run) => run(),
 });
 
 const post = async (token: string, query: string): Promise<number> => {
