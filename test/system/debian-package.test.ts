@@ -258,7 +258,7 @@ systemctl daemon-reload; systemctl enable --now glissade.socket`);
     );
 
     test(
-      "[PKG-19] removing it ends it and keeps configuration and data, purging it leaves nothing",
+      "[PKG-19] removing it ends it and keeps configuration and data, installed again it goes on, purging it leaves nothing",
       async () => {
         await machine.must("dpkg", "--remove", "glissade");
         expect((await machine.run("systemctl", "is-active", "glissade")).text).not.toBe("active");
@@ -266,6 +266,10 @@ systemctl daemon-reload; systemctl enable --now glissade.socket`);
         expect(await shell(`ls ${ENV} /var/lib/glissade >/dev/null && ls /usr/bin/glissade 2>&1 || true`)).toContain(
           "No such file",
         );
+        // As it was before, with the same `since` for everybody.
+        await install(join(folder, "99.0.0.deb"));
+        await until("the service", async () => (await property("StatusText")).startsWith("serving clients"));
+        await sync(pos);
         await machine.must("dpkg", "--purge", "glissade");
         const left = await shell(
           "find / -xdev -iname '*glissade*' -not -path '/opt/*' -not -path '/proc/*' -not -path '/var/log/*' -not -path '/etc/hostname' -not -path '/etc/systemd/system/glissade.socket.d'",
