@@ -17,18 +17,39 @@ export async function bundleConsole(root: string): Promise<BundledFile[]> {
     target: "browser",
     minify: true,
     publicPath: "./",
-    naming: { entry: "[name].[ext]", chunk: "[name]-[hash].[ext]", asset: "[name]-[hash].[ext]" },
+    naming: { entry: "[name].[ext]", chunk: "[name].[ext]", asset: "[name].[ext]" },
     define: { "process.env.NODE_ENV": '"production"' },
     // Without it the runtime's own NODE_ENV says which of the two JSX runtimes is used.
     jsx: { runtime: "automatic", importSource: "preact", development: false },
   });
-  const files: BundledFile[] = [];
+  const outputs: BundledFile[] = [];
   for (const output of built.outputs) {
-    files.push({ path: basename(output.path), bytes: new Uint8Array(await output.arrayBuffer()) });
+    outputs.push({ path: basename(output.path), bytes: new Uint8Array(await output.arrayBuffer()) });
   }
-  return files;
+  return withNames(outputs);
 }
 
+/** The bundler's own hashes tell where a checkout lies: the same content would have another name elsewhere. */
+function withNames(outputs: readonly BundledFile[]): BundledFile[] {
+  const named: BundledFile[] = [];
+  let page = "";
+  for (const { path, bytes } of outputs) {
+    if (path === PAGE_NAME) page = new TextDecoder().decode(bytes);
+  }
+  for (const { path, bytes } of outputs) {
+    if (path === PAGE_NAME) continue;
+    const dot = path.lastIndexOf(".");
+    const name = `${path.slice(0, dot)}-${hashOf(bytes)}${path.slice(dot)}`;
+    page = page.replaceAll(`"./${path}"`, `"./${name}"`);
+    named.push({ path: name, bytes });
+  }
+  return [{ path: PAGE_NAME, bytes: new Uint8Array(new TextEncoder().encode(page)) }, ...named];
+}
+
+const HASH_DIGITS = 16;
+
+/** In lower case alone: names of files. */
+const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex").slice(0, HASH_DIGITS);
+
 /** Short, and the same for the same content. */
-export const etagOf = (bytes: Uint8Array): string =>
-  `"${createHash("sha256").update(bytes).digest("base64url").slice(0, 16)}"`;
+export const etagOf = (bytes: Uint8Array): string => `"${hashOf(bytes)}"`;

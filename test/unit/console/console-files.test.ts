@@ -1,5 +1,9 @@
 import { describe, expect, test } from "bun:test";
+import { cp, mkdtemp, rm, symlink } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { gunzipSync, gzipSync } from "node:zlib";
+import { bundleConsole } from "#src/console/bundle.ts";
 import { openConsoleFiles } from "#src/console/console-files.ts";
 import { adminConsole, clientConsole } from "#src/console/console-settings.ts";
 import { embeddedNameOf, embeddedPartOf } from "#src/console/embedded-name.ts";
@@ -52,6 +56,21 @@ describe("openConsoleFiles", () => {
       expect(places.filter((place) => place !== "http://www.w3.org")).toEqual([]);
     }
     expect(page).not.toMatch(/<script>|style=|onload=/);
+  });
+
+  test("[CNS-15] the same sources have the same files and names, wherever the checkout lies", async () => {
+    const elsewhere = await mkdtemp(join(tmpdir(), "glissade-checkout-"));
+    try {
+      for (const name of ["web", "src", "package.json", "tsconfig.json"]) {
+        await cp(join(ROOT, name), join(elsewhere, name), { recursive: true });
+      }
+      await symlink(join(ROOT, "node_modules"), join(elsewhere, "node_modules"));
+      const [here, there] = await Promise.all([bundleConsole(ROOT), bundleConsole(elsewhere)]);
+      expect(there.map(({ path }) => path)).toEqual(here.map(({ path }) => path));
+      expect(there.map(({ bytes }) => Bun.hash(bytes))).toEqual(here.map(({ bytes }) => Bun.hash(bytes)));
+    } finally {
+      await rm(elsewhere, { recursive: true, force: true });
+    }
   });
 
   test("[CNS-12] names in the executable tell path and encoding", () => {
