@@ -10,7 +10,7 @@ import { HEX, columnsOf, filledTables, keyOf, readRows, resumeSerials, writeRows
 import { TABLES } from "./tables.ts";
 
 /** What nobody could tell anew: everything else is read from the homeserver. */
-export const KEPT = ["devices", "tokens", "to_device", "device_lists", "device_keys", "audit"] as const;
+const KEPT = ["devices", "tokens", "to_device", "device_lists", "device_keys", "audit"] as const;
 type KeptTable = (typeof KEPT)[number];
 
 const FORMAT = "glissade-backup";

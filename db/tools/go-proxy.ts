@@ -94,8 +94,8 @@ export class GoProxyDatabase {
     const [row] = await this.#db.query<{ n: number }>(
       `select count(*)::int4 as n from pg_stat_activity
        where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
-         and application_name not like $1::text`,
-      ["glissade%"],
+         and application_name <> 'glissade' and application_name not like $1::text`,
+      ["glissade %"],
     );
     return row?.n ?? 0;
   }

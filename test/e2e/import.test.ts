@@ -163,4 +163,30 @@ describe("glissade import", () => {
       LIMIT_MS,
     );
   }
+
+  test(
+    "[OPR-9] another secret, another database, and a Go proxy that still runs are refused before anything is taken",
+    async () => {
+      await using directory = await temporaryDirectory();
+      const env = { SYNCV3_DATA: directory.path, SYNCV3_SECRET: "a new secret for a new database" };
+      await old.addToken({ userId: "@any:hs.test", deviceId: "D", accessToken: "any" }, Date.now());
+      const wrong = await glissadeOf({ ...env, SYNCV3_IMPORT_SECRET: "not the old secret" });
+      const refused = async (from: string[], glissade = wrong): Promise<string> => {
+        const { code, err } = await glissade.command("import", ...from);
+        expect(code).toBe(1);
+        return err;
+      };
+      expect(await refused([goUrl, "--old-is-stopped"])).toContain("opens none of the Go proxy's tokens");
+      const empty = await (await withPostgres()).createDatabase();
+      expect(await refused([empty])).toContain("no database of the Go proxy");
+      const right = await glissadeOf({ ...env, SYNCV3_IMPORT_SECRET: SECRET });
+      expect(await refused([goUrl], right)).toContain("Stop it first");
+      expect(await right.command("import", goUrl, "--dry-run")).toMatchObject({
+        code: 0,
+        err: expect.stringContaining("It has to be stopped for the import"),
+      });
+      expect(await refused([])).toContain("Say which database");
+    },
+    LIMIT_MS,
+  );
 });
