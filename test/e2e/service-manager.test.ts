@@ -8,7 +8,7 @@ const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "
 const HARNESS = join(import.meta.dir, "../support/service-manager.py");
 const problem = Bun.which("python3") === null ? " (python3 is not installed)" : "";
 const folder = mkdtempSync(join(tmpdir(), "glissade-systemd-"));
-afterAll(() => rmSync(folder, { recursive: true }));
+afterAll(() => rmSync(folder, { recursive: true }), 60_000);
 
 /** A server that was started as systemd starts it, and what it told since. */
 class Service {

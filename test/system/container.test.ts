@@ -14,7 +14,7 @@ const folder = mkdtempSync(join(TOOLS, "container-"));
 const problem = (await machineProblem()) ?? (await debianPackages(["buildah", "mmdebstrap", "curl"]));
 const composeProblem = await debianPackages(["docker-compose"]);
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
 
 describe.skipIf(problem !== null)(`the image${problem === null ? "" : ` (${problem})`}`, () => {
   test("[PKG-30] is built from the Dockerfile, runs as its own user on a read-only root, tells its health and ends when asked", async () => {

@@ -18,7 +18,7 @@ const folder = mkdtempSync(join(tmpdir(), "glissade-packages-"));
 const LIMIT_MS = 200_000;
 const [ENV, DROP_IN] = ["/etc/glissade/glissade.env", "/etc/systemd/system/glissade.service.d"];
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
 
 function makePackage(version: string): string {
   const [workshop, outfile] = [join(folder, "layout"), join(folder, `${version}.deb`)];

@@ -28,7 +28,7 @@ function run(cmd: string[]): Ended {
   return { code: exitCode, text: `${stdout.toString()}${stderr.toString()}` };
 }
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
 
 describe.skipIf(problem !== null)(`releases${problem === null ? "" : ` (${problem})`}`, () => {
   let built: Ended;
