@@ -81,6 +81,7 @@ export function takeUp(
   const claim = { ...claims, streamPos, areParamsServed: inForce.isServed };
   engine.restore(link.user, inForce.params, cursors, claim);
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
+  reader.device.wasReading(reader.connId, stored);
   const log = dialect.policy.makeLog(claims.seq);
   return { dialect, incarnation: claims.incarnation, engine, log, params, reader, takenUpFrom: claims };
 }

@@ -119,6 +119,12 @@ export class LiveDevice {
     if (deviceLists) this.#deviceLists.ended(connId);
   }
 
+  /** How far a connection had read that is taken up: it is written down again before the device is in memory. */
+  wasReading(connId: ConnId, { toDevicePos, deviceListsPos }: DeviceReading): void {
+    if (toDevicePos !== null) this.#toDevice.recall(connId, toDevicePos);
+    if (deviceListsPos !== null) this.#deviceLists.recall(connId, deviceListsPos);
+  }
+
   fellAsleep(connId: ConnId): void {
     this.#toDevice.fellAsleep(connId);
     this.#deviceLists.fellAsleep(connId);

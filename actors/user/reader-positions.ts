@@ -14,6 +14,11 @@ export class ReaderPositions {
     this.#asleep = new Map([...stored].filter(([connId]) => !this.#awake.has(connId)));
   }
 
+  /** What storage says of one connection, as long as nothing else is known of it. */
+  recall(connId: ConnId, pos: StreamPos): void {
+    if (this.of(connId) === null) this.#asleep.set(connId, pos);
+  }
+
   /** The client of a connection says that it has everything up to here. */
   acknowledged(connId: ConnId, pos: StreamPos): void {
     this.#asleep.delete(connId);

@@ -76,6 +76,14 @@ describe("LiveDevice", () => {
     );
   });
 
+  test("[TOD-19] a connection that is taken up has read what it had, before its device is in memory", () => {
+    device.wasReading(A, { toDevicePos: 5, deviceListsPos: null });
+    expect(device.reading(A)).toEqual({ toDevicePos: 5, deviceListsPos: null });
+    void device.acknowledgeToDevice(A, 7);
+    device.wasReading(A, { toDevicePos: 5, deviceListsPos: 3 });
+    expect(device.reading(A)).toEqual({ toDevicePos: 7, deviceListsPos: 3 });
+  });
+
   test("[TOD-15] nothing is deleted before it is known which connections there are", async () => {
     expect(device.acknowledgeToDevice(A, 18)).toBeNull();
     await device.ensure();
