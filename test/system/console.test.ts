@@ -18,7 +18,7 @@ const ROOMS_AT_ONCE = 10;
 /** Of the plain rooms, and those of `furnish`. */
 const ALL_ROOMS = PLAIN_ROOMS + 5;
 const SETUP_LIMIT_MS = 180_000;
-const TEST_LIMIT_MS = 60_000;
+const TEST_LIMIT_MS = 90_000;
 const ROW_PX = 64;
 
 const problem = synapseProblem() ?? (await debianPackages(BROWSER_PACKAGES));
