@@ -15,6 +15,12 @@ const PROBE_MS = 5000;
 /** Code of "join" in `user_rooms`. */
 const JOINED = "u.membership = 1";
 
+interface RepairStoreDeps {
+  timers: Timers;
+  /** There may be a connection more, to be notified over. */
+  listens?: boolean;
+}
+
 interface ReaderRow {
   user_id: string;
   device_id: string;
@@ -39,10 +45,12 @@ const readerOf = (row: ReaderRow): RepairReader => ({
 class RepairRepository implements RepairStore {
   readonly #db: Database;
   readonly #timers: Timers;
+  readonly #listens: boolean;
 
-  constructor(db: Database, timers: Timers) {
+  constructor(db: Database, { timers, listens = false }: RepairStoreDeps) {
     this.#db = db;
     this.#timers = timers;
+    this.#listens = listens;
   }
 
   async readersOf(roomId: RoomId, limit: number): Promise<RepairReader[]> {
@@ -140,6 +148,7 @@ class RepairRepository implements RepairStore {
 
   /** A notification of our own shows whether any arrive: some poolers swallow them. */
   async watch(onAsked: () => void): Promise<boolean> {
+    if (!this.#listens) return false;
     const heard = Promise.withResolvers<boolean>();
     await this.#db.listen(CHANNEL, (payload) => {
       if (payload === PROBE) heard.resolve(true);
@@ -175,6 +184,6 @@ class RepairRepository implements RepairStore {
 }
 
 /** Repairs over a database. */
-export function createRepairStore(db: Database, deps: { timers: Timers }): RepairStore {
-  return new RepairRepository(db, deps.timers);
+export function createRepairStore(db: Database, deps: RepairStoreDeps): RepairStore {
+  return new RepairRepository(db, deps);
 }

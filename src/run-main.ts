@@ -38,7 +38,7 @@ import { MainHost } from "#src/hosts/main-host.ts";
 import { yieldToIo } from "#src/hosts/serve-host.ts";
 import type { HostOptions } from "#src/hosts/options.ts";
 import { probeThread } from "#src/hosts/thread.ts";
-import { type PoolRole, poolSize } from "#src/hosts/pool-sizes.ts";
+import { mayListen, type PoolRole, poolSize } from "#src/hosts/pool-sizes.ts";
 import { openStorage, type Storage, type StorageOptions } from "#src/hosts/storage.ts";
 import type { ForwardObserver, PositionTokens } from "#src/ports/front.ts";
 import type { HealthSource, RecentCalls } from "#src/ports/health.ts";
@@ -368,7 +368,8 @@ class Node {
   #storageOptions(role: PoolRole): StorageOptions {
     const { storage } = this.#config;
     const { database, secret, oldSecret, dataDir, idleTimeoutMs } = storage;
-    return { database, secret, oldSecret, dataDir, idleTimeoutMs, connections: poolSize(role, this.#config) };
+    const listens = role === "ingest" && mayListen(this.#config);
+    return { database, secret, oldSecret, dataDir, idleTimeoutMs, connections: poolSize(role, this.#config), listens };
   }
 }
 

@@ -13,9 +13,15 @@ export function poolSize(role: PoolRole, { syncHosts, pollerHosts, storage }: Po
   return Math.max(1, Math.min(POOL[role], Math.floor((POOL[role] * storage.maxConnections) / wanted)));
 }
 
-/** Connections that all hosts together may open. */
-export function poolTotal(config: PoolConfig): number {
+function pools(config: PoolConfig): number {
   const { syncHosts, pollerHosts } = config;
   const size = (role: PoolRole): number => poolSize(role, config);
   return size("main") + size("ingest") + size("poller") * pollerHosts + size("sync") * syncHosts;
 }
+
+/** The ingest host may hold one more, over which the database tells of requests; without it they are looked for. */
+export const mayListen = (config: PoolConfig): boolean =>
+  config.storage.maxConnections === null || pools(config) < config.storage.maxConnections;
+
+/** Connections that all hosts together may open. */
+export const poolTotal = (config: PoolConfig): number => pools(config) + (mayListen(config) ? 1 : 0);

@@ -38,6 +38,8 @@ export interface StorageOptions {
   dataDir: string;
   /** Connections this host may hold. */
   connections: number;
+  /** And one more, over which it is notified; absent = no. */
+  listens?: boolean;
   idleTimeoutMs: number | null;
 }
 
@@ -98,7 +100,7 @@ export async function openStorage(
     if (role.isStart === true && before !== null) await tellOfRotation(database, rotation, deps.logger);
     if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
     return {
-      ...storageOf(database, { epoch, importedPos }, keys, deps),
+      ...storageOf(database, { epoch, importedPos }, keys, { ...deps, listens: options.listens === true }),
       connections: createConnectionStore(database, options.database === null),
     };
   } catch (error) {
@@ -127,7 +129,7 @@ function storageOf(
   database: Database,
   origin: Pick<Storage, "epoch" | "importedPos">,
   keys: ReturnType<typeof deriveKeys>,
-  deps: StorageDeps,
+  deps: StorageDeps & { listens: boolean },
 ): Omit<Storage, "connections"> {
   return {
     ingest: createIngestStore(database, { makeWriterId: randomUUID }),

@@ -28,7 +28,7 @@ async function openReal(
     rooms: createRoomReader(db, { clock: { now: () => nowMs } }),
     connections: createConnectionStore(db),
     devices: createDeviceStore(db, { tokenKey: randomBytes(32), logger: databaseDeps.logger }),
-    repair: createRepairStore(db, databaseDeps),
+    repair: createRepairStore(db, { ...databaseDeps, listens: true }),
     setNow: (value) => {
       nowMs = value;
     },
