@@ -159,6 +159,16 @@ describe.skipIf(problem !== null)(
     });
 
     test(
+      "[PKG-23] other commands run beside the service, with its environment and as its user",
+      async () => {
+        const page = readFileSync(join(import.meta.dir, "../../docs/systemd.md"), "utf8");
+        const [, command = ""] = /^sudo (systemd-run [^`]*? glissade db stats)$/ms.exec(page) ?? [];
+        expect(await shell(command.replaceAll("\\\n", " "))).toContain("events");
+      },
+      LIMIT_MS,
+    );
+
+    test(
       "[PKG-15] a server that hangs is started anew by the watchdog, and clients go on",
       async () => {
         await shell(
