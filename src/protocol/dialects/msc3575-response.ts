@@ -1,16 +1,17 @@
-import { ByteWriter } from "../byte-writer.ts";
+import type { ByteWriter } from "../byte-writer.ts";
 import type { ExtensionsBody } from "../engine/extensions-body.ts";
 import type { RoomEntry } from "../engine/room-entry.ts";
 import type { RoomNid } from "../ids.ts";
 import type { ListOp } from "../list-ops.ts";
-import { expectedBytes, heroesJson, writeArray, writeEvents, writeMap } from "./response-writer.ts";
+import { writeExtensions } from "./extensions-writer.ts";
+import { encodeRooms, heroesJson, writeEvents, writerFor, writeRooms } from "./response-writer.ts";
 
 /** Everything one MSC3575 response says. */
 export interface Msc3575Response {
   pos: string;
   txnId: string | undefined;
   lists: readonly { key: string; count: number; ops: readonly ListOp<RoomNid>[] }[];
-  /** Rooms that are written already, by `encodeRooms`; those of `rooms` follow. */
+  /** Rooms that are written already, by `encodeMsc3575Rooms`; those of `rooms` follow. */
   written?: readonly Uint8Array[];
   rooms: readonly RoomEntry[];
   extensions: ExtensionsBody;
@@ -19,8 +20,7 @@ export interface Msc3575Response {
 /** Writes the response; event bytes are copied as they are. `roomIdOf` names rooms of list operations. */
 export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid) => string): Uint8Array<ArrayBuffer> {
   const written = response.written ?? [];
-  const writtenBytes = written.reduce((sum, { length }) => sum + length + 1, 0);
-  const out = new ByteWriter(writtenBytes + expectedBytes(response.rooms));
+  const out = writerFor(written, response.rooms);
   out.text(`{"pos":${JSON.stringify(response.pos)}`);
   if (response.txnId !== undefined) out.text(`,"txn_id":${JSON.stringify(response.txnId)}`);
   out.text(',"lists":{');
@@ -30,17 +30,10 @@ export function encodeMsc3575(response: Msc3575Response, roomIdOf: (nid: RoomNid
     out.text(`${separator}${JSON.stringify(list.key)}:{"count":${list.count}${ops}}`);
     separator = ",";
   }
-  out.text('},"rooms":{');
-  separator = "";
-  for (const rooms of written) {
-    if (rooms.length === 0) continue;
-    out.text(separator);
-    out.bytes(rooms);
-    separator = ",";
-  }
-  writeRooms(out, response.rooms, separator);
-  out.text('},"extensions":');
-  writeExtensions(out, response.extensions);
+  out.text("}");
+  writeRooms(out, written, response.rooms, writeRoom);
+  out.text(',"extensions":');
+  writeExtensions(out, response.extensions, false);
   out.text("}\n");
   return out.finish();
 }
@@ -59,20 +52,7 @@ function opJson(op: ListOp<RoomNid>, roomIdOf: (nid: RoomNid) => string): string
 }
 
 /** Some of a response's rooms, to be written before the others are there. */
-export function encodeRooms(rooms: readonly RoomEntry[]): Uint8Array {
-  const out = new ByteWriter(expectedBytes(rooms));
-  writeRooms(out, rooms, "");
-  return out.finish();
-}
-
-function writeRooms(out: ByteWriter, rooms: readonly RoomEntry[], before: string): void {
-  let separator = before;
-  for (const room of rooms) {
-    out.text(`${separator}${JSON.stringify(room.roomId)}:`);
-    writeRoom(out, room);
-    separator = ",";
-  }
-}
+export const encodeMsc3575Rooms = (rooms: readonly RoomEntry[]): Uint8Array => encodeRooms(rooms, writeRoom);
 
 function writeRoom(out: ByteWriter, room: RoomEntry): void {
   out.text(`{"notification_count":${room.notificationCount},"highlight_count":${room.highlightCount}`);
@@ -94,55 +74,4 @@ function writeRoom(out: ByteWriter, room: RoomEntry): void {
   if (room.numLive > 0) out.text(`,"num_live":${room.numLive}`);
   if (room.timestamp > 0) out.text(`,"timestamp":${room.timestamp}`);
   out.text("}");
-}
-
-function writeExtensions(out: ByteWriter, body: ExtensionsBody): void {
-  let separator = "{";
-  const key = (name: string): void => {
-    out.text(`${separator}"${name}":`);
-    separator = ",";
-  };
-  if (body.toDevice !== undefined) {
-    key("to_device");
-    out.text(`{"next_batch":${JSON.stringify(body.toDevice.nextBatch)}`);
-    if (body.toDevice.events.length > 0) writeEvents(out, "events", body.toDevice.events);
-    out.text("}");
-  }
-  if (body.e2ee !== undefined) {
-    key("e2ee");
-    const { otkCounts, fallbackKeyTypes, lists } = body.e2ee;
-    const parts: string[] = [];
-    if (otkCounts !== null) parts.push(`"device_one_time_keys_count":${otkCounts}`);
-    if (fallbackKeyTypes !== null) parts.push(`"device_unused_fallback_key_types":${fallbackKeyTypes}`);
-    if (lists !== null) parts.push(`"device_lists":${JSON.stringify(lists)}`);
-    out.text(`{${parts.join(",")}}`);
-  }
-  if (body.accountData !== undefined) {
-    key("account_data");
-    out.text("{");
-    let inner = "";
-    if (body.accountData.global.length > 0) {
-      out.text('"global":');
-      writeArray(out, body.accountData.global);
-      inner = ",";
-    }
-    if (body.accountData.rooms.size > 0) {
-      out.text(`${inner}"rooms":`);
-      writeMap(out, body.accountData.rooms, (events) => writeArray(out, events));
-    }
-    out.text("}");
-  }
-  if (body.receipts !== undefined) {
-    key("receipts");
-    out.text('{"rooms":');
-    writeMap(out, body.receipts, (edu) => out.text(edu));
-    out.text("}");
-  }
-  if (body.typing !== undefined) {
-    key("typing");
-    out.text('{"rooms":');
-    writeMap(out, body.typing, (edu) => out.bytes(edu));
-    out.text("}");
-  }
-  out.text(separator === "{" ? "{}" : "}");
 }

@@ -4,7 +4,7 @@ import { ResponseLog } from "../engine/response-log.ts";
 import { readSyncTimeout } from "../sync-timeout.ts";
 import type { Dialect } from "./dialect.ts";
 import { readSyncRequest } from "./msc3575-request.ts";
-import { encodeMsc3575, encodeRooms } from "./msc3575-response.ts";
+import { encodeMsc3575, encodeMsc3575Rooms } from "./msc3575-response.ts";
 
 /** Without a `timeout` a request waits this long. */
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -31,5 +31,5 @@ export const MSC3575: Dialect = {
     hasExtensionData,
   },
   encode: encodeMsc3575,
-  encodeRooms,
+  encodeRooms: encodeMsc3575Rooms,
 };

@@ -1,10 +1,10 @@
 import { ByteWriter } from "../byte-writer.ts";
 import type { DraftList } from "../engine/draft.ts";
-import type { ExtensionsBody } from "../engine/extensions-body.ts";
 import type { RoomEntry } from "../engine/room-entry.ts";
 import type { RoomNid } from "../ids.ts";
 import type { ResponseParts } from "./dialect.ts";
-import { expectedBytes, heroesJson, writeArray, writeEvents, writeMap } from "./response-writer.ts";
+import { writeExtensions } from "./extensions-writer.ts";
+import { encodeRooms, heroesJson, writeArray, writerFor, writeRooms } from "./response-writer.ts";
 
 /** What the two forms of simplified sliding sync write differently. */
 export interface ResponseForm {
@@ -23,42 +23,22 @@ export function encodeSimplified(
   form: ResponseForm,
   roomIdOf: (nid: RoomNid) => string,
 ): Uint8Array<ArrayBuffer> {
-  const writtenBytes = written.reduce((sum, { length }) => sum + length + 1, 0);
-  const out = new ByteWriter(writtenBytes + expectedBytes(rooms));
+  const out = writerFor(written, rooms);
   out.text(`{"pos":${JSON.stringify(pos)}`);
   if (lists.length > 0) {
     const texts = lists.map((list) => `${JSON.stringify(list.key)}:${form.writeList(list, roomIdOf)}`);
     out.text(`,"lists":{${texts.join(",")}}`);
   }
-  out.text(',"rooms":{');
-  let separator = "";
-  for (const part of written) {
-    if (part.length === 0) continue;
-    out.text(separator);
-    out.bytes(part);
-    separator = ",";
-  }
-  writeRooms(out, rooms, form, separator);
-  out.text('},"extensions":');
-  writeExtensions(out, extensions);
+  writeRooms(out, written, rooms, (_, room) => writeRoom(out, room, form));
+  out.text(',"extensions":');
+  writeExtensions(out, extensions, true);
   out.text("}\n");
   return out.finish();
 }
 
 /** Some of a response's rooms, to be written before the others are there. */
 export function encodeSimplifiedRooms(rooms: readonly RoomEntry[], form: ResponseForm): Uint8Array {
-  const out = new ByteWriter(expectedBytes(rooms));
-  writeRooms(out, rooms, form, "");
-  return out.finish();
-}
-
-function writeRooms(out: ByteWriter, rooms: readonly RoomEntry[], form: ResponseForm, before: string): void {
-  let separator = before;
-  for (const room of rooms) {
-    out.text(`${separator}${JSON.stringify(room.roomId)}:`);
-    writeRoom(out, room, form);
-    separator = ",";
-  }
+  return encodeRooms(rooms, (out, room) => writeRoom(out, room, form));
 }
 
 function writeRoom(out: ByteWriter, room: RoomEntry, form: ResponseForm): void {
@@ -109,51 +89,6 @@ function writeRoom(out: ByteWriter, room: RoomEntry, form: ResponseForm): void {
   }
   out.text("}");
 }
-
-function writeExtensions(out: ByteWriter, body: ExtensionsBody): void {
-  let separator = "{";
-  const key = (name: keyof ExtensionNames): void => {
-    out.text(`${separator}${JSON.stringify(body.names?.[name] ?? name)}:`);
-    separator = ",";
-  };
-  if (body.toDevice !== undefined) {
-    key("to_device");
-    out.text(`{"next_batch":${JSON.stringify(body.toDevice.nextBatch)}`);
-    writeEvents(out, "events", body.toDevice.events);
-    out.text("}");
-  }
-  if (body.e2ee !== undefined) {
-    key("e2ee");
-    const { otkCounts, fallbackKeyTypes, lists } = body.e2ee;
-    const deviceLists = lists === null ? "" : `,"device_lists":${JSON.stringify(lists)}`;
-    out.text(
-      `{"device_one_time_keys_count":${otkCounts ?? "{}"},"device_unused_fallback_key_types":${fallbackKeyTypes ?? "[]"}${deviceLists}}`,
-    );
-  }
-  if (body.accountData !== undefined) {
-    key("account_data");
-    out.text('{"global":');
-    writeArray(out, body.accountData.global);
-    out.text(',"rooms":');
-    writeMap(out, body.accountData.rooms, (list) => writeArray(out, list));
-    out.text("}");
-  }
-  if (body.receipts !== undefined) {
-    key("receipts");
-    out.text('{"rooms":');
-    writeMap(out, body.receipts, (edu) => out.text(edu));
-    out.text("}");
-  }
-  if (body.typing !== undefined) {
-    key("typing");
-    out.text('{"rooms":');
-    writeMap(out, body.typing, (edu) => out.bytes(edu));
-    out.text("}");
-  }
-  out.text(separator === "{" ? "{}" : "}");
-}
-
-type ExtensionNames = Record<"to_device" | "e2ee" | "account_data" | "receipts" | "typing", string>;
 
 /** `org.matrix.simplified_msc3575`. */
 export const UNSTABLE_RESPONSE: ResponseForm = {

@@ -1,7 +1,7 @@
 import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import { replaceRequest } from "../replaced-params.ts";
 import type { SyncRequest } from "../request.ts";
-import { sameRequiredState, type StateSelection } from "../required-state.ts";
+import type { StateSelection } from "../required-state.ts";
 import { compileSimplifiedState } from "../simplified-state.ts";
 import { combineConfigs, EMPTY_PARAMS, type ExtensionParams, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
@@ -14,6 +14,7 @@ import { ListSet } from "./list-set.ts";
 import { type CursorSnapshot, provenExtensions } from "./proof.ts";
 import { provenHeldRooms, rememberedSnapshot } from "./remembered-proof.ts";
 import type { Remembering, RememberingOptions } from "./remembering-api.ts";
+import { decideRoom, leftBehind, NEWS } from "./remembered-rooms.ts";
 import { RememberedEntries } from "./remembered-entries.ts";
 import { buildRememberedExtensions, rememberedExtensionNeeds } from "./remembered-extensions.ts";
 import type { RoomData } from "./room-data.ts";
@@ -22,8 +23,6 @@ import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
 import { StateUnions } from "./state-unions.ts";
 import { DIRTY, type World } from "./world.ts";
 
-/** Bits after which a room's entry may say something new. */
-const NEWS = DIRTY.event | DIRTY.counts | DIRTY.standing | DIRTY.reset | DIRTY.place;
 /** Bits that can change whether and where a room is listed. */
 const PLACING = DIRTY.event | DIRTY.standing | DIRTY.reset | DIRTY.place;
 
@@ -187,8 +186,11 @@ export class RememberingEngine implements Remembering {
     const rooms = new Map<RoomNid, RoomDraft>();
     for (const nid of candidates) {
       const bits = this.#dirty.get(nid) ?? 0;
-      this.#noteUnseen(world, nid, bits);
-      const room = this.isVisible(nid) ? this.#decide(world, nid, bits, upTo) : null;
+      const isVisible = this.isVisible(nid);
+      this.#noteUnseen(world, nid, bits, isVisible);
+      const room = isVisible
+        ? decideRoom(world, { nid, bits, upTo, since: this.#liveSince(nid), held: this.held.get(nid) ?? null }, this)
+        : null;
       if (room !== null) rooms.set(nid, room);
     }
     const draft: Draft = {
@@ -345,57 +347,24 @@ export class RememberingEngine implements Remembering {
     return this.#lists.takeWindows(({ windows, ranges }) => windows ?? ranges);
   }
 
-  /** What is in the response of a room in view; null = nothing can be new. */
-  #decide(world: World, nid: RoomNid, bits: number, upTo: StreamPos): RoomDraft | null {
-    const standing = world.standing(nid);
-    if (standing === undefined || world.meta(nid) === undefined) return null;
-    const held = this.held.get(nid);
-    const heldFrom = world.heldFrom(nid);
-    const sinceLive = this.#behind.get(nid) ?? this.streamPos;
-    const since = held === undefined ? 0 : Math.min(held.upTo, sinceLive);
-    const config = this.configOf(nid);
-    const isNewlyJoined = standing.membership === "join" && standing.joinPos > since;
-    const isUnseen = held === undefined || held.upTo < 0;
-    const kind = isUnseen || isNewlyJoined || this.#hasLostTrack(world, nid, since) ? "initial" : "delta";
-    const isExpanded = !isUnseen && config.timelineLimit > held.timelineLimit;
-    const isGrown = !isUnseen && !sameRequiredState(held.requiredState, config.requiredState);
-    if (kind === "delta" && held?.upTo === LIVE && (bits & NEWS) === 0 && !isExpanded && !isGrown) return null;
-    const roomUpTo = heldFrom === null ? upTo : Math.min(upTo, heldFrom - 1);
-    return {
-      nid,
-      kind,
-      config,
-      since,
-      upTo: kind === "delta" ? Math.max(since, roomUpTo) : roomUpTo,
-      withTimeline: true,
-      withState: kind === "initial",
-      isAsked: false,
-      held: held ?? null,
-      isExpanded: kind === "delta" && isExpanded,
-      isGrown: kind === "delta" && isGrown,
-      selfLeft: isSelfLeft(standing),
-    };
-  }
-
-  /** State vanished that the client was to be told of, and it is not known any more what. */
-  #hasLostTrack(world: World, nid: RoomNid, since: StreamPos): boolean {
-    return this.options.tellsAll && (world.meta(nid)?.vanishedUpTo ?? 0) > since;
+  /** How far the client has a room that it has all of. */
+  #liveSince(nid: RoomNid): StreamPos {
+    return this.#behind.get(nid) ?? this.streamPos;
   }
 
   /** What the client is not told of a room it holds stays to be told: from here on it is behind. */
-  #noteUnseen(world: World, nid: RoomNid, bits: number): void {
+  #noteUnseen(world: World, nid: RoomNid, bits: number, isVisible: boolean): void {
     const held = this.held.get(nid);
     if (held === undefined || bits === 0) return;
     const roomId = world.meta(nid)?.roomId ?? "";
-    const isMissed = held.upTo === LIVE && (bits & (NEWS & ~DIRTY.place)) !== 0 && !this.isVisible(nid);
-    const leftAt = (name: "receipts" | "account_data", bit: number, upTo: StreamPos): StreamPos =>
-      upTo === LIVE && (bits & bit) !== 0 && !this.inScope(name, nid, roomId) ? this.streamPos : upTo;
-    const upTo = isMissed ? (this.#behind.get(nid) ?? this.streamPos) : held.upTo;
-    const receiptsUpTo = leftAt("receipts", DIRTY.receipt, held.receiptsUpTo);
-    const accountDataUpTo = leftAt("account_data", DIRTY.accountData, held.accountDataUpTo);
-    if (upTo === held.upTo && receiptsUpTo === held.receiptsUpTo && accountDataUpTo === held.accountDataUpTo) return;
-    if (isMissed) this.#behind.delete(nid);
-    this.held.set(nid, { ...held, upTo, receiptsUpTo, accountDataUpTo });
+    const left = leftBehind(held, bits, {
+      live: this.streamPos,
+      room: isVisible ? null : this.#liveSince(nid),
+      isTold: (name) => this.inScope(name, nid, roomId),
+    });
+    if (left === held) return;
+    if (left.upTo !== held.upTo) this.#behind.delete(nid);
+    this.held.set(nid, left);
     this.generation += 1;
   }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { encodeMsc3575, encodeRooms, type Msc3575Response } from "#src/protocol/dialects/msc3575-response.ts";
+import { encodeMsc3575, encodeMsc3575Rooms, type Msc3575Response } from "#src/protocol/dialects/msc3575-response.ts";
 import type { RoomEntry } from "#src/protocol/engine/room-entry.ts";
 import type { RoomNid } from "#src/protocol/ids.ts";
 
@@ -67,7 +67,7 @@ describe("encodeMsc3575", () => {
     const rooms = [roomOf(1), roomOf(2), roomOf(3)];
     const atOnce = written({ rooms });
     for (let cut = 0; cut <= rooms.length; cut += 1) {
-      const pages = [encodeRooms(rooms.slice(0, cut)), encodeRooms([])];
+      const pages = [encodeMsc3575Rooms(rooms.slice(0, cut)), encodeMsc3575Rooms([])];
       expect(written({ written: pages, rooms: rooms.slice(cut) })).toBe(atOnce);
     }
   });
