@@ -26,3 +26,9 @@ export function askedAfter(
     requiredState: selectsAll(state, wanted.requiredState) ? wanted.requiredState : state,
   };
 }
+
+/** What was asked for and what a subscription asks for, both served. */
+export const servedBeside = (asked: Asked, subscription: RoomConfig): Asked => ({
+  timelineLimit: Math.max(asked.timelineLimit, subscription.timelineLimit),
+  requiredState: uniteSelections(asked.requiredState, subscription.requiredState),
+});

@@ -1,10 +1,10 @@
 import type { RoomNid, StreamPos, UserId } from "../ids.ts";
 import type { UserRoom } from "../room-meta.ts";
-import { compileRequiredState, type StateSelection, uniteSelections } from "../required-state.ts";
+import { compileRequiredState, type StateSelection } from "../required-state.ts";
 import { isListed } from "../visibility.ts";
 import type { SyncRequest } from "../request.ts";
 import { combineConfigs, EMPTY_PARAMS, mergeRequest, type RoomConfig, type StickyParams } from "../sticky.ts";
-import { type Asked, askedAfter, covers, NOTHING_ASKED } from "./asked.ts";
+import { type Asked, askedAfter, covers, NOTHING_ASKED, servedBeside } from "./asked.ts";
 import type { Draft, ExtensionName, RoomDraft } from "./draft.ts";
 import type { Entries } from "./entries-api.ts";
 import type { RestoreClaim } from "./engine-api.ts";
@@ -18,6 +18,7 @@ import { provenExtensions, type ProvenRoom, provenRooms, roomsSnapshot } from ".
 import type { RoomData } from "./room-data.ts";
 import { RoomEntries } from "./room-entries.ts";
 import { isListedNow, isToBePlaced, type RoomHead } from "./room-facts.ts";
+import { Selections } from "./selections.ts";
 import type { SyncedEngine, SyncedRoom } from "./synced-room.ts";
 import { DIRTY, type World } from "./world.ts";
 
@@ -56,7 +57,7 @@ export class ConnectionEngine implements SyncedEngine {
   /** Rooms complete up to less than `streamPos`, because an own event waits for its transaction id. */
   readonly #behind = new Map<RoomNid, StreamPos>();
   readonly #extensions = new ExtensionStarts();
-  readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
+  readonly #selections = new Selections(compileRequiredState);
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
   /** Rooms to be sent with the next draft. */
@@ -124,23 +125,18 @@ export class ConnectionEngine implements SyncedEngine {
     return this.#dirty.size > 0 || this.#dirtyUser !== 0 || this.#lists.hasOps || this.#initial.size > 0;
   }
 
-  /** True when an extension that is switched on has yet to say what it begins with. */
   get version(): number {
     return this.generation;
   }
 
+  /** True when an extension that is switched on has yet to say what it begins with. */
   get hasUnheardExtensions(): boolean {
     return this.#extensions.toStart(this.params).length > 0;
   }
 
   /** A `required_state` as read for this user: rooms of one list share the very array. */
   compile(requiredState: RoomConfig["requiredState"], userId: UserId): StateSelection {
-    let selection = this.#compiled.get(requiredState);
-    if (selection === undefined) {
-      selection = compileRequiredState(requiredState, userId);
-      this.#compiled.set(requiredState, selection);
-    }
-    return selection;
+    return this.#selections.of(requiredState, userId);
   }
 
   /** Applies a request's parameters; what follows from them is in the next draft. Returns true when sticky parameters changed. */
@@ -326,11 +322,7 @@ export class ConnectionEngine implements SyncedEngine {
   /** A subscription that counted for the acknowledged response was served in it, or before: only windows move by themselves. */
   #servedTo(nid: RoomNid, asked: Asked): Asked {
     const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
-    if (subscription === undefined) return asked;
-    return {
-      timelineLimit: Math.max(asked.timelineLimit, subscription.timelineLimit),
-      requiredState: uniteSelections(asked.requiredState, subscription.requiredState),
-    };
+    return subscription === undefined ? asked : servedBeside(asked, subscription);
   }
 
   /** Takes in everything that is dirty: first the lists, then what it means for each room. */

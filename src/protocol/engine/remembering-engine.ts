@@ -20,6 +20,7 @@ import { buildRememberedExtensions, rememberedExtensionNeeds } from "./remembere
 import type { RoomData } from "./room-data.ts";
 import type { RoomHead } from "./room-facts.ts";
 import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
+import { Selections } from "./selections.ts";
 import { StateUnions } from "./state-unions.ts";
 import { DIRTY, type World } from "./world.ts";
 
@@ -62,7 +63,7 @@ export class RememberingEngine implements Remembering {
   readonly #subscribed = new Map<RoomNid, string>();
   #behind = new Map<RoomNid, StreamPos>();
   #extensionsSince = new Map<ExtensionName, number>();
-  readonly #compiled = new WeakMap<RoomConfig["requiredState"], StateSelection>();
+  readonly #selections = new Selections(compileSimplifiedState);
   readonly #unions = new StateUnions();
   #dirty = new Map<RoomNid, number>();
   #dirtyUser = 0;
@@ -149,12 +150,7 @@ export class RememberingEngine implements Remembering {
   }
 
   compile(requiredState: RoomConfig["requiredState"], userId: UserId): StateSelection {
-    let selection = this.#compiled.get(requiredState);
-    if (selection === undefined) {
-      selection = compileSimplifiedState(requiredState, userId);
-      this.#compiled.set(requiredState, selection);
-    }
-    return selection;
+    return this.#selections.of(requiredState, userId);
   }
 
   applyRequest(world: World, request: SyncRequest): boolean {
