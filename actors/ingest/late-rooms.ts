@@ -61,28 +61,25 @@ export function lateRooms(
   /** What chunks before it in the group bring to the same room, and whether they may have skipped something. */
   const earlier = new Map<RoomNid, { ids: Set<EventId>; isSeam: boolean }>();
   for (const { batch, section, meta } of chunks) {
-    const polledAt = known.polledAt(batch.userId, batch.deviceId);
-    const before = earlier.get(meta.nid) ?? { ids: new Set<EventId>(), isSeam: false };
-    earlier.set(meta.nid, before);
-    const isKnown = (id: EventId): boolean => before.ids.has(id) || known.isKnownEvent(id);
-    const standing = known.userRoom(batch.userId, meta.nid);
-    const certain = certaintyOf(section, batch.userId, batch.isFirstSync, standing);
-    const { state, limited } = section;
-    const timeline = section.timeline.slice(certain.from);
+    const { timeline, state, limited } = section;
+    const before = earlier.get(meta.nid);
+    const isKnown = (id: EventId): boolean => known.isKnownEvent(id) || before?.ids.has(id) === true;
+    const certain = certaintyOf(section, batch.userId, batch.isFirstSync, known.userRoom(batch.userId, meta.nid));
     const isContinuing = certain.from === 0 && !certain.isJoin;
-    if (isContinuing || timeline.length > 0) {
-      const firstNew = timeline.findIndex(({ id }) => !isKnown(id));
-      const isAmong = firstNew !== -1 && timeline.slice(firstNew).some(({ id }) => isKnown(id));
-      const listed = new Set(timeline.map(({ id }) => id));
-      const passesSeam =
-        firstNew !== -1 &&
-        (before.isSeam || meta.seams.some(([id, pos]) => pos > polledAt && !listed.has(id as EventId)));
-      // What it says of state beside its timeline may be of the past.
-      const hasState = isContinuing && state.some(({ id }) => !listed.has(id));
-      if (isAmong || passesSeam || hasState) late.add(meta.nid);
-    }
-    before.isSeam ||= !isContinuing || limited;
-    for (const { id } of section.timeline) before.ids.add(id);
+    const isListed = (id: string): boolean => timeline.some((event, index) => event.id === id && index >= certain.from);
+    const firstNew = timeline.findIndex(({ id }, index) => index >= certain.from && !isKnown(id));
+    const isAmong = firstNew !== -1 && timeline.some(({ id }, index) => index > firstNew && isKnown(id));
+    const passesSeam = (): boolean => {
+      if (firstNew === -1 || certain.from === timeline.length) return false;
+      const polledAt = known.polledAt(batch.userId, batch.deviceId);
+      return before?.isSeam === true || meta.seams.some(([id, pos]) => pos > polledAt && !isListed(id));
+    };
+    // What it says of state beside its timeline may be of the past.
+    if (isAmong || (isContinuing && state.some(({ id }) => !isListed(id))) || passesSeam()) late.add(meta.nid);
+    if (firstNew === -1 && isContinuing) continue;
+    const ids = before?.ids ?? new Set<EventId>();
+    for (const { id } of timeline) ids.add(id);
+    earlier.set(meta.nid, { ids, isSeam: before?.isSeam === true || !isContinuing || limited });
   }
   return late;
 }

@@ -201,29 +201,37 @@ export class ChunkReduction {
   /** Stores what is new of the timeline, applies its state unless `state_after` will, and returns it. */
   #reduceTimeline(timeline: readonly EventFields[], isKept: (index: number) => boolean): StoredEvent[] {
     const { group, room, batch } = this.#parts();
-    const news: StoredEvent[] = [];
     const fresh = new Map<number, number>();
+    let isLate = false;
     for (const [index, event] of timeline.entries()) {
       group.noteSeen(batch, event);
       const isKnown = group.isKnownEvent(room, event.id);
-      if (isKept(index) && !isKnown) fresh.set(index, this.#places?.get(index) ?? this.#tail.length);
-      else {
-        group.knownEventCount += 1;
-        // What a gap hides of a redaction is its event: nobody is shown it, and it holds.
-        if (!isKnown && reduceUnseenRedaction(group, room, event)) this.#reset();
+      if (isKept(index) && !isKnown) {
+        const place = this.#places?.get(index) ?? this.#tail.length;
+        isLate ||= place < this.#tail.length;
+        fresh.set(index, place);
+        continue;
       }
+      group.knownEventCount += 1;
+      // What a gap hides of a redaction is its event: nobody is shown it, and it holds.
+      if (!isKnown && reduceUnseenRedaction(group, room, event)) this.#reset();
     }
-    const retelling = new Retelling(group, room);
-    for (const item of storingOrder({ places: fresh }, this.#tail)) {
-      if (typeof item !== "number") retelling.add(item);
-      else {
-        const event = timeline[item];
-        // The same event twice in one timeline.
-        if (event === undefined || group.isKnownEvent(room, event.id)) continue;
-        news.push(this.#storeTimeline(event, item, fresh.get(item) ?? this.#tail.length));
-      }
+    const news: StoredEvent[] = [];
+    const store = (index: number): void => {
+      const event = timeline[index];
+      // The same event twice in one timeline.
+      if (event === undefined || group.isKnownEvent(room, event.id)) return;
+      news.push(this.#storeTimeline(event, index, fresh.get(index) ?? 0));
+    };
+    if (!isLate) for (const index of fresh.keys()) store(index);
+    else {
+      const retelling = new Retelling(group, room);
+      for (const item of storingOrder({ places: fresh }, this.#tail))
+        if (typeof item === "number") store(item);
+        else retelling.add(item);
+      retelling.finish();
+      this.#reset();
     }
-    if (retelling.finish()) this.#reset();
     return news;
   }
 

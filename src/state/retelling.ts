@@ -24,10 +24,8 @@ export class Retelling {
     this.#room.retell(event, copy);
   }
 
-  /** True when anything was told anew. */
-  finish(): boolean {
-    if (this.#moves.size === 0) return false;
+  /** Behind the last of them. */
+  finish(): void {
     this.#group.users.moveStays(this.#room.nid, this.#moves, this.#group.head + 1);
-    return true;
   }
 }
