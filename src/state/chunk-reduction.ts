@@ -243,7 +243,7 @@ export class ChunkReduction {
     const stored = this.#store(event, { inTimeline: true, gapBefore, prevBatch });
     if (gapBefore) this.#reset();
     room.addTimeline(stored);
-    if (this.#seams.has(index)) room.addSeam(stored);
+    if (this.#seams.has(index) && !gapBefore) room.addSeam(stored);
     group.ownEvents.added(batch, stored);
     reduceRedaction(group, room, stored);
     if (stored.stateKey === null) return stored;

@@ -27,8 +27,8 @@ export class FakeDeviceStore implements DeviceStore {
     const { hash, accessToken, userId, deviceId, nowMs } = token;
     this.#db.tokens.set(hash, { accessToken, userId, deviceId, lastSeenMs: nowMs, order: this.#nextOrder++ });
     const key = keyOf(userId, deviceId);
-    const { since = null, pausedMs = null } = this.#db.devices.get(key) ?? {};
-    this.#db.devices.set(key, { userId, deviceId, since, pausedMs });
+    const { tokenlessMs: _, ...before } = this.#db.devices.get(key) ?? { since: null, pausedMs: null };
+    this.#db.devices.set(key, { ...before, userId, deviceId });
   }
 
   async touchToken(tokenHash: string, nowMs: number): Promise<void> {

@@ -139,6 +139,21 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
     [act("message", 9, 1, 7), ask(3), act("outlier", 9), act("upgrade", 2), act("message", 0)],
   ],
   [
+    "a late answer to a device that has logged in anew lies in the gap that it fell into",
+    [
+      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      crash("poller"),
+      { kind: "logout", device: 1 },
+      poll(2),
+      act("message", 11),
+      ask(1, { kind: "sort", list: 0, n: 0 }),
+      { kind: "poll-early", device: 1, limit: 50 },
+      act("message", 11),
+      poll(2),
+      act("message", 0),
+    ],
+  ],
+  [
     "a second device whose mark was not taken away yet is up to date again after a restart",
     [ask(3, { kind: "slow", list: 0, n: 0 }), crash("sync"), crash("poller"), ask(3), poll(0)],
   ],

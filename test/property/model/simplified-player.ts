@@ -80,7 +80,9 @@ export class SimplifiedPlayer {
     let count = 0;
     for (const { id } of this.#hs.rooms.values()) {
       const seen = oracle.room(id);
-      if (seen === null) continue;
+      // Invites of who is ignored are not shown.
+      const isOpen = seen?.isInvite === true && this.#hs.everIgnored(this.#caller.userId).size > 0;
+      if (seen === null || isOpen) continue;
       count += 1;
       const known = this.#rooms.get(id);
       if (known === undefined) this.#tell(`${id} was never sent`);
@@ -134,8 +136,14 @@ export class SimplifiedPlayer {
       timeline: [...(isAnew ? [] : (before?.timeline ?? [])), ...timeline],
       state: new Map(before?.state),
     };
-    for (const event of [...timeline, ...state])
-      if (event.state_key !== undefined) known.state.set(stateKeyOf(event.type, event.state_key), event);
+    // What an entry begins with is history: other state may have won since.
+    const liveFrom = isExpanded ? timeline.length : timeline.length - (entry.num_live ?? 0);
+    for (const [index, event] of timeline.entries()) {
+      if (event.state_key === undefined) continue;
+      const key = stateKeyOf(event.type, event.state_key);
+      if (index >= liveFrom || !known.state.has(key)) known.state.set(key, event);
+    }
+    for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
     this.#rooms.set(roomId, known);
   }
 
