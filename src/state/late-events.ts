@@ -87,7 +87,9 @@ function newerFrom(
   { polledAt }: LateSight,
 ): number {
   const last = lastKnown(chunk, indexOf);
-  if (last === -1 && (chunk.isLimited || polledAt < 0)) return tail.length;
+  // State that the answer knew of is older than its gap, which may hide what came after that.
+  const isOpen = chunk.isLimited ? !chunk.timeline.some(({ id }) => indexOf.has(id)) : last === -1 && polledAt < 0;
+  if (isOpen) return tail.length;
   const listed = new Set(chunk.timeline.map(({ id }) => id));
   const first = tail.findIndex(
     ({ id, pos }, index) => index > last && !listed.has(id) && (last !== -1 || pos > polledAt),
