@@ -140,7 +140,7 @@ const OTHER_DEVIATIONS: readonly Deviation[] = [
     name: "sticky events and thread subscriptions",
     synapse: "has both, where they are switched on",
     glissade: "has neither, and does not answer their keys",
-    why: "a classic sync tells nothing about threads one follows",
+    why: "a classic sync tells nothing of threads one follows, and sticky events are shown in timelines alone",
     explains: ({ path, glissade }) =>
       /^extensions (?:org\.matrix\.msc4354\.sticky_events|io\.element\.msc4308\.thread_subscriptions)/.test(path) &&
       glissade === null,
