@@ -21,7 +21,8 @@ export class ConnectionRecord {
   readonly #userId: UserId;
   readonly #deviceId: DeviceId;
   readonly #connId: ConnId;
-  #text = "";
+  /** Of what is stored, which itself may be large and is only compared; null = not known. */
+  #digest: string | null = null;
   #incarnation = "";
   #extensions = "";
   #version = 0;
@@ -38,9 +39,9 @@ export class ConnectionRecord {
     const { incarnation, engine, params } = written;
     const paramsText = params.stringify();
     const cursors = JSON.stringify(engine.snapshot());
-    const text = `${incarnation}${paramsText}${cursors}`;
-    if (text === this.#text && nowMs - this.#writtenMs < CONNECTION_TOUCH_MS) return null;
-    this.#text = text;
+    const digest = digestOf(`${incarnation}${paramsText}${cursors}`);
+    if (digest === this.#digest && nowMs - this.#writtenMs < CONNECTION_TOUCH_MS) return null;
+    this.#digest = digest;
     this.#incarnation = incarnation;
     this.#extensions = extensionsOf(engine);
     this.#version = engine.version;
@@ -80,10 +81,13 @@ export class ConnectionRecord {
 
   /** It is not known what is stored: the next row is written whatever it says. */
   forget(): void {
-    this.#text = "";
+    this.#digest = null;
     this.#incarnation = "";
   }
 }
+
+/** Texts of one connection that meet by chance would cost a write, until the next change. */
+const digestOf = (text: string): string => `${text.length} ${Bun.hash.wyhash(text).toString(36)}`;
 
 function extensionsOf(engine: Pick<Engine, "extensionSince">): string {
   return EXTENSION_NAMES.map((name) => engine.extensionSince(name) ?? "").join();

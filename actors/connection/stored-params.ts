@@ -23,7 +23,6 @@ export interface ParamsInForce {
  */
 export class ParamsHistory {
   #versions: ParamsVersion[];
-  #text: string | null = null;
 
   constructor(versions: ParamsVersion[] = []) {
     this.#versions = versions;
@@ -53,12 +52,10 @@ export class ParamsHistory {
     this.#versions.push({ seq: answerSeq, params, ...(answerSeq === seq ? {} : { servedSeq: seq }) });
     while (this.#versions.length > 1 && (this.#versions[1]?.seq ?? 0) <= ackedSeq) this.#versions.shift();
     if (this.#versions.length > MAX_VERSIONS) this.#versions.shift();
-    this.#text = null;
     return true;
   }
 
   stringify(): string {
-    this.#text ??= JSON.stringify(this.#versions);
-    return this.#text;
+    return JSON.stringify(this.#versions);
   }
 }
