@@ -4,10 +4,10 @@ import type { ActorContext } from "#actors/runtime/actor.ts";
 import type { Companions } from "./companions.ts";
 import type { PollerCommand, PollerMessage } from "./messages.ts";
 
-/** For a poll of another device that the homeserver does not hold. */
-const COMPANION_DEADLINE_MS = 15_000;
-/** What another device has of the rooms is nearly all: clients wait no longer for the rest. */
-const COMPANION_PATIENCE_MS = 1000;
+/** For the poll of another device that is under way, and the one after it: the homeserver may hold both. */
+const COMPANION_DEADLINE_MS = 90_000;
+/** What is on its way to another device arrives within this; what that has is nearly all, and clients wait no longer for the rest. */
+const COMPANION_PATIENCE_MS = 250;
 
 /** Whether another device of the user brings the rooms, so that this one need not. */
 export class Cover {
@@ -16,6 +16,7 @@ export class Cover {
   readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
   /** The other device that was to bring the rooms did not. */
   #isLeftAlone = false;
+  #hasBegun = false;
   #isPatienceOver = false;
   /** A poll of the other device was asked for. */
   #isAwaited = false;
@@ -37,11 +38,13 @@ export class Cover {
 
   /** Clients are answered with what the other device has brought so far. */
   get isEnough(): boolean {
-    return this.#isPatienceOver && this.by !== null;
+    return this.#isPatienceOver && !this.#isLeftAlone;
   }
 
   /** Clients begin to wait for the other device. */
   begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
     this.#context.after(COMPANION_PATIENCE_MS, { type: "patience-over" });
   }
 
@@ -50,13 +53,17 @@ export class Cover {
   }
 
   /**
-   * What happened before this device's `since` comes by the other device's polls alone: one that is begun now brings it. Should that
-   * fail, this device reads the rooms itself; meanwhile it polls on.
+   * What happened before this device's `since` comes by the other device's polls alone: the next one brings it, in its own time. Should
+   * that fail, this device reads the rooms itself; meanwhile it polls on.
    */
   await(other: DeviceId): void {
     if (this.#isAwaited) return;
     this.#isAwaited = true;
-    const through: Omit<Extract<PollerCommand, { type: "poll-through" }>, "reply"> = { type: "poll-through" };
+    this.begin();
+    const through: Omit<Extract<PollerCommand, { type: "poll-through" }>, "reply"> = {
+      type: "poll-through",
+      isPatient: true,
+    };
     const ended = (isThrough: boolean) => ({ type: "companion-polled", isThrough }) as const;
     this.#context.pipe(
       this.#context.ask(pollerAddress(this.#who.userId, other), through, { deadlineMs: COMPANION_DEADLINE_MS }),

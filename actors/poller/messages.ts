@@ -46,10 +46,10 @@ export type PollerCommand =
   /** Nobody has used this token for so long that it was removed: a poller that still polls with it ends. */
   | { type: "token-unused"; tokenHash: string }
   /**
-   * Poll now; answered when a poll that was begun after this is stored and applied: everything the homeserver had for the user
+   * Poll now, or when patient as soon as the poll under way is through; answered when a poll that was begun after this is stored and applied: everything the homeserver had for the user
    * by then is here. Rejected `homeserver_unreachable` or `storage_unavailable` when polls keep failing.
    */
-  | Asked<{ type: "poll-through" }, PollingEnsured>
+  | Asked<{ type: "poll-through"; isPatient?: true }, PollingEnsured>
   /** Read a part of a room's history with the device's token. */
   | Asked<{ type: "read-history"; query: HistoryQuery }, HistoryAnswer>
   /** An operator has paused or resumed the device: storage says which. */

@@ -117,7 +117,7 @@ export class PollerActor implements Actor<PollerMessage> {
         if (this.#phase === "paused") message.reply.reject(new SyncError("homeserver_unreachable", PAUSED));
         else {
           this.#throughs.add(this.#sends, message.reply);
-          this.#hurry();
+          if (message.isPatient !== true) this.#hurry();
         }
         return;
       case "poll-now":
@@ -514,6 +514,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#endPoll("stopped");
     this.#releaseSlot();
     this.#storing.end();
+    this.#throughs.rejectAll(new SyncError("actor_stopped", "the poller has stopped"));
     this.#drained?.resolve();
   }
 

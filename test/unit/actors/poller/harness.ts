@@ -106,13 +106,13 @@ export class PollerHarness {
   }
 
   /** Asks for a poll begun from here on; `answer()` tells how that went so far. */
-  async through(): Promise<() => Answer> {
+  async through(how: { isPatient?: true } = {}): Promise<() => Answer> {
     let answer: Answer = "waiting";
     const reply = {
       resolve: () => void (answer = "ok"),
       reject: (error: SyncError) => void (answer = error.code),
     };
-    this.#deliver({ type: "poll-through", reply });
+    this.#deliver({ type: "poll-through", reply, ...how });
     await settlePromises();
     return () => answer;
   }

@@ -48,14 +48,14 @@ describe("PollerActor: a second device", () => {
     expect(harness.stored[0]?.toDevice).toHaveLength(1);
   });
 
-  test("[POL-61] is answered when the other one is up to date, or after a second, and needs no slot", async () => {
+  test("[POL-61] is answered when the other one is up to date, or after a moment, and needs no slot", async () => {
     const harness = await secondDevice();
     harness.slots.request("@other1:hs" as UserId);
     harness.slots.request("@other2:hs" as UserId);
     const answer = await harness.ensure();
     expect(answer()).toBe("waiting");
     expect(harness.homeserver.waitingCount).toBe(1);
-    await harness.time.advance(1000);
+    await harness.time.advance(250);
     expect(answer()).toBe("ok");
     expect(harness.homeserver.waitingCount).toBe(1);
     const prompt = await secondDevice();
@@ -66,6 +66,23 @@ describe("PollerActor: a second device", () => {
     prompt.throughs[0]?.stored();
     await settlePromises();
     expect(soon()).toBe("ok");
+  });
+
+  test("[POL-68] whoever waits patiently for a poll does not cut the one under way short", async () => {
+    const harness = new PollerHarness();
+    await harness.login("s1");
+    await harness.start();
+    harness.homeserver.nextSync().answer({ next_batch: "s2" });
+    await settlePromises();
+    const held = harness.homeserver.nextSync();
+    const answer = await harness.through({ isPatient: true });
+    expect(held.isAborted).toBe(false);
+    held.answer({ next_batch: "s3" });
+    await settlePromises();
+    expect(answer()).toBe("waiting");
+    harness.homeserver.nextSync().answer({ next_batch: "s4" });
+    await settlePromises();
+    expect(answer()).toBe("ok");
   });
 
   test("[POL-67] where the other one fails to get up to date, the rooms are read beside its own data", async () => {
