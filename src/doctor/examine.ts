@@ -15,7 +15,7 @@ import { judgeUploadSize, observeUploadSize } from "./checks/upload-size.ts";
 import { judgeVersions, observeVersions } from "./checks/versions.ts";
 import type { VersionsSeen } from "./checks/versions.ts";
 import { judgeLongPoll, judgeStreaming, observeLongPoll, observeStreaming } from "./checks/waiting.ts";
-import { baseUrlOf, judgeWellKnown, observeWellKnown } from "./checks/well-known.ts";
+import { baseUrlOf, isVouchedFor, judgeWellKnown, observeWellKnown } from "./checks/well-known.ts";
 import type { BaseUrl } from "./checks/well-known.ts";
 import { CHECKS, finding } from "./finding.ts";
 import type { CheckName, Finding } from "./finding.ts";
@@ -68,7 +68,8 @@ export interface Examination {
 export async function examine(target: Target, options: ExamineOptions): Promise<Examination> {
   const { outside, newMark, inside } = options;
   const found = await locate(target, outside);
-  const patient: Patient = { ...found.base, outside, newMark, proxy: options.proxy };
+  const isBelieved = options.token !== null && (!found.isLed || (await isVouchedFor(outside, found.from, found.base)));
+  const patient: Patient = { ...found.base, isBelieved, outside, newMark, proxy: options.proxy };
   const [versions, addresses, tls, beside] = await Promise.all([
     observeVersions(patient),
     target.kind === "listener" ? null : observeAddresses(patient),
@@ -86,14 +87,24 @@ export async function examine(target: Target, options: ExamineOptions): Promise<
   };
 }
 
+interface Located {
+  /** Where it began. */
+  from: Origin;
+  base: BaseUrl;
+  /** A file said so, and not the operator. */
+  isLed: boolean;
+  findings: readonly Finding[];
+}
+
 /** Follows a name to an address, as clients do. */
-async function locate(target: Target, outside: Outside): Promise<{ base: BaseUrl; findings: readonly Finding[] }> {
-  if (target.kind === "listener") return { base: target.base, findings: [] };
-  const origin = target.kind === "name" ? target.origin : target.base.origin;
-  const seen = await observeWellKnown(outside, origin, target.kind === "address");
+async function locate(target: Target, outside: Outside): Promise<Located> {
+  const from = target.kind === "name" ? target.origin : target.base.origin;
+  if (target.kind === "listener") return { from, base: target.base, isLed: false, findings: [] };
+  const seen = await observeWellKnown(outside, from, target.kind === "address");
   const findings = judgeWellKnown(seen);
-  if (target.kind === "address") return { base: target.base, findings };
-  return { base: baseUrlOf(seen) ?? { origin, prefix: "" }, findings };
+  if (target.kind === "address") return { from, base: target.base, isLed: false, findings };
+  const led = baseUrlOf(seen);
+  return { from, base: led ?? { origin: from, prefix: "" }, isLed: led !== null, findings };
 }
 
 /** Advice waits for who is asked for it: the proxy is known later. */
@@ -194,7 +205,7 @@ const withoutProbes = (): Finding[] =>
   NEEDS_PROBES.map((check) => finding(check, "skip", `${PROBE_PATH} does not reach Glissade`));
 
 async function lookInside(inside: Inside, { outside, newMark }: ExamineOptions): Promise<Finding[]> {
-  const homeserver: Patient = { ...inside.homeserver, outside, newMark, proxy: null };
+  const homeserver: Patient = { ...inside.homeserver, isBelieved: false, outside, newMark, proxy: null };
   const [seen, database] = await Promise.all([observeHomeserver(homeserver, true), inside.database()]);
   return [...judgeHomeserver(seen), ...judgeDatabase(database)];
 }

@@ -20,7 +20,7 @@ export interface OutsideRequest {
   deadlineMs?: number;
   /** Instead of that to which the name leads. */
   address?: string;
-  /** Only to whom the certificate was made out for: set for what carries a token. */
+  /** Only to whom the certificate was made out for: set for what carries a token, or says where one goes. */
   isSecret?: boolean;
 }
 

@@ -6,6 +6,8 @@ export interface Patient {
   origin: Origin;
   /** Path behind the origin under which the homeserver's paths are; mostly empty. */
   prefix: string;
+  /** Whether somebody vouches for it that this is whom the operator means: only then it gets a token. */
+  isBelieved: boolean;
   outside: Outside;
   /** A new word by which an answer is recognised. */
   newMark: () => string;
@@ -18,9 +20,12 @@ export function askPatient(patient: Patient, request: OutsideRequest): Promise<O
   return patient.outside.ask(patient.origin, { ...request, path: patient.prefix + request.path });
 }
 
-/** A token goes nowhere where everybody can read it. */
-export const maySendToken = ({ origin: { scheme, host, socketPath } }: Patient): boolean =>
-  scheme === "https" || socketPath !== undefined || /^(?:localhost|127\.|\[::1\])/.test(host);
+/** This machine, by whichever of its names; the name of another may begin like one of them. */
+const LOOPBACK = /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/i;
+
+/** A token goes nowhere where everybody can read it, and to nobody whose address a stranger may have given. */
+export const maySendToken = ({ origin: { scheme, host, socketPath }, isBelieved }: Patient): boolean =>
+  isBelieved && (scheme === "https" || socketPath !== undefined || LOOPBACK.test(host));
 
 /** Where a web page would be that asks: any other origin. */
 export const PAGE_ORIGIN = "https://app.example.org";

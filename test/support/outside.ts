@@ -1,4 +1,4 @@
-import type { Handshake, Outside, OutsideAnswer, OutsideRequest, OutsideResult } from "#src/doctor/outside.ts";
+import type { Handshake, Origin, Outside, OutsideAnswer, OutsideRequest, OutsideResult } from "#src/doctor/outside.ts";
 
 /** An answer as a doctor sees it; headers may be repeated by an array. */
 export function answerOf(
@@ -46,12 +46,12 @@ export function handshakeOf(
 export class FakeOutside implements Outside {
   addresses: readonly string[] = ["192.0.2.1"];
   readonly asked: OutsideRequest[] = [];
-  readonly #answer: (request: OutsideRequest) => OutsideResult;
+  readonly #answer: (request: OutsideRequest, origin: Origin) => OutsideResult;
   readonly #handshake: (version: "TLSv1.2" | "TLSv1.3") => Handshake;
   readonly #nowMs: number;
 
   constructor(
-    answer: (request: OutsideRequest) => OutsideResult,
+    answer: (request: OutsideRequest, origin: Origin) => OutsideResult,
     nowMs = 1_800_000_000_000,
     handshake: (version: "TLSv1.2" | "TLSv1.3") => Handshake = (version) => handshakeOf(version, nowMs),
   ) {
@@ -60,9 +60,9 @@ export class FakeOutside implements Outside {
     this.#handshake = handshake;
   }
 
-  async ask(_origin: unknown, request: OutsideRequest): Promise<OutsideResult> {
+  async ask(origin: Origin, request: OutsideRequest): Promise<OutsideResult> {
     this.asked.push(request);
-    return this.#answer(request);
+    return this.#answer(request, origin);
   }
 
   async addressesOf(): Promise<readonly string[]> {

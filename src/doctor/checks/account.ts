@@ -19,7 +19,7 @@ export interface AccountSeen {
   classic: OutsideResult | null;
 }
 
-/** Syncs with a token, in every dialect; null where the token would go over the network for everybody to read. */
+/** Syncs with a token, in every dialect; null where the token could be read by others. */
 export async function observeAccount(patient: Patient, token: string): Promise<AccountSeen | null> {
   if (!maySendToken(patient)) return null;
   const ask = (method: string, path: string, body?: string): Promise<OutsideResult> =>
@@ -70,7 +70,8 @@ async function classicSync(
 export function judgeAccount(seen: AccountSeen | null): readonly Finding[] {
   const say = (level: Finding["level"], text: string, ...advice: string[]): Finding =>
     finding("account", level, text, ...advice);
-  if (seen === null) return [say("skip", "a token is not sent without TLS")];
+  if (seen === null)
+    return [say("skip", "a token is not sent without TLS, or where a file leads that nobody vouches for")];
   const { whoami, syncs, classic } = seen;
   if (!whoami.ok) return [say("skip", `the token was not sent, or not answered to (${whoami.reason})`)];
   const userId = jsonOf(whoami.answer)?.["user_id"];

@@ -27,20 +27,37 @@ export interface BaseUrl {
 
 /** Asks as clients do, redirections included. */
 export async function observeWellKnown(outside: Outside, origin: Origin, isOptional: boolean): Promise<WellKnownSeen> {
+  return { origin, isOptional, result: await follow(outside, origin, false) };
+}
+
+/** Whether the way from the name to this address is vouched for: a stranger on it could send a token to himself. */
+export async function isVouchedFor(
+  outside: Outside,
+  origin: Origin,
+  { origin: to, prefix }: BaseUrl,
+): Promise<boolean> {
+  const base = baseUrlOf({ result: await follow(outside, origin, true) });
+  return base !== null && originText(base.origin) === originText(to) && base.prefix === prefix;
+}
+
+async function follow(outside: Outside, origin: Origin, isSecret: boolean): Promise<OutsideResult> {
   let [from, path] = [origin, PATH];
   for (let redirects = 0; ; redirects += 1) {
-    const result = await outside.ask(from, { method: "GET", path, headers: { origin: PAGE_ORIGIN } });
+    if (isSecret && from.scheme !== "https") return { ok: false, reason: "not https", tookMs: 0 };
+    const request = { method: "GET", path, headers: { origin: PAGE_ORIGIN }, ...(isSecret ? { isSecret } : {}) };
+    const result = await outside.ask(from, request);
     const location =
       result.ok && Math.floor(result.answer.status / 100) === 3 ? headerOf(result.answer, "location") : null;
-    const target = location === null ? null : new URL(location, originText(from) + path);
+    const here = originText(from) + path;
+    const target = location !== null && URL.canParse(location, here) ? new URL(location, here) : null;
     const next = target === null ? null : readOrigin(target.href);
-    if (target === null || next === null || redirects >= MAX_REDIRECTS) return { origin, isOptional, result };
+    if (target === null || next === null || redirects >= MAX_REDIRECTS) return result;
     [from, path] = [next, target.pathname + target.search];
   }
 }
 
 /** Where the well-known file sends clients; null when it sends them nowhere. */
-export function baseUrlOf({ result }: WellKnownSeen): BaseUrl | null {
+export function baseUrlOf({ result }: Pick<WellKnownSeen, "result">): BaseUrl | null {
   const url = result.ok && result.answer.status === 200 ? baseUrlText(jsonOf(result.answer)) : null;
   const origin = url === null ? null : readOrigin(url);
   if (url === null || origin === null) return null;

@@ -36,7 +36,14 @@ describe("addresses", () => {
     const outside = new FakeOutside(() => ours);
     outside.addresses = ["192.0.2.1", "192.0.2.2"];
     const origin = { scheme: "https", host: "m.example.org", port: 443 } as const;
-    const seen = await observeAddresses({ origin, prefix: "", outside, newMark: () => "a", proxy: null });
+    const seen = await observeAddresses({
+      origin,
+      prefix: "",
+      isBelieved: true,
+      outside,
+      newMark: () => "a",
+      proxy: null,
+    });
     expect(outside.asked.map(({ address }) => address)).toEqual(["192.0.2.1", "192.0.2.2"]);
     expect(levels(judge(...seen))).toEqual(["ok"]);
   });

@@ -77,7 +77,7 @@ describe("what arrives", () => {
     const outside = new FakeOutside(({ method }) =>
       method === "GET" ? answered(200, { "m.upload.size": 104_857_600 }) : answered(413, "<html>"),
     );
-    const patient = { origin: ORIGIN, prefix: "", outside, newMark: () => "a", proxy: null };
+    const patient = { origin: ORIGIN, prefix: "", isBelieved: true, outside, newMark: () => "a", proxy: null };
     const seen = await observeUploadSize(patient, "token");
     expect(judgeUploadSize(seen, null)[0]?.text).toContain("100 MiB, which is what the homeserver takes");
     const plain = { ...patient, origin: { ...ORIGIN, scheme: "http" } } as const;

@@ -1,9 +1,11 @@
 import { describe, expect, test } from "bun:test";
+import { examine } from "#src/doctor/examine.ts";
 import { judgeTls } from "#src/doctor/checks/tls.ts";
 import { baseUrlOf, judgeWellKnown, observeWellKnown } from "#src/doctor/checks/well-known.ts";
 import type { Finding } from "#src/doctor/finding.ts";
 import { readOrigin } from "#src/doctor/outside.ts";
 import type { Origin, OutsideResult } from "#src/doctor/outside.ts";
+import { maySendToken } from "#src/doctor/patient.ts";
 import { FakeOutside, answered, handshakeOf, unanswered } from "#test/support/outside.ts";
 
 const NOW = 1_800_000_000_000;
@@ -77,8 +79,70 @@ describe("the well-known file", () => {
     );
     const seen = await observeWellKnown(outside, ORIGIN, false);
     expect(baseUrlOf(seen)).toEqual({ origin: readOrigin("https://m.example.org") as Origin, prefix: "/matrix" });
+    // One that leads nowhere is no place to go on from.
+    const nowhere = await observeWellKnown(
+      new FakeOutside(() => answered(302, "", { location: "https://[" })),
+      ORIGIN,
+      false,
+    );
+    expect(levels(judgeWellKnown(nowhere))).toEqual(["fail"]);
     const endless = await observeWellKnown(new FakeOutside(() => answered(302, "", { location: "/" })), ORIGIN, false);
     expect(levels(judgeWellKnown(endless))).toEqual(["fail"]);
+  });
+});
+
+describe("where a token goes", () => {
+  const TOKEN = "syt_of_the_operator";
+
+  /** Which hosts a doctor sent its token to, when the way from the name to the file was like this. */
+  async function tokenWentTo(file: (isVouched: boolean, origin: Origin) => OutsideResult): Promise<string[]> {
+    const went = new Set<string>();
+    const outside = new FakeOutside((request, { host, scheme }) => {
+      if (request.headers?.["authorization"]?.includes(TOKEN) === true) went.add(`${scheme} ${host}`);
+      if (request.path === "/.well-known/matrix/client")
+        return file(request.isSecret === true, { scheme, host, port: 0 });
+      const mark = request.headers?.["x-glissade-probe"]?.split(" ")[0] ?? "";
+      return answered(401, { errcode: "M_MISSING_TOKEN" }, { "x-glissade-probe": mark });
+    });
+    const options = { outside, newMark: () => "abcdefgh", proxy: null, isQuick: true, inside: null };
+    await examine({ kind: "name", origin: ORIGIN }, { ...options, token: TOKEN });
+    return [...went];
+  }
+
+  test("[DCT-82] a well-known file leads a token only where its whole way is vouched for", async () => {
+    const leads = (to: string) => answered(200, file(to), GOOD);
+    expect(await tokenWentTo(() => leads("https://m.example.org"))).toEqual(["https m.example.org"]);
+    // Somebody on the way has a certificate for his own name, and none for the one that was asked for.
+    expect(await tokenWentTo((isVouched) => (isVouched ? unanswered("CERT") : leads("https://thief.example")))).toEqual(
+      [],
+    );
+    // He lets the question that minds certificates through.
+    expect(
+      await tokenWentTo((isVouched) => leads(isVouched ? "https://m.example.org" : "https://thief.example")),
+    ).toEqual([]);
+    // A redirection leaves TLS, where anybody writes what he likes.
+    expect(
+      await tokenWentTo((_, { scheme }) =>
+        scheme === "http"
+          ? leads("https://thief.example")
+          : answered(302, "", { location: "http://example.org/.well-known/matrix/client" }),
+      ),
+    ).toEqual([]);
+    // Without a file it is the name itself that has to prove who it is.
+    expect(await tokenWentTo(() => answered(404))).toEqual(["https example.org"]);
+  });
+
+  test("[DCT-83] without TLS a token goes to this machine alone, and not to names that begin like it", async () => {
+    const isGood = (url: string): boolean => {
+      const patient = { prefix: "", isBelieved: true, outside: new FakeOutside(() => answered(404)), proxy: null };
+      return maySendToken({ ...patient, origin: readOrigin(url) as Origin, newMark: () => "" });
+    };
+    expect(
+      ["http://localhost:8008", "http://127.0.0.1", "http://127.1.2.3:80", "http://[::1]:8008"].map(isGood),
+    ).toEqual([true, true, true, true]);
+    expect(
+      ["http://localhost.example.org", "http://127.example.org", "http://localhosts", "http://192.0.2.1"].map(isGood),
+    ).toEqual([false, false, false, false]);
   });
 });
 
