@@ -68,7 +68,11 @@ class InspectorActor implements Actor<InspectorMessage> {
         this.#profiling = null;
         return;
       case "profile-failed":
-        this.#profiling?.reject(new SyncError("internal", `the profiler failed: ${message.reason}`));
+        this.#profiling?.reject(
+          message.error.code === "limit_exceeded"
+            ? message.error
+            : new SyncError("internal", `the profiler failed: ${message.error.message}`, { cause: message.error }),
+        );
         this.#profiling = null;
     }
   }
@@ -97,7 +101,7 @@ class InspectorActor implements Actor<InspectorMessage> {
     this.#context.pipe(
       thread.profileCpu(seconds),
       (bytes) => ({ type: "profile-made", bytes }),
-      (error) => ({ type: "profile-failed", reason: error.message }),
+      (error) => ({ type: "profile-failed", error }),
     );
   }
 }

@@ -1,3 +1,4 @@
+import type { SyncError } from "#src/errors.ts";
 import type { UpstreamSummary } from "#src/homeserver/upstream-watch.ts";
 import type { Address, Asked } from "#actors/runtime/actor.ts";
 import type { KindCensus } from "#actors/runtime/host-runtime.ts";
@@ -49,6 +50,6 @@ export type InspectorCommand =
 /** What comes back to it. */
 export type InspectorEvent =
   | { type: "profile-made"; bytes: Uint8Array<ArrayBuffer> }
-  | { type: "profile-failed"; reason: string };
+  | { type: "profile-failed"; error: SyncError };
 
 export type InspectorMessage = InspectorCommand | InspectorEvent;

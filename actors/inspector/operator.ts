@@ -2,10 +2,11 @@ import type { ConnectionState, ConnectionView, HostView, Page, PollerState, Poll
 import type { DescribedHost, Operator } from "#src/admin/operator.ts";
 import { SyncError } from "#src/errors.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
-import { connectionAddress, inspectorAddress, pollerAddress } from "#actors/addresses.ts";
+import { connectionAddress, inspectorAddress, pollerAddress, SUPERVISOR } from "#actors/addresses.ts";
 import type { ConnectionCommand } from "#actors/connection/messages.ts";
 import type { PollerCommand } from "#actors/poller/messages.ts";
 import type { ActorContext, Address } from "#actors/runtime/actor.ts";
+import type { SupervisorCommand } from "#actors/supervisor/messages.ts";
 import { type HostId, splitHostId } from "#actors/runtime/placement.ts";
 import type { ActorsDescription, ActorsQuery, HostDescription, InspectorCommand } from "./messages.ts";
 
@@ -29,6 +30,7 @@ type Question<T extends InspectorCommand["type"]> = Omit<Extract<InspectorComman
 class ActorOperator implements Operator {
   readonly hosts: readonly HostId[];
   readonly #actors: OperatorDeps["actors"];
+  #isSnapshotting = false;
 
   constructor({ actors, hosts }: OperatorDeps) {
     this.#actors = actors;
@@ -83,14 +85,25 @@ class ActorOperator implements Operator {
     await this.#actors.ask(connectionAddress(userId, deviceId, connId), message, { deadlineMs: DROP_DEADLINE_MS });
   }
 
-  profileCpu(host: string, seconds: number): Promise<Uint8Array<ArrayBuffer>> {
+  async profileCpu(host: string, seconds: number): Promise<Uint8Array<ArrayBuffer>> {
     const question: Question<"profile-cpu"> = { type: "profile-cpu", seconds };
     return this.#ask(this.#known(host), question, seconds * 1000 + PROFILE_SLACK_MS);
   }
 
-  snapshotHeap(host: string): Promise<Uint8Array<ArrayBuffer>> {
-    const question: Question<"snapshot-heap"> = { type: "snapshot-heap" };
-    return this.#ask(this.#known(host), question, SNAPSHOT_DEADLINE_MS);
+  async snapshotHeap(host: string): Promise<Uint8Array<ArrayBuffer>> {
+    const known = this.#known(host);
+    // Each takes several times the heap it writes down, and the next one of the same thread would only wait for it.
+    if (this.#isSnapshotting) throw new SyncError("limit_exceeded", "a snapshot is being made: wait for its end");
+    this.#isSnapshotting = true;
+    const begun: SupervisorCommand = { type: "stall-begun", atMostMs: SNAPSHOT_DEADLINE_MS };
+    this.#actors.tell(SUPERVISOR, begun);
+    try {
+      const question: Question<"snapshot-heap"> = { type: "snapshot-heap" };
+      return await this.#ask(known, question, SNAPSHOT_DEADLINE_MS);
+    } finally {
+      this.#isSnapshotting = false;
+      this.#actors.tell(SUPERVISOR, { type: "stall-ended" } satisfies SupervisorCommand);
+    }
   }
 
   async #page<T extends { host: string }>(

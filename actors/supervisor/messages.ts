@@ -7,6 +7,9 @@ export type SupervisorCommand =
   | Asked<{ type: "launch-hosts" }, { ok: true }>
   /** From now on a host that ends is not brought back. */
   | { type: "begin-shutdown" }
+  /** A thread stands still because somebody wants it to: until it is over, no host is held dead for being silent. */
+  | { type: "stall-begun"; atMostMs: number }
+  | { type: "stall-ended" }
   /** A host whose restart budget is spent asks to be killed. */
   | { type: "host-escalated"; host: HostId; incarnation: number; reason: string };
 

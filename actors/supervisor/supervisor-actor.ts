@@ -64,6 +64,8 @@ class SupervisorActor implements Actor<SupervisorMessage> {
   #isShuttingDown = false;
   #hasEscalated = false;
   #lastTickMs = 0;
+  /** Hosts may be silent for so long. */
+  #stalledUntilMs = 0;
 
   constructor(context: ActorContext<SupervisorMessage>, deps: SupervisorDeps) {
     this.#context = context;
@@ -93,6 +95,13 @@ class SupervisorActor implements Actor<SupervisorMessage> {
         return;
       case "begin-shutdown":
         this.#isShuttingDown = true;
+        return;
+      case "stall-begun":
+        this.#stalledUntilMs = this.#context.clock.mono() + message.atMostMs;
+        return;
+      case "stall-ended":
+        this.#forgiveSilence(this.#context.clock.mono());
+        this.#stalledUntilMs = 0;
         return;
       case "host-escalated":
         if (this.#isCurrent(message)) this.#deps.control.kill(message.host, message.reason);
@@ -215,6 +224,7 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     // Time in which main itself stood still (a suspended machine, a long turn) is not held against the hosts.
     const stalledMs = Math.max(0, now - this.#lastTickMs - HEARTBEAT_INTERVAL_MS);
     this.#lastTickMs = now;
+    if (now < this.#stalledUntilMs) this.#forgiveSilence(now);
     for (const [host, child] of this.#children) {
       if (!child.isUp) continue;
       if (child.pingedAtMs === null) this.#ping(host, child, now);
@@ -224,6 +234,11 @@ class SupervisorActor implements Actor<SupervisorMessage> {
       }
     }
     this.#context.after(HEARTBEAT_INTERVAL_MS, { type: "heartbeat-due" });
+  }
+
+  /** Pings that nobody has answered count from now on. */
+  #forgiveSilence(now: number): void {
+    for (const child of this.#children.values()) if (child.pingedAtMs !== null) child.pingedAtMs = now;
   }
 
   #ping(host: HostId, child: Child, now: number): void {

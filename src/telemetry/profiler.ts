@@ -1,4 +1,5 @@
 import { Session } from "node:inspector";
+import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
 
 /** As developer tools read it, in microseconds. */
@@ -9,8 +10,21 @@ interface CpuProfile {
 
 const encoder = new TextEncoder();
 
+/** A thread has one profiler, and several hosts may share it: who stops it stops it for all. */
+let isSampled = false;
+
 /** Samples this thread for so long; what comes of it is a `.cpuprofile`. */
 export async function profileCpu(seconds: number, timers: Timers): Promise<Uint8Array<ArrayBuffer>> {
+  if (isSampled) throw new SyncError("limit_exceeded", "a profile of this thread is being made: wait for its end");
+  isSampled = true;
+  try {
+    return await sample(seconds, timers);
+  } finally {
+    isSampled = false;
+  }
+}
+
+async function sample(seconds: number, timers: Timers): Promise<Uint8Array<ArrayBuffer>> {
   const session = new Session();
   session.connect();
   try {

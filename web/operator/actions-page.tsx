@@ -147,7 +147,7 @@ function Profiles({ api, onDone }: { api: AdminApi; onDone: () => void }) {
       <ConfirmedButton
         name="Heap snapshot"
         isDangerous
-        question={`Write down the memory of ${host}? Its thread stands still meanwhile, and the file may hold what users wrote.`}
+        question={`Write down the memory of ${host}? Its thread stands still meanwhile, and the process needs six times that memory. The file may hold what users wrote, and access tokens.`}
         act={() => save(api.snapshotHeap(host))}
         onDone={onDone}
       />

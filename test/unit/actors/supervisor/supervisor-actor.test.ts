@@ -128,6 +128,29 @@ describe("supervisor", () => {
     expect(done.some((what) => what.includes("ingest"))).toBe(false);
   });
 
+  test("[SUP-14] a host that stands still because an operator wants it to is not dead, until that is over", async () => {
+    const { launch, tell, hanging, done, time } = rig();
+    await launch();
+    hanging.add("sync:0");
+    await time.advance(6000);
+    done.length = 0;
+    await tell({ type: "stall-begun", atMostMs: 120_000 });
+    await time.advance(110_000);
+    expect(done).toEqual([]);
+    await tell({ type: "stall-ended" });
+    await time.advance(35_000);
+    expect(done).toEqual([]);
+    await time.advance(10_000);
+    expect(done).toEqual(["kill sync:0: no heartbeat"]);
+    // Whoever began it may have died.
+    const other = rig();
+    await other.launch();
+    other.hanging.add("sync:0");
+    await other.tell({ type: "stall-begun", atMostMs: 120_000 });
+    await other.time.advance(170_000);
+    expect(other.done).toContain("kill sync:0: no heartbeat");
+  });
+
   test("[SUP-10] time in which main itself stood still is not held against the hosts", async () => {
     const { launch, hanging, done, time, host } = rig();
     await launch();
