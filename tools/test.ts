@@ -11,7 +11,15 @@ const FOLDERS = ["src", "actors", "db", "web", "test", "bench", "tools"].filter(
 const MINUTE_MS = 60_000;
 
 type Check = { readonly name: string; readonly command: readonly string[]; readonly limitMs: number };
-type Suite = { readonly name: string; readonly folder: string; readonly limitMs: number };
+type Suite = {
+  readonly name: string;
+  readonly folder: string;
+  readonly limitMs: number;
+  /** Processes that share its files. What waits more than it computes gets more than there are cores. */
+  readonly processes: number;
+  /** Whether it has to wait for what `test/support/prepare.ts` brings. */
+  readonly isPrepared?: true;
+};
 
 const node = (script: string): string[] => [process.execPath, "--bun", join(ROOT, "node_modules", script)];
 
@@ -26,14 +34,17 @@ const CHECKS: readonly Check[] = [
 ];
 
 const SUITES: readonly Suite[] = [
-  { name: "unit", folder: "test/unit", limitMs: 3 * MINUTE_MS },
-  { name: "property", folder: "test/property", limitMs: 3 * MINUTE_MS },
-  { name: "contract", folder: "test/contract", limitMs: 4 * MINUTE_MS },
-  { name: "integration", folder: "test/integration", limitMs: 5 * MINUTE_MS },
-  { name: "blackbox", folder: "test/blackbox", limitMs: 4 * MINUTE_MS },
-  { name: "e2e", folder: "test/e2e", limitMs: 12 * MINUTE_MS },
-  { name: "system", folder: "test/system", limitMs: 20 * MINUTE_MS },
+  { name: "unit", folder: "test/unit", limitMs: 3 * MINUTE_MS, processes: 1 },
+  { name: "property", folder: "test/property", limitMs: 3 * MINUTE_MS, processes: 2 },
+  { name: "contract", folder: "test/contract", limitMs: 4 * MINUTE_MS, processes: 2 },
+  { name: "integration", folder: "test/integration", limitMs: 5 * MINUTE_MS, processes: 2 },
+  { name: "blackbox", folder: "test/blackbox", limitMs: 4 * MINUTE_MS, processes: 2 },
+  { name: "e2e", folder: "test/e2e", limitMs: 12 * MINUTE_MS, processes: 3, isPrepared: true },
+  { name: "system", folder: "test/system", limitMs: 20 * MINUTE_MS, processes: 3, isPrepared: true },
 ];
+
+/** Real servers come from package indexes, and that may take its time. */
+const PREPARE_LIMIT_MS = 8 * MINUTE_MS;
 
 type Ending = { readonly code: number; readonly isOverTime: boolean };
 
@@ -65,11 +76,13 @@ function testFiles(folder: string): string[] {
 }
 
 /** Counts come from the report, never from the exit code alone: a test that calls `process.exit(0)` leaves no report. */
-async function runSuite({ name, folder, limitMs }: Suite, scratch: string): Promise<Counts> {
+async function runSuite({ name, folder, limitMs, processes }: Suite, scratch: string): Promise<Counts> {
   const files = testFiles(folder);
   if (files.length === 0) return { passed: 0, failed: 0, skipped: [], failures: [] };
   const report = join(scratch, `${name}.xml`);
-  const options = ["--reporter=junit", `--reporter-outfile=${report}`];
+  // Files of one process share its database servers: no file may have globals of its own.
+  const sharing = processes === 1 ? [] : [`--parallel=${processes}`, "--no-isolate"];
+  const options = ["--reporter=junit", `--reporter-outfile=${report}`, ...sharing];
   const ending = await run([process.execPath, "test", ...options, `./${folder}`], limitMs);
   if (!existsSync(report)) {
     return { passed: 0, failed: 1, skipped: [], failures: [`${name}: no report, ${endingText(ending, limitMs)}`] };
@@ -78,6 +91,15 @@ async function runSuite({ name, folder, limitMs }: Suite, scratch: string): Prom
   if (ending.code === 0 || counts.failed > 0) return counts;
   const failure = `${name}: ${endingText(ending, limitMs)} though no test failed`;
   return { ...counts, failed: 1, failures: [failure] };
+}
+
+/** Brings what slow suites need while quick ones run, and behind them in line for the processor. */
+async function prepare(): Promise<void> {
+  const { code, isOverTime } = await run(
+    ["nice", "-n", "10", process.execPath, "test/support/prepare.ts"],
+    PREPARE_LIMIT_MS,
+  );
+  if (code !== 0) console.log(`[prepare] ${endingText({ code, isOverTime }, PREPARE_LIMIT_MS)}`);
 }
 
 /** Runs the named steps, or all of them, and returns what they add up to. */
@@ -93,9 +115,14 @@ async function runAll(names: readonly string[]): Promise<Counts> {
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     console.log(`=== ${name}: ${counts.passed} passed, ${counts.failed} failed (${seconds} s)`);
   };
+  const suites = SUITES.filter(({ name }) => names.length === 0 || names.includes(name));
+  const preparing = suites.some(({ isPrepared }) => isPrepared) ? prepare() : null;
   try {
     for (const check of CHECKS) await step(check.name, () => runCheck(check));
-    for (const suite of SUITES) await step(suite.name, () => runSuite(suite, scratch));
+    for (const suite of suites) {
+      if (suite.isPrepared && preparing !== null) await preparing;
+      await step(suite.name, () => runSuite(suite, scratch));
+    }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
   }

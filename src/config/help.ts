@@ -29,7 +29,9 @@ export function variablesHelp(): string {
 export const problemsText = (problems: readonly Problem[]): string =>
   problems.map(({ name, problem, advice }) => `  ${name} ${problem}\n    → ${advice}\n`).join("");
 
-const plain = (markdown: string): string => markdown.replaceAll("`", "");
+/** For a terminal: a link is the name of its page. */
+const plain = (markdown: string): string =>
+  markdown.replaceAll("`", "").replaceAll(/\[([^\]]+)\]\(([^)]+)\)/gu, "$1 (docs/$2)");
 
 function wrap(text: string, indent: string): string {
   const lines: string[] = [];

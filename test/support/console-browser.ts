@@ -13,9 +13,6 @@ const PHONE = { width: 390, height: 780 };
 /** Pages that show one account or another look the same in it. */
 const CHROMIUM = ["--no-sandbox", "--lang=en-GB", "--force-color-profile=srgb"];
 
-/** What a browser needs of Debian, letters to draw with included. */
-export const BROWSER_PACKAGES = ["chromium", "fonts-dejavu-core"];
-
 /** A headless Chromium that writes down whatever a page complains about. */
 export class ConsoleBrowser {
   /** Errors of the page, of its console, and violations of its policy. */

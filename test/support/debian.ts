@@ -6,6 +6,18 @@ const INSTALL_LIMIT_MS = 240_000;
 const POLICY = "/usr/sbin/policy-rc.d";
 const NO_START = "#!/bin/sh\nexit 101\n";
 
+/** What the suites need of Debian, by what it is for. */
+export const DEBIAN_PACKAGES = {
+  /** Letters to draw with included. */
+  browser: ["chromium", "fonts-dejavu-core"],
+  proxies: ["nginx", "caddy", "haproxy", "apache2", "openssl"],
+  prometheus: ["prometheus"],
+  machines: ["mmdebstrap", "procps", "util-linux"],
+  images: ["buildah", "mmdebstrap", "curl"],
+  compose: ["docker-compose"],
+  releases: ["mmdebstrap", "qemu-user-static", "xz-utils"],
+} as const;
+
 interface Ended {
   code: number;
   out: string;

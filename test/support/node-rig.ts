@@ -19,6 +19,7 @@ import { FaultyMetrics } from "./faulty-metrics.ts";
 import { HostStores, StoreFaults, type Stores } from "./faulty-stores.ts";
 import { makeFakeStores } from "./fake-stores.ts";
 import { createTestHomeserver, type Session, type TestHomeserver } from "./homeserver.ts";
+import { lastingPort } from "./ports.ts";
 import { type InProcess, startInProcess } from "./in-process.ts";
 import { type LoggedLine, recordingLogger } from "./recording.ts";
 
@@ -87,6 +88,7 @@ export class NodeRig {
       // No two events at the same time, so that lists have one true order.
       clock: { now: () => ++this.#homeserverMs, mono: () => this.#clock.mono() },
       timers: this.timers,
+      port: lastingPort(),
     });
     this.syncFaults = new SyncFaults(this.homeserver);
   }

@@ -9,9 +9,6 @@ import { freePort } from "./ports.ts";
 /** The name that all recipes are tried with. */
 export const TEST_NAME = "matrix.test";
 
-/** Debian's packages of the proxies; Apache's HTTP/2 comes along. */
-export const PROXY_PACKAGES = ["nginx", "caddy", "haproxy", "apache2", "openssl"] as const;
-
 /** What stands in for the addresses and certificates of a recipe. */
 export interface Places {
   /** `host:port` of Glissade. */

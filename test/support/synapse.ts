@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "./ports.ts";
@@ -41,14 +41,25 @@ export function synapseProblem(): string | null {
   return Bun.which("python3") === null ? "python3 is not installed" : null;
 }
 
-async function install(): Promise<string> {
+/** Brings Synapse from the Python package index, and resolves to the Python that knows it. */
+export async function installSynapse(): Promise<string> {
   const python = join(VENV, "bin/python");
-  const marker = join(VENV, `synapse-${SYNAPSE_VERSION}`);
-  if (existsSync(marker)) return python;
-  await mkdir(VENV, { recursive: true });
-  await run(["python3", "-m", "venv", VENV]);
-  await run([join(VENV, "bin/pip"), "install", "--quiet", `matrix-synapse==${SYNAPSE_VERSION}`]);
-  await writeFile(marker, "");
+  const marker = `synapse-${SYNAPSE_VERSION}`;
+  if (existsSync(join(VENV, marker))) return python;
+  // Made beside and renamed: an interrupted run, or several at once, leave no half of it.
+  const draft = `${VENV}.${process.pid}`;
+  await rm(draft, { recursive: true, force: true });
+  await mkdir(draft, { recursive: true });
+  await run(["python3", "-m", "venv", draft]);
+  await run([join(draft, "bin/python"), "-m", "pip", "install", "--quiet", `matrix-synapse==${SYNAPSE_VERSION}`]);
+  await writeFile(join(draft, marker), "");
+  if (!existsSync(join(VENV, marker))) {
+    await rm(VENV, { recursive: true, force: true });
+    await rename(draft, VENV).catch((error: unknown) => {
+      if (!existsSync(join(VENV, marker))) throw error;
+    });
+  }
+  await rm(draft, { recursive: true, force: true });
   return python;
 }
 
@@ -73,7 +84,7 @@ export async function startSynapse(options: {
   /** More of its configuration, which may name its own address. */
   settings?: (url: string) => Record<string, unknown>;
 }): Promise<Synapse> {
-  const python = await install();
+  const python = await installSynapse();
   const dir = await mkdtemp(join(tmpdir(), "glissade-synapse-"));
   const port = await freePort();
   const base = [python, "-m", "synapse.app.homeserver", "--config-path", "homeserver.yaml"];

@@ -4,8 +4,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
 import { startCasServer } from "#test/support/cas-server.ts";
-import { BROWSER_PACKAGES, ConsoleBrowser } from "#test/support/console-browser.ts";
-import { debianPackages } from "#test/support/debian.ts";
+import { ConsoleBrowser } from "#test/support/console-browser.ts";
+import { DEBIAN_PACKAGES, debianPackages } from "#test/support/debian.ts";
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { operatorSamples } from "#test/support/operator-samples.ts";
 import { freePort } from "#test/support/ports.ts";
@@ -21,7 +21,7 @@ const SETUP_LIMIT_MS = 180_000;
 const TEST_LIMIT_MS = 90_000;
 const ROW_PX = 64;
 
-const problem = synapseProblem() ?? (await debianPackages(BROWSER_PACKAGES));
+const problem = synapseProblem() ?? (await debianPackages(DEBIAN_PACKAGES.browser));
 const OPERATOR_PAGES = [
   "overview",
   "pollers",

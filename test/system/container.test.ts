@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { linkSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { ALL_VARIABLES } from "#src/config/variables.ts";
-import { debianPackages, systemProgram } from "#test/support/debian.ts";
+import { DEBIAN_PACKAGES, debianPackages, systemProgram } from "#test/support/debian.ts";
 import { debianRoot, machineProblem } from "#test/support/debian-machine.ts";
 import { freePort } from "#test/support/ports.ts";
 
@@ -11,8 +11,8 @@ const TOOLS = join(ROOT, ".tools");
 mkdirSync(TOOLS, { recursive: true });
 // Beside the archive of the root, which is linked into it.
 const folder = mkdtempSync(join(TOOLS, "container-"));
-const problem = (await machineProblem()) ?? (await debianPackages(["buildah", "mmdebstrap", "curl"]));
-const composeProblem = await debianPackages(["docker-compose"]);
+const problem = (await machineProblem()) ?? (await debianPackages(DEBIAN_PACKAGES.images));
+const composeProblem = await debianPackages(DEBIAN_PACKAGES.compose);
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }), 60_000);
 

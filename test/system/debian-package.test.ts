@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Session } from "#src/demo/homeserver/accounts.ts";
-import { debianPackages } from "#test/support/debian.ts";
+import { DEBIAN_PACKAGES, debianPackages } from "#test/support/debian.ts";
 import { DebianMachine, machineProblem } from "#test/support/debian-machine.ts";
 import { createTestHomeserver } from "#test/support/homeserver.ts";
 import type { TestHomeserver } from "#test/support/homeserver.ts";
@@ -13,7 +13,7 @@ import type { WireAnswer } from "#test/support/simplified-connection.ts";
 import { buildDeb } from "../../tools/deb.ts";
 
 const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
-const problem = (await machineProblem()) ?? (await debianPackages(["mmdebstrap", "procps", "util-linux"]));
+const problem = (await machineProblem()) ?? (await debianPackages(DEBIAN_PACKAGES.machines));
 const folder = mkdtempSync(join(tmpdir(), "glissade-packages-"));
 const LIMIT_MS = 200_000;
 const [ENV, DROP_IN] = ["/etc/glissade/glissade.env", "/etc/systemd/system/glissade.service.d"];

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { join } from "node:path";
 import { METRIC_SPECS } from "#src/telemetry/metrics.ts";
 import { BlackBox, joined, response } from "#test/support/black-box.ts";
-import { debianPackages, systemProgram } from "#test/support/debian.ts";
+import { DEBIAN_PACKAGES, debianPackages, systemProgram } from "#test/support/debian.ts";
 import { freePort } from "#test/support/ports.ts";
 
 const SETUP_MS = 300_000;
@@ -22,7 +22,7 @@ const TROUBLE = new Set([
   "sliding_sync_poller_failed_polls_total",
 ]);
 
-const packages = await debianPackages(["prometheus"]);
+const packages = await debianPackages(DEBIAN_PACKAGES.prometheus);
 const cleanup = new AsyncDisposableStack();
 let scrape = "";
 

@@ -3,13 +3,13 @@ import { createHash } from "node:crypto";
 import { mkdirSync, mkdtempSync, readFileSync, readdirSync, realpathSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { debianPackages } from "#test/support/debian.ts";
+import { DEBIAN_PACKAGES, debianPackages } from "#test/support/debian.ts";
 import { machineProblem } from "#test/support/debian-machine.ts";
 import { ROOT, buildExecutable, makeAssets, version } from "../../tools/executable.ts";
 import { smokeTest } from "../../tools/foreign-root.ts";
 import { TARGETS } from "../../tools/targets.ts";
 
-const problem = (await machineProblem()) ?? (await debianPackages(["mmdebstrap", "qemu-user-static", "xz-utils"]));
+const problem = (await machineProblem()) ?? (await debianPackages(DEBIAN_PACKAGES.releases));
 const folder = mkdtempSync(join(tmpdir(), "glissade-packages-"));
 const release = join(folder, "release");
 const LIMIT_MS = 400_000;

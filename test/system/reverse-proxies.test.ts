@@ -6,10 +6,10 @@ import { PROXIES } from "#src/http/recipes/recipe.ts";
 import type { ProxyName } from "#src/http/recipes/recipe.ts";
 import { BROKEN_SITES, IMPATIENT_SITES } from "#test/support/broken-sites.ts";
 import type { BrokenSite } from "#test/support/broken-sites.ts";
-import { debianPackages } from "#test/support/debian.ts";
+import { DEBIAN_PACKAGES, debianPackages } from "#test/support/debian.ts";
 import type { DoctorRun } from "#test/support/doctor-run.ts";
 import { ProxiedWorld } from "#test/support/proxied-world.ts";
-import { PROXY_PACKAGES, TEST_NAME } from "#test/support/reverse-proxy.ts";
+import { TEST_NAME } from "#test/support/reverse-proxy.ts";
 import type { ReverseProxy } from "#test/support/reverse-proxy.ts";
 import type { SynapseUser } from "#test/support/synapse.ts";
 import { synapseProblem } from "#test/support/synapse.ts";
@@ -29,7 +29,7 @@ const V4_LISTS = {
 /** At once: more would measure the machine. */
 const AT_ONCE = 4;
 
-const problem = synapseProblem() ?? (await debianPackages(PROXY_PACKAGES));
+const problem = synapseProblem() ?? (await debianPackages(DEBIAN_PACKAGES.proxies));
 
 /** A site as it ships, and what is under way there for a minute. */
 interface ShippedSite {

@@ -75,12 +75,15 @@ describe("runCli", () => {
     expect(await run(["--smoke-test"])).toMatchObject({ code: 9, calls: ["smoke"] });
   });
 
-  test("[CLI-3] --help names every command and every variable", async () => {
+  test("[CLI-3] --help names every command and every variable, as text for a terminal", async () => {
     const { code, out } = await run(["--help"]);
     expect(code).toBe(EXIT.ok);
     for (const { name } of ALL_VARIABLES) expect(out).toContain(name);
     for (const { usage } of COMMANDS) for (const form of usage) expect(out).toContain(`  ${form}`);
     for (const word of ["serve", "config check", "resync all", "--version", "--help"]) expect(out).toContain(word);
+    // It is read in a terminal.
+    expect(out).not.toMatch(/\]\(|`/u);
+    expect(out).toContain("(docs/console.md)");
     expect(out.split("\n").filter((line) => line.length > 120)).toEqual([]);
   });
 
