@@ -221,6 +221,9 @@ const saveToken = (stores: FakeStores, device: string, token: string, nowMs: num
   });
 };
 
+/** How a request may fail that did nothing wrong: its host died under it, or its token while it waited. */
+export const HARMLESS: ReadonlySet<string> = new Set(["actor_stopped", "ask_timeout", "soft_logout"]);
+
 /** How a request ended. */
 export type RequestOutcome = { ok: true; text: string } | { ok: false; code: string };
 

@@ -3,7 +3,7 @@ import { deviceDifferences, differences } from "./compare.ts";
 import type { Fate, History, Step } from "./history.ts";
 import { ModelClient, type WireResponse } from "./model-client.ts";
 import { ModelHomeserver } from "./model-homeserver.ts";
-import { type Caller, ModelNode, type RequestOutcome } from "./model-node.ts";
+import { type Caller, HARMLESS, ModelNode, type RequestOutcome } from "./model-node.ts";
 import { Oracle } from "./oracle.ts";
 import { SimplifiedPlayer } from "./simplified-player.ts";
 import { Upstream } from "./upstream.ts";
@@ -281,8 +281,8 @@ class Game {
       return false;
     }
     if (!outcome.ok) {
-      // Its host died under it: the client asks again.
-      if (!["actor_stopped", "ask_timeout"].includes(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
+      // The client asks again.
+      if (!HARMLESS.has(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
       return false;
     }
     if (player.lost !== null && pos !== null && player.lost.pos === pos && player.lost.text !== outcome.text) {

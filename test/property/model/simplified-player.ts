@@ -1,6 +1,6 @@
 import type { ModelHomeserver } from "./model-homeserver.ts";
 import type { KnownRoom, WireRoom } from "./model-client.ts";
-import type { Caller, ModelNode, RequestOutcome } from "./model-node.ts";
+import { type Caller, HARMLESS, type ModelNode, type RequestOutcome } from "./model-node.ts";
 import { stateKeyOf } from "./homeserver-room.ts";
 import { Oracle, type TrueRoom } from "./oracle.ts";
 import type { Upstream } from "./upstream.ts";
@@ -111,8 +111,8 @@ export class SimplifiedPlayer {
       return false;
     }
     if (!outcome.ok) {
-      // Its host died under it: the client asks again.
-      if (!["actor_stopped", "ask_timeout"].includes(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
+      // The client asks again.
+      if (!HARMLESS.has(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
       return true;
     }
     const { pos, lists, rooms } = JSON.parse(outcome.text) as SimplifiedResponse;
