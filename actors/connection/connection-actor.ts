@@ -263,7 +263,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
           current.isUrgent = resolution.replay !== null;
         }
         current.isUrgent ||= pos === null && !this.#dialect.policy.firstWaits;
-        this.#serve(current, awake, link, this.#meter.process(resolution.kind, text, pos === null));
+        const pace = { isStart: pos === null, timeoutMs: current.command.timeoutMs };
+        this.#serve(current, awake, link, this.#meter.process(resolution.kind, text, pace));
     }
   }
 
@@ -364,7 +365,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       this.#park(current, leftMs);
       return;
     }
-    if (!built.hasData && current?.hasWaited === false) this.#meter.askedInVain();
+    // One that is cut short says nothing of how long its client would have waited.
+    if (current !== null && !this.#requests.hasNext) this.#meter.answered(built.hasData, current.waitedMs);
     const seq = awake.log.nextSeq;
     awake.engine.noteSent(built.draft, seq, built.pages.heads);
     built.pages.noteMembers();

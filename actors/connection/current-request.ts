@@ -68,6 +68,11 @@ export class CurrentRequest {
     return this.#hasWaited;
   }
 
+  /** How long it was parked. */
+  get waitedMs(): number {
+    return this.#waitedMs;
+  }
+
   /** One timer for all of its waits: what wakes it in vain does not extend its time. */
   limitWait(arm: () => Cancel): void {
     this.#hasWaited = true;

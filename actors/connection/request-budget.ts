@@ -17,6 +17,8 @@ const FREE_START_EVERY_MS = 1000;
 const FREE_REPEATS = 8;
 /** What was answered already can be charged later, up to so many seconds' worth. */
 const DEBT_SECS = 2;
+/** Who waits for news at least so long is paced by that. */
+const PATIENT_MS = 1000;
 
 /** The tokens of one device. */
 export class DeviceBudget {
@@ -44,6 +46,12 @@ export class DeviceBudget {
   charge(nowMs: number): void {
     this.#refill(nowMs);
     this.#tokens = Math.max(this.#tokens - 1, -DEBT_SECS * this.#limit.perSecond);
+  }
+
+  /** Whether more was charged than there was. */
+  owes(nowMs: number): boolean {
+    this.#refill(nowMs);
+    return this.#tokens < 0;
   }
 
   /** We sent the client back to its beginning: that must not cost it anything. */
@@ -100,13 +108,16 @@ export class RequestBudgets {
 /**
  * Says of each request of a connection whether its device can afford it. What the server itself paces or caused costs nothing:
  * waiting for news, taking them as fast as they come, asking again for an answer that was lost, starting over because the
- * position was not known. What costs is a new connection, a change of what is asked for, and asking in vain without waiting.
+ * position was not known. What costs is a new connection, a change of what is asked for, and asking in vain without waiting:
+ * who owes for that is refused when he goes on with it.
  */
 export class RequestMeter {
   readonly #budget: () => DeviceBudget | null;
   readonly #clock: Pick<Clock, "mono">;
   readonly #metrics: Pick<Metrics, "count">;
+  /** What was asked for last; null when that is not known, as of a connection that was taken up. */
   #lastText: string | null = null;
+  #wasInVain = true;
   #repeats = 0;
 
   constructor(budget: () => DeviceBudget | null, clock: Pick<Clock, "mono">, metrics: Pick<Metrics, "count">) {
@@ -121,13 +132,22 @@ export class RequestMeter {
     return budget === null || budget.takeStart(this.#clock.mono()) ? null : this.#refusal();
   }
 
-  /** A request that is to be processed, as one text; `fork` comes again for another answer. Why it may not, or null. */
-  process(kind: "advance" | "fork" | "process", text: string, isStart: boolean): SyncError | null {
-    const isSame = text === this.#lastText;
-    this.#lastText = text;
+  /**
+   * A request that is to be processed, as one text; `fork` comes again for another answer. `timeoutMs`: how long it waits for
+   * news. Why it may not, or null.
+   */
+  process(
+    kind: "advance" | "fork" | "process",
+    text: string,
+    { isStart, timeoutMs }: { isStart: boolean; timeoutMs: number },
+  ): SyncError | null {
+    const isSame = text === this.#lastText || (this.#lastText === null && !isStart);
     if (isSame && kind === "fork") return this.repeat();
     this.#repeats = 0;
-    return isSame || isStart ? null : this.#pay();
+    const refusal = isStart ? null : isSame ? this.#goOn(timeoutMs) : this.#pay();
+    // What was refused was not asked for yet: the second time it is as new as the first.
+    if (refusal === null) this.#lastText = text;
+    return refusal;
   }
 
   /** The answer to a request is wanted once more; why it may not be had, or null. */
@@ -136,9 +156,10 @@ export class RequestMeter {
     return this.#repeats <= FREE_REPEATS ? null : this.#pay();
   }
 
-  /** It was answered at once, with nothing new. */
-  askedInVain(): void {
-    this.#budget()?.charge(this.#clock.mono());
+  /** It was answered; `waitedMs` for news. */
+  answered(hasNews: boolean, waitedMs: number): void {
+    this.#wasInVain = !hasNews && waitedMs < PATIENT_MS;
+    if (this.#wasInVain) this.#budget()?.charge(this.#clock.mono());
   }
 
   /** Its client has to begin anew, which is not held against it: what it is told. */
@@ -146,6 +167,11 @@ export class RequestMeter {
     this.#budget()?.sentBack(this.#clock.mono());
     this.#metrics.count("sliding_sync_api_unknown_pos_total", 1, { reason });
     return new SyncError("unknown_pos", why);
+  }
+
+  #goOn(timeoutMs: number): SyncError | null {
+    if (!this.#wasInVain || timeoutMs >= PATIENT_MS) return null;
+    return this.#budget()?.owes(this.#clock.mono()) === true ? this.#refusal() : null;
   }
 
   #pay(): SyncError | null {

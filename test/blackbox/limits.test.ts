@@ -61,6 +61,39 @@ describe("limits", () => {
   );
 
   test(
+    "[LIM-32] a client gone wild, that asks the same in a circle without waiting, is told 429; the moment it waits it is served",
+    async () => {
+      const box = cleanup.use(await BlackBox.start({}, { SYNCV3_RATE_LIMIT: "1", SYNCV3_RATE_BURST: "20" }));
+      const user = box.user("circling");
+      const roomId = box.roomId("circling");
+      box.homeserver.queue(
+        user.token,
+        response([joined(roomId, { state: box.beginning(user.id) })], { next_batch: "s1" }),
+      );
+      let { pos } = await box.sync(user.token, list(0));
+      let refusals = 0;
+      for (let n = 0; n < 60; n += 1) {
+        const answer = await box.ask(user.token, list(0), { pos, timeoutMs: 0 });
+        if (answer.status === 200) pos = answer.body.pos;
+        else {
+          expect([answer.status, answer.body.errcode]).toEqual([429, "M_LIMIT_EXCEEDED"]);
+          refusals += 1;
+        }
+      }
+      expect(refusals).toBeGreaterThan(10);
+      // Another thing is refused as often as it is asked for.
+      for (let n = 0; n < 3; n += 1) expect((await box.ask(user.token, list(7), { pos })).status).toBe(429);
+      const waiting = box.sync(user.token, list(0), { pos, timeoutMs: 10_000 });
+      box.homeserver.queue(
+        user.token,
+        response([joined(roomId, { timeline: [box.say(user.id, "news")] })], { next_batch: "s2" }),
+      );
+      expect(Object.keys((await waiting).rooms)).toEqual([roomId]);
+    },
+    LIMIT_MS,
+  );
+
+  test(
     "[LIM-31] who is not served is told so, polled for nothing and not remembered, before and after a restart",
     async () => {
       const box = cleanup.use(await BlackBox.start({}, { SYNCV3_DENY: "@evil*:localhost" }));
