@@ -1,7 +1,7 @@
 import { chmodSync, rmSync } from "node:fs";
 import { type Server, type Socket, createServer } from "node:net";
-import type { Logger, Timers } from "#src/ports/basics.ts";
-import { type Backend, BatchReader, type SessionClient, SharedSession } from "./embedded-session.ts";
+import type { Logger } from "#src/ports/basics.ts";
+import { type Backend, BatchReader, type SessionClient, type SessionDeps, SharedSession } from "./embedded-session.ts";
 import { MessageType, StartupCode, startupMessage } from "./wire-messages.ts";
 
 /** Larger than any commit: a first sync comes in pieces of a few megabytes. */
@@ -9,11 +9,6 @@ const BATCH_LIMIT_BYTES = 256 * 1024 * 1024;
 const STARTUP_LIMIT_BYTES = 10_000;
 const MAX_CLIENTS = 200;
 const NO_TLS = Buffer.from("N");
-
-interface ServerDeps {
-  timers: Timers;
-  logger: Logger;
-}
 
 /** Lets several clients use one PostgreSQL session through a unix socket. */
 export class EmbeddedServer {
@@ -35,7 +30,7 @@ export class EmbeddedServer {
   }
 
   /** Listens on `path`, which its owner alone may use; a socket left there by a dead process is replaced. */
-  static async listen(path: string, backend: Backend, deps: ServerDeps): Promise<EmbeddedServer> {
+  static async listen(path: string, backend: Backend, deps: SessionDeps): Promise<EmbeddedServer> {
     const greeting = await backend.execute(startupMessage());
     const server = new EmbeddedServer(path, greeting, new SharedSession(backend, deps), deps.logger);
     rmSync(path, { force: true });

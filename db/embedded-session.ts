@@ -30,6 +30,14 @@ interface Job {
 /** Others do not wait longer than this for a client that holds the session without using it. */
 const IDLE_OWNER_LIMIT_MS = 10_000;
 
+/** What a session needs. */
+export interface SessionDeps {
+  timers: Timers;
+  logger: Logger;
+  /** How long others wait for a client that holds the session without using it; absent = some seconds. */
+  idleOwnerLimitMs?: number | undefined;
+}
+
 const message = (type: number, body: Uint8Array): Uint8Array => {
   const bytes = Buffer.alloc(5 + body.length);
   bytes[0] = type;
@@ -48,7 +56,7 @@ const closeStatement = (name: string): Uint8Array => message(MessageType.close, 
  */
 export class SharedSession {
   readonly #backend: Backend;
-  readonly #deps: { timers: Timers; logger: Logger };
+  readonly #deps: SessionDeps;
   #jobs: Job[] = [];
   #isRunning = false;
   /** Who is inside a batch or a transaction. */
@@ -58,7 +66,7 @@ export class SharedSession {
   /** The session is told of what any of them listens to, in the answer to whoever notifies. */
   readonly #listeners = new Set<SessionClient>();
 
-  constructor(backend: Backend, deps: { timers: Timers; logger: Logger }) {
+  constructor(backend: Backend, deps: SessionDeps) {
     this.#backend = backend;
     this.#deps = deps;
   }
@@ -149,7 +157,7 @@ export class SharedSession {
     this.#cancelIdleCheck = null;
     const owner = this.#owner;
     if (owner === null) return;
-    this.#cancelIdleCheck = this.#deps.timers.after(IDLE_OWNER_LIMIT_MS, () => {
+    this.#cancelIdleCheck = this.#deps.timers.after(this.#deps.idleOwnerLimitMs ?? IDLE_OWNER_LIMIT_MS, () => {
       if (this.#owner !== owner || this.#isRunning) return;
       this.#deps.logger.warn({ client: owner.id }, "embedded database client held its transaction too long");
       owner.destroy("idle in transaction for too long");

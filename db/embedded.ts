@@ -23,6 +23,8 @@ export interface EmbeddedOptions {
   dataDir: string;
   timers: Timers;
   logger: Logger;
+  /** As in `SessionDeps`. */
+  idleOwnerLimitMs?: number;
 }
 
 /** The directory of the socket: the data directory, or one under the temporary directory when that path is too long. */
@@ -71,7 +73,7 @@ function makeDataDirectory(dataDir: string): void {
 
 /** Starts PostgreSQL inside this host, on `dataDir`, reachable by a unix socket that only our own user may open. */
 export async function startEmbeddedDatabase(options: EmbeddedOptions): Promise<EmbeddedDatabase> {
-  const { dataDir, timers, logger } = options;
+  const { dataDir, timers, logger, idleOwnerLimitMs } = options;
   makeDataDirectory(dataDir);
   const socketPath = join(prepareSocketDirectory(dataDir), SOCKET_FILE);
   const unlock = await lockDirectory(join(dataDir, "lock"), socketPath, timers);
@@ -79,7 +81,7 @@ export async function startEmbeddedDatabase(options: EmbeddedOptions): Promise<E
     const db = await openDatabase(join(dataDir, "database"), logger);
     // The engine gives out a view of a buffer that it uses again.
     const backend = { execute: async (messages: Uint8Array) => (await db.execProtocolRaw(messages)).slice() };
-    const server = await EmbeddedServer.listen(socketPath, backend, { timers, logger });
+    const server = await EmbeddedServer.listen(socketPath, backend, { timers, logger, idleOwnerLimitMs });
     logger.info({ path: dataDir }, "embedded database ready");
     let closing: Promise<void> | null = null;
     const close = async (): Promise<void> => {

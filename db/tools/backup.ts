@@ -1,11 +1,13 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { chmod, open, rename, rm } from "node:fs/promises";
-import { createInterface } from "node:readline";
+import { dirname } from "node:path";
 import { createGunzip } from "node:zlib";
 import { SyncError } from "#src/errors.ts";
 import type { Database, Query } from "../connection.ts";
+import { syncDirectory } from "../directory-archive.ts";
 import { MIGRATIONS } from "../migrate.ts";
+import { ROOMS_DUE } from "./import-plan.ts";
 import { HEX, columnsOf, filledTables, keyOf, readRows, resumeSerials, writeRows } from "./rows.ts";
 import { TABLES } from "./tables.ts";
 
@@ -27,8 +29,9 @@ interface KeptMeta {
   epoch: string;
   secret_check: string | null;
   head: number;
-  imported_pos: number | null;
-  secret_rotated_ms: number | null;
+  /** These came later: an older backup has none. */
+  imported_pos?: number | null;
+  secret_rotated_ms?: number | null;
 }
 
 interface Header {
@@ -38,6 +41,11 @@ interface Header {
   schema: number;
   meta: KeptMeta;
   columns: Record<KeptTable, string[]>;
+}
+
+interface End {
+  rows: Partial<KeptRows>;
+  sha256: string;
 }
 
 const noRows = (): KeptRows => ({ devices: 0, tokens: 0, to_device: 0, device_lists: 0, device_keys: 0, audit: 0 });
@@ -82,6 +90,7 @@ export async function writeBackup(db: Database, path: string, madeAt: string): P
     await file.close();
     await chmod(draft, 0o600);
     await rename(draft, path);
+    await syncDirectory(dirname(path));
     return rows;
   } catch (error) {
     await file.close().catch(() => undefined);
@@ -127,19 +136,22 @@ export async function checkBackup(path: string): Promise<Backup> {
   const digest = createHash("sha256");
   const rows = noRows();
   let header: Header | null = null;
-  let end: { rows: KeptRows; sha256: string } | null = null;
+  let end: End | null = null;
   for await (const line of linesOf(path)) {
     if (end !== null) throw broken(path, "something comes behind its end");
     if (header === null) header = headerFrom(path, line);
     else if (line.startsWith('{"end":')) {
-      end = (parsed(path, line) as { end: { rows: KeptRows; sha256: string } }).end;
+      end = endFrom(path, line);
       continue;
     } else rows[tableOf(path, line)] += 1;
     digest.update(`${line}\n`);
   }
   if (header === null || end === null) throw broken(path, "it has no end: it was not written to the end, or cut");
   if (end.sha256 !== digest.digest("hex")) throw broken(path, "its digest is another");
-  for (const table of KEPT) if (rows[table] !== end.rows[table]) throw broken(path, `rows of ${table} are missing`);
+  for (const table of KEPT) {
+    // Of a table that came later an older backup says nothing.
+    if (rows[table] !== (end.rows[table] ?? 0)) throw broken(path, `rows of ${table} are missing`);
+  }
   const { madeAt, meta } = header;
   return { path, madeAt, epoch: meta.epoch, secretCheck: meta.secret_check, rows };
 }
@@ -167,6 +179,7 @@ export async function restoreBackup(db: Database, { path }: Backup): Promise<voi
     for await (const line of linesOf(path)) {
       if (header === null) {
         header = headerFrom(path, line);
+        await checkColumns(query, path, header);
         await putMeta(query, header.meta);
         continue;
       }
@@ -178,29 +191,49 @@ export async function restoreBackup(db: Database, { path }: Backup): Promise<voi
     }
     await flush();
     // The rooms are not in it: each user's are read from the homeserver, beside the device's own `since`.
-    await query("update devices set rooms_due = 1 where since is not null");
+    // Their `since` is ours, but for what was imported and never polled here: an import must not take that for older.
+    await query(
+      "update devices set rooms_due = case when rooms_due = $1::int2 then rooms_due else 2 end where since is not null",
+      [ROOMS_DUE],
+    );
     await resumeSerials(query, KEPT);
   });
 }
 
-async function putMeta(query: Query, meta: KeptMeta): Promise<void> {
-  await query(
-    `update meta set epoch = $1::text, secret_check = $2::text, head = greatest(head, $3::int8),
-       imported_pos = $4::int8, secret_rotated_ms = $5::int8`,
-    [meta.epoch, meta.secret_check, meta.head, meta.imported_pos, meta.secret_rotated_ms],
-  );
+/** Their names become part of statements. */
+async function checkColumns(query: Query, path: string, { columns }: Header): Promise<void> {
+  for (const table of KEPT) {
+    const known = new Set(await columnsOf(query, table));
+    // A table that came later is not in an older backup.
+    if (!(columns[table] ?? []).every((name) => known.has(name))) throw broken(path, `${table} has other columns`);
+  }
 }
 
+async function putMeta(query: Query, meta: KeptMeta): Promise<void> {
+  const rows = await query<{ id: number }>(
+    `update meta set epoch = $1::text, secret_check = $2::text, head = greatest(head, $3::int8),
+       imported_pos = $4::int8, secret_rotated_ms = $5::int8 returning id`,
+    [meta.epoch, meta.secret_check, meta.head, meta.imported_pos ?? null, meta.secret_rotated_ms ?? null],
+  );
+  if (rows.length !== 1) throw new SyncError("invalid_param", "the database is being moved to (db port)");
+}
+
+/** Only "\n" ends a line: the ids of devices may hold whatever else a reader of lines would cut at. */
 async function* linesOf(path: string): AsyncGenerator<string> {
   const source = createReadStream(path);
   const text = createGunzip();
   source.on("error", (error) => text.destroy(error));
   source.pipe(text);
+  const decoder = new TextDecoder();
+  let rest = "";
   try {
-    for await (const line of createInterface({ input: text, crlfDelay: Number.POSITIVE_INFINITY })) {
-      if (line.length > MAX_LINE_CHARS) throw broken(path, "a line is too long");
-      yield line;
+    for await (const chunk of text as AsyncIterable<Uint8Array>) {
+      const lines = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+      rest = lines.pop() ?? "";
+      if (rest.length > MAX_LINE_CHARS) throw broken(path, "a line is too long");
+      yield* lines;
     }
+    if (rest !== "") yield rest;
   } catch (error) {
     if (error instanceof SyncError) throw error;
     throw broken(path, error instanceof Error ? error.message : String(error));
@@ -210,13 +243,19 @@ async function* linesOf(path: string): AsyncGenerator<string> {
 }
 
 function headerFrom(path: string, line: string): Header {
-  const header = parsed(path, line) as Partial<Header>;
-  if (header.format !== FORMAT) throw broken(path, "it is no backup of Glissade");
+  const header = parsed(path, line) as Partial<Header> | null;
+  if (header?.format !== FORMAT) throw broken(path, "it is no backup of Glissade");
   const newest = MIGRATIONS.length - 1;
   if (header.version !== VERSION || (header.schema ?? Number.POSITIVE_INFINITY) > newest) {
     throw new SyncError("invalid_param", `${path} was made by a newer version of Glissade: use that one`);
   }
   return header as Header;
+}
+
+function endFrom(path: string, line: string): End {
+  const { end } = parsed(path, line) as { end: Partial<End> | null };
+  if (end?.rows === undefined || end.sha256 === undefined) throw broken(path, "its end is damaged");
+  return { rows: end.rows, sha256: end.sha256 };
 }
 
 function tableOf(path: string, line: string): KeptTable {

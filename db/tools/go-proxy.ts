@@ -1,6 +1,6 @@
 import { createDecipheriv, createHash } from "node:crypto";
 import type { Database } from "../connection.ts";
-import { keyArray } from "../text.ts";
+import { keyArray, textArray } from "../text.ts";
 
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
@@ -37,6 +37,7 @@ export type GoRest = { table: string; rows: number | null }[];
 
 /** Tables without which nothing can be taken. */
 const NEEDED = ["syncv3_sync2_devices", "syncv3_sync2_tokens", "syncv3_to_device_messages"] as const;
+/** An older version keeps device lists elsewhere, in a form of its own. */
 const DEVICE_LISTS = "syncv3_device_list_updates";
 /** What the homeserver tells anew. */
 const REST = [
@@ -87,6 +88,11 @@ export class GoProxyDatabase {
   async missing(): Promise<string[]> {
     const present = await this.#present(NEEDED);
     return NEEDED.filter((table) => !present.has(table));
+  }
+
+  /** True when its last version was one that kept device lists in another form. */
+  async isOlder(): Promise<boolean> {
+    return !(await this.#present([DEVICE_LISTS])).has(DEVICE_LISTS);
   }
 
   /** Clients of this database that are not Glissade: the Go proxy, if it runs. */
@@ -192,10 +198,9 @@ export class GoProxyDatabase {
   }
 
   /** What was sent and is not known to have arrived, then what was not sent: of each user the last row counts. */
-  async #deviceListsOf(
+  #deviceListsOf(
     devices: readonly GoDevice[],
   ): Promise<{ user_id: string; device_id: string; target_user_id: string; target_state: number }[]> {
-    if (!(await this.#present([DEVICE_LISTS])).has(DEVICE_LISTS)) return [];
     return this.#db.query(
       `select user_id, device_id, target_user_id, target_state::int4 as target_state from ${DEVICE_LISTS}
        where (user_id, device_id) in (select * from unnest($1::text[], $2::text[])) order by bucket desc`,
@@ -226,7 +231,8 @@ export class GoProxyDatabase {
 const ESTIMATE_FROM_ROWS = 1_000_000;
 
 const keyOf = (userId: string, deviceId: string): string => `${userId}\0${deviceId}`;
+/** As they are: overlong ids are not shortened there. */
 const ownersOf = (devices: readonly Pick<GoDevice, "userId" | "deviceId">[]): [string, string] => [
-  keyArray(devices.map(({ userId }) => userId)),
-  keyArray(devices.map(({ deviceId }) => deviceId)),
+  textArray(devices.map(({ userId }) => userId)),
+  textArray(devices.map(({ deviceId }) => deviceId)),
 ];

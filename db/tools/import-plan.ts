@@ -7,7 +7,8 @@ export interface KnownDevice {
   roomsDue: number;
   importedPos: number | null;
   importedSince: string | null;
-  hasToken: boolean;
+  /** Hashes of its access tokens. */
+  tokens: ReadonlySet<string>;
 }
 
 /** What is taken of a device. */
@@ -35,7 +36,7 @@ export function planImport(known: KnownDevice | null, device: Pick<GoDevice, "si
     return {
       kind: "new",
       takesSince: device.since !== null,
-      takesTokens: known?.hasToken !== true,
+      takesTokens: known === null || known.tokens.size === 0,
       takesLists: true,
       messagesAfter: known?.importedPos ?? 0,
       keepsPositions: true,
@@ -46,7 +47,8 @@ export function planImport(known: KnownDevice | null, device: Pick<GoDevice, "si
   return {
     kind: isUntouched ? "renewed" : "polled",
     takesSince: isUntouched && hasMoved && device.since !== null,
-    takesTokens: !known.hasToken,
+    // A token that came there later is newer than those that were taken before.
+    takesTokens: known.tokens.size === 0 || (isUntouched && hasMoved),
     takesLists: hasMoved,
     messagesAfter: known.importedPos ?? 0,
     keepsPositions: isUntouched,

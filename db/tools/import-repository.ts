@@ -2,7 +2,7 @@ import type { Database, Query } from "../connection.ts";
 import { sealToken } from "../secrets.ts";
 import { boolArray, intArray, keyArray, keyText, packBytes, textArray } from "../text.ts";
 import type { WriterPlace } from "./exclusive.ts";
-import type { GoDevice, GoMessage, GoProxyDatabase } from "./go-proxy.ts";
+import type { GoDevice, GoMessage, GoProxyDatabase, GoToken } from "./go-proxy.ts";
 import { type ImportPlan, type KnownDevice, ROOMS_DUE, planImport } from "./import-plan.ts";
 
 /** Devices of one transaction: what a kill can undo. */
@@ -45,6 +45,8 @@ interface PlannedDevice {
   /** The newest message that is taken. */
   lastPos: number;
   takenMessages: number;
+  /** Those that are known here are not taken again. */
+  tokens: readonly GoToken[];
 }
 
 interface KnownRow {
@@ -54,7 +56,7 @@ interface KnownRow {
   rooms_due: number | null;
   imported_pos: number | null;
   imported_since: string | null;
-  has_token: boolean;
+  tokens: string;
 }
 
 const keyOf = ({ userId, deviceId }: { userId: string; deviceId: string }): string =>
@@ -97,7 +99,7 @@ export class DeviceImport {
   async #look(target: Database | null, devices: readonly GoDevice[]): Promise<void> {
     const planned = await this.#plan(target === null ? null : (...statement) => target.query(...statement), devices);
     for (const one of planned) {
-      if (one.plan.takesTokens) this.#openTokens(one.device);
+      this.#openTokens(one);
       if (one.plan.takesLists) this.#tally.deviceLists += one.device.deviceLists.size;
     }
     await this.#eachMessagePage(planned, async () => undefined);
@@ -118,8 +120,10 @@ export class DeviceImport {
   async #plan(query: Query | null, devices: readonly GoDevice[]): Promise<PlannedDevice[]> {
     const known = query === null ? new Map<string, KnownDevice>() : await knownDevices(query, devices);
     return devices.map((device) => {
-      const plan = planImport(known.get(keyOf(device)) ?? null, device);
-      return { device, plan, lastPos: plan.messagesAfter, takenMessages: 0 };
+      const here = known.get(keyOf(device)) ?? null;
+      const plan = planImport(here, device);
+      const tokens = plan.takesTokens ? device.tokens.filter(({ hash }) => here?.tokens.has(hash) !== true) : [];
+      return { device, plan, tokens, lastPos: plan.messagesAfter, takenMessages: 0 };
     });
   }
 
@@ -131,13 +135,16 @@ export class DeviceImport {
     }
   }
 
-  #openTokens(device: GoDevice): { hash: string; accessToken: string; lastSeenMs: number; owner: GoDevice }[] {
-    const opened = device.tokens.flatMap(({ hash, encrypted, lastSeenMs }) => {
+  #openTokens({
+    device,
+    tokens,
+  }: PlannedDevice): { hash: string; accessToken: string; lastSeenMs: number; owner: GoDevice }[] {
+    const opened = tokens.flatMap(({ hash, encrypted, lastSeenMs }) => {
       const accessToken = this.#options.openToken(encrypted);
       return accessToken === null ? [] : [{ hash, accessToken, lastSeenMs, owner: device }];
     });
     this.#tally.tokens += opened.length;
-    this.#tally.unreadableTokens += device.tokens.length - opened.length;
+    this.#tally.unreadableTokens += tokens.length - opened.length;
     return opened;
   }
 
@@ -154,7 +161,7 @@ export class DeviceImport {
   }
 
   async #saveTokens(query: Query, planned: readonly PlannedDevice[]): Promise<void> {
-    const tokens = planned.flatMap(({ device, plan }) => (plan.takesTokens ? this.#openTokens(device) : []));
+    const tokens = planned.flatMap((one) => this.#openTokens(one));
     if (tokens.length === 0) return;
     const { tokenKey } = this.#options;
     const { blob, offsets, lengths } = packBytes(
@@ -268,7 +275,8 @@ async function knownDevices(query: Query, devices: readonly GoDevice[]): Promise
   const rows = await query<KnownRow>(
     `select q.user_id, q.device_id, d.since, (to_jsonb(d) ->> 'rooms_due')::int4 as rooms_due,
        (to_jsonb(d) ->> 'imported_pos')::int8 as imported_pos, to_jsonb(d) ->> 'imported_since' as imported_since,
-       exists (select from tokens t where t.user_id = d.user_id and t.device_id = d.device_id) as has_token
+       (select coalesce(json_agg(hash), '[]')::text from tokens t
+        where t.user_id = d.user_id and t.device_id = d.device_id) as tokens
      from unnest($1::text[], $2::text[]) q (user_id, device_id)
      join devices d on d.user_id = q.user_id and d.device_id = q.device_id`,
     owners(devices),
@@ -282,7 +290,7 @@ async function knownDevices(query: Query, devices: readonly GoDevice[]): Promise
         roomsDue: row.rooms_due ?? 0,
         importedPos: row.imported_pos,
         importedSince: row.imported_since,
-        hasToken: row.has_token,
+        tokens: new Set(JSON.parse(row.tokens) as string[]),
       },
     ]),
   );

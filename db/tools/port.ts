@@ -88,6 +88,10 @@ async function beginOrResume(target: Database, origin: string): Promise<Map<stri
     PROGRESS_TABLE,
   ]);
   if (there?.exists !== true) {
+    const [own] = await target.query<{ epoch: string }>("select epoch from meta");
+    if (own !== undefined && own.epoch === epochOf(origin)) {
+      throw new SyncError("invalid_param", "the target is the same database, or everything was moved there before");
+    }
     const filled = await filledTables(target, MOVED);
     if (filled.length > 0) {
       throw new SyncError(

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { port } from "#src/hosts/tools/port-host.ts";
 import { statsText } from "#src/hosts/tools/stats-host.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Database } from "#db/connection.ts";
@@ -77,3 +78,26 @@ for (const server of [withPostgres, withPglite]) {
     });
   });
 }
+
+test("[OPR-26] what looks like a connection string is taken for no directory, and not quoted", async () => {
+  const storage = {
+    database: null,
+    secret: null,
+    oldSecret: null,
+    importSecret: null,
+    dataDir: "/nowhere/at-all",
+    maxConnections: 1,
+    idleTimeoutMs: null,
+  };
+  const say = { out: () => undefined, err: () => undefined };
+  for (const text of ["pgsql://u:hunter2@h/x", "postgres//u:hunter2@h/x", "postgres:u:hunter2@h/x", "u:hunter2@h/x"]) {
+    const failure = await failureOf(port({ storage }, text, say));
+    expect(failure).toMatchObject({ message: expect.stringContaining("no connection string and no directory") });
+    expect(String(failure)).not.toContain("hunter2");
+  }
+  for (const text of ["data/postgres", "postgresql/data", "./a b"]) {
+    expect(await failureOf(port({ storage }, text, say))).toMatchObject({
+      message: expect.stringContaining("no embedded database in /nowhere/at-all"),
+    });
+  }
+});

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Database } from "#db/connection.ts";
+import { createDeviceStore } from "#db/device-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { hashToken, openToken } from "#db/secrets.ts";
 import { WriterPlace } from "#db/tools/exclusive.ts";
@@ -54,6 +56,14 @@ class Move {
     );
   }
 
+  async newestToken({ userId, deviceId } = ALICE): Promise<string | undefined> {
+    const [row] = await this.db.query<{ hash: string }>(
+      "select hash from tokens where user_id = $1::text and device_id = $2::text order by serial desc limit 1",
+      [userId, deviceId],
+    );
+    return row?.hash;
+  }
+
   async device({ userId, deviceId } = ALICE): Promise<object | undefined> {
     const rows = await this.db.query<object>(
       "select since, rooms_due, imported_pos from devices where user_id = $1::text and device_id = $2::text",
@@ -100,7 +110,9 @@ for (const server of [withPostgres, withPglite]) {
       expect(await move.run()).toMatchObject({ devices: 0, unchanged: 1, tokens: 0, toDevice: 0, deviceLists: 0 });
       await move.old.addMessage(ALICE, { n: 2 });
       await move.old.moveSince({ ...ALICE, since: "s2" });
-      expect(await move.run()).toMatchObject({ devices: 1, toDevice: 1 });
+      await move.old.addToken({ ...ALICE, accessToken: "refreshed" }, 3000);
+      expect(await move.run()).toMatchObject({ devices: 1, toDevice: 1, tokens: 1 });
+      expect(await move.newestToken()).toBe(hashToken("refreshed"));
       expect(await move.device()).toEqual({ since: "s2", rooms_due: 1, imported_pos: 2 });
       expect((await move.messages()).map(({ pos }) => pos)).toEqual([1, 2]);
     });
@@ -139,6 +151,23 @@ for (const server of [withPostgres, withPglite]) {
         namelessDevices: 1,
       });
       expect(await move.messages(bob)).toEqual([]);
+    });
+
+    test("[OPR-14] ids of whatever length and signs come with all that is theirs; what an older Go proxy left is told as such", async () => {
+      const long = { userId: `@${"é".repeat(500)}:x`, deviceId: `\u2028'"\\${"d".repeat(900)}` };
+      await move.old.addDevice({ ...long, accessToken: "long", since: "s" });
+      await move.old.addMessage(long, { n: 7 });
+      await move.old.addDeviceList(long, "@b:x", "changed", "new");
+      expect(await move.run()).toMatchObject({ devices: 1, tokens: 1, toDevice: 1, deviceLists: 1 });
+      const store = createDeviceStore(move.db, { tokenKey: KEY, logger: databaseDeps.logger });
+      const stored = await store.loadDevice(long.userId as UserId, long.deviceId as DeviceId);
+      expect(stored).toMatchObject({ accessToken: "long", since: "s", roomsAreDue: true });
+      expect(await move.run()).toMatchObject({ devices: 0, tokens: 0, toDevice: 0, deviceLists: 0 });
+      const reader = new GoProxyDatabase(move.go);
+      expect([await reader.missing(), await reader.isOlder()]).toEqual([[], false]);
+      await move.go.query("alter table syncv3_device_list_updates rename to kept");
+      expect(await reader.isOlder()).toBe(true);
+      await move.go.query("alter table kept rename to syncv3_device_list_updates");
     });
 
     test("[OPR-7] a server that starts meanwhile ends it", async () => {

@@ -8,7 +8,7 @@ import { createDeviceStore } from "#db/device-repository.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
 import { createRoomReader } from "#db/room-repository.ts";
-import { checkBackup, restoreBackup, writeBackup } from "#db/tools/backup.ts";
+import { type Backup, checkBackup, restoreBackup, writeBackup } from "#db/tools/backup.ts";
 import { type PortProgress, portDatabase } from "#db/tools/port.ts";
 import { checksumOf } from "#db/tools/rows.ts";
 import { TABLES } from "#db/tools/tables.ts";
@@ -27,6 +27,15 @@ const PHONE = "PHONE\\ü" as DeviceId;
 const KEY = new Uint8Array(32).fill(3);
 const DEVICE = { userId: ALICE, deviceId: PHONE };
 const bytes = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
+
+interface BackupHeader {
+  columns: Record<string, string[]>;
+  meta: Record<string, unknown>;
+}
+interface BackupEnd {
+  rows: Record<string, number>;
+  sha256: string;
+}
 
 const opened: Database[] = [];
 afterAll(async () => {
@@ -81,6 +90,11 @@ async function filled(db: Database): Promise<Database> {
   });
   await db.query("update meta set secret_check = 'check'");
   return db;
+}
+
+async function linesOf(path: string): Promise<string[]> {
+  const plain = new Blob([await readFile(path)]).stream().pipeThrough(new DecompressionStream("gzip"));
+  return (await new Response(plain).text()).trimEnd().split("\n");
 }
 
 async function sums(db: Database): Promise<Record<string, unknown>> {
@@ -177,6 +191,52 @@ for (const [way, from, to] of WAYS) {
       },
       LIMIT_MS,
     );
+
+    test(
+      "[OPR-24] a row that is changed, lost or added on the way is found, again each time, and servers go on refusing the target",
+      async () => {
+        const source = await filled(await fresh(from));
+        const damages = [
+          ["to_device", "update to_device set json = json || '\\x20'::bytea where pos = 1602"],
+          ["events", "delete from events where ctid = (select max(ctid) from events)"],
+          ["tokens", "update tokens set serial = default where hash = 'h2'"],
+          ["receipts", "insert into receipts values (1, 1, 1, false, '@planted:x', '', '$e')"],
+        ] as const;
+        const target = await fresh(to);
+        for (const [table, damage] of damages) {
+          await target.query("drop table if exists glissade_port");
+          await target.query(`truncate ${TABLES.join(", ")}`);
+          let isDone: Promise<unknown> = Promise.resolve();
+          const plant = ({ table: at }: PortProgress): void => {
+            if (at === "audit") isDone = target.query(damage);
+          };
+          for (const onProgress of [plant, undefined]) {
+            expect(await failureOf(move(source, target, onProgress))).toMatchObject({
+              message: expect.stringContaining(`${table} did not arrive as it was`),
+            });
+            await isDone;
+            expect(await target.query("select from meta")).toEqual([]);
+          }
+        }
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-25] a target that is the source, or to which everything was moved before, is told as such and left as it is",
+      async () => {
+        const source = await fresh(from);
+        const origin = await sums(source);
+        const same = { message: expect.stringContaining("moved there before") };
+        expect(await failureOf(move(source, source))).toMatchObject(same);
+        expect(await sums(source)).toEqual(origin);
+        const target = await fresh(to);
+        await move(await filled(source), target);
+        expect(await failureOf(move(source, target))).toMatchObject(same);
+        expect(await sums(target)).toEqual(await sums(source));
+      },
+      LIMIT_MS,
+    );
   });
 }
 
@@ -220,15 +280,80 @@ for (const server of [withPostgres, withPglite]) {
     );
 
     test(
+      "[OPR-33] ids may hold what else ends a line; what was imported and not polled stays so, all other positions are ours",
+      async () => {
+        await using directory = await temporaryDirectory();
+        const path = join(directory.path, "backup");
+        const source = await filled(await fresh(server));
+        const odd = "D\u2028\u2029\u0085\r\n\u000b\u000c\ufeff\u{1f600}".repeat(20) as DeviceId;
+        const devices = createDeviceStore(source, { tokenKey: KEY, logger: databaseDeps.logger });
+        await devices.saveToken({ hash: "odd", accessToken: "odd token", userId: ALICE, deviceId: odd, nowMs: 7 });
+        await source.query("insert into devices (user_id, device_id, since, rooms_due) values ('@i:x', 'I', 's', 1)");
+        await writeBackup(source, path, "now");
+        const target = await fresh(server);
+        await restoreBackup(target, await checkBackup(path));
+        const restored = createDeviceStore(target, { tokenKey: KEY, logger: databaseDeps.logger });
+        expect((await restored.loadDevice(ALICE, odd))?.accessToken).toBe("odd token");
+        expect(await target.query("select since, rooms_due from devices order by device_id = 'I', since")).toEqual([
+          { since: "s\u001a11", rooms_due: 2 },
+          { since: null, rooms_due: 0 },
+          { since: "s", rooms_due: 1 },
+        ]);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-34] what a file says becomes no statement, an older one may lack a table, and a database that is being moved to is refused",
+      async () => {
+        await using directory = await temporaryDirectory();
+        const path = join(directory.path, "backup");
+        await writeBackup(await filled(await fresh(server)), path, "now");
+        const lines = await linesOf(path);
+        const variant = async (change: (header: BackupHeader, end: BackupEnd) => void): Promise<Backup> => {
+          const header = JSON.parse(lines[0] ?? "") as BackupHeader;
+          const { end } = JSON.parse(lines.at(-1) ?? "") as { end: BackupEnd };
+          change(header, end);
+          const body = [JSON.stringify(header), ...lines.slice(1, -1)].map((line) => `${line}\n`).join("");
+          end.sha256 = new Bun.CryptoHasher("sha256").update(body).digest("hex");
+          await writeFile(path, Bun.gzipSync(Buffer.from(`${body}${JSON.stringify({ end })}\n`)));
+          return checkBackup(path);
+        };
+        const target = await fresh(server);
+        const injected = await variant(({ columns }) => void (columns["tokens"] = ["hash) select pg_sleep(9) --"]));
+        expect(await failureOf(restoreBackup(target, injected))).toMatchObject({
+          message: expect.stringContaining("tokens has other columns"),
+        });
+        expect(await target.query("select from devices")).toEqual([]);
+        const older = await variant(({ columns, meta }, { rows }) => {
+          delete columns["audit"];
+          delete rows["audit"];
+          delete meta["secret_rotated_ms"];
+        });
+        await target.query("create table kept as table meta; delete from meta");
+        expect(await failureOf(restoreBackup(target, older))).toMatchObject({
+          message: expect.stringContaining("being moved to"),
+        });
+        expect(await target.query("select from devices")).toEqual([]);
+        await target.query("insert into meta table kept");
+        await restoreBackup(target, older);
+        expect(await target.query("select hash from tokens order by hash")).toEqual([{ hash: "h1" }, { hash: "h2" }]);
+        for (const text of ["null\n", `${lines[0]}\n{"end":null}\n`]) {
+          await writeFile(path, Bun.gzipSync(Buffer.from(text)));
+          expect(await failureOf(checkBackup(path))).toMatchObject({ code: "invalid_param" });
+        }
+      },
+      LIMIT_MS,
+    );
+
+    test(
       "[OPR-31] a file that is cut, changed or none of ours is refused before anything is written",
       async () => {
         await using directory = await temporaryDirectory();
         const path = join(directory.path, "backup");
         await writeBackup(await filled(await fresh(server)), path, "now");
         const whole = await readFile(path);
-        const lines = (
-          await new Response(new Blob([whole]).stream().pipeThrough(new DecompressionStream("gzip"))).text()
-        ).split("\n");
+        const lines = [...(await linesOf(path)), ""];
         const variants = [
           whole.subarray(0, whole.length - 40),
           Bun.gzipSync(Buffer.from(lines.slice(0, -2).join("\n"))),

@@ -79,6 +79,13 @@ async function readable(reader: GoProxyDatabase, secret: string | null): Promise
         "options=-csearch_path=NAME in the connection string)",
     );
   }
+  if (await reader.isOlder()) {
+    throw new SyncError(
+      "invalid_param",
+      "the Go proxy of this database was an older one, with device lists in another form: start its last version " +
+        "(v0.99.19) on it once, stop it, and repeat this",
+    );
+  }
   if (secret === null) {
     throw new SyncError("invalid_param", "the Go proxy's SYNCV3_SECRET is needed, as SYNCV3_IMPORT_SECRET");
   }

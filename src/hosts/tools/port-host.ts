@@ -40,9 +40,15 @@ export async function port({ storage }: Pick<Config, "storage">, to: string, say
   }
 }
 
+/** What looks like a connection string, well written or not: as a directory its password would be in a path. */
+const LIKE_A_CONNECTION = /:\/\/|^\s*(?:postgres|pgsql)\w*(?::|\/\/)|:[^/]*@/i;
+
 /** A connection string, or else a directory. */
 function placeNamed(text: string): DatabasePlace {
   const parsed = parseDatabase(text);
+  if (!("value" in parsed) && LIKE_A_CONNECTION.test(text)) {
+    throw new SyncError("invalid_param", `this is no connection string and no directory: ${parsed.advice}`);
+  }
   return "value" in parsed ? { database: parsed.value, dataDir: null } : { database: null, dataDir: resolve(text) };
 }
 

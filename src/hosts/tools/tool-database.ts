@@ -88,7 +88,10 @@ async function openEmbedded(dataDir: string, { name, isAlone, isMade }: ToolUse)
     const advice = "stop it, and start it again when this is done";
     throw new SyncError("invalid_param", `Glissade is running on the embedded database in ${dataDir}: ${advice}`);
   }
-  const server = isServed ? null : await startEmbeddedDatabase({ dataDir, ...DEPS });
+  // Nobody else waits for it: a command may read from elsewhere in the middle of a transaction.
+  const server = isServed
+    ? null
+    : await startEmbeddedDatabase({ dataDir, ...DEPS, idleOwnerLimitMs: STATEMENT_DEADLINE_MS });
   const db = connectTool(embeddedConnection(dataDir), name);
   if (!isServed) await planAnew(db);
   return {
