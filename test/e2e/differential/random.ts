@@ -82,7 +82,11 @@ const ACTS: readonly Act[] = [
     world.accountData(by, "m.direct", {
       [world.id(other)]: world.roomNames.filter(() => dice.chance(30)).map((name) => world.room(name)),
     }),
-  (world, dice, room, by) => world.tag(room, by, "m.favourite", dice.chance(60)),
+  async (world, dice, room, by) => {
+    const isSet = dice.chance(60);
+    // Tags of rooms that one is not in are a difference of their own, which moves rooms in and out of lists.
+    if (world.log.isIn(world.room(room), world.id(by))) await world.tag(room, by, "m.favourite", isSet);
+  },
   (world, dice, room, by) => world.roomData(room, by, "org.example.room", { n: dice.below(9) }),
   (world, dice, room, by) => world.typing(room, by, dice.chance(60)),
   async (world, dice, room, by, other) =>
