@@ -7,6 +7,8 @@ const TOOLS = join(import.meta.dir, "../../.tools/debian");
 const PACKAGES = ["systemd", "dbus", "init-system-helpers", "curl", "ca-certificates", "libseccomp2"];
 const BOOT = join(import.meta.dir, "boot-machine.sh");
 const COMMAND_LIMIT_MS = 120_000;
+/** A Debian is some hundred packages from a mirror. */
+const BOOTSTRAP_LIMIT_MS = 400_000;
 
 /** How a command ended. */
 export interface Ended {
@@ -15,12 +17,12 @@ export interface Ended {
   text: string;
 }
 
-async function run(cmd: string[], env: Record<string, string> = {}): Promise<Ended> {
+async function run(cmd: string[], env: Record<string, string> = {}, timeout = COMMAND_LIMIT_MS): Promise<Ended> {
   const child = Bun.spawn(cmd, {
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
-    timeout: COMMAND_LIMIT_MS,
+    timeout,
     env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin", HOME: "/root", ...env },
   });
   const [out, err] = await Promise.all([new Response(child.stdout).text(), new Response(child.stderr).text()]);
@@ -44,16 +46,12 @@ export async function debianRoot(): Promise<string> {
   mkdirSync(TOOLS, { recursive: true });
   const draft = `${path}.${process.pid}`;
   const include = `--include=${PACKAGES.join(",")}`;
-  const made = await run([
-    "mmdebstrap",
-    "--quiet",
-    "--variant=minbase",
-    "--mode=root",
-    include,
-    "bookworm",
-    `${draft}.tar`,
-  ]);
-  if (made.code !== 0) throw new Error(`no clean Debian: ${made.text}`);
+  const command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", include, "bookworm", `${draft}.tar`];
+  const made = await run(command, {}, BOOTSTRAP_LIMIT_MS);
+  if (made.code !== 0) {
+    rmSync(`${draft}.tar`, { force: true });
+    throw new Error(`no clean Debian: ${made.text}`);
+  }
   renameSync(`${draft}.tar`, path);
   return path;
 }
