@@ -131,8 +131,10 @@ export class Witness {
     const first = events[0];
     if (first === undefined || entry.invite_state !== undefined) return;
     const stay = room.stayAt(this.#me, first.pos);
+    // What became of oneself outside, or was shared before one came: there is no saying what comes before it.
+    if (stay === null) return;
     const earlier = room.log.filter(
-      (event) => event.index < first.index && event.pos >= (stay?.from ?? 0) && !this.#mayBeIgnored(event),
+      (event) => event.index < first.index && event.pos >= stay.from && !this.#mayBeIgnored(event),
     );
     if (earlier.length > 0 && entry.limited !== true) {
       this.#tell(`${room.id}: begins at ${first.id}, and nothing says that ${earlier.length} events come before it`);
