@@ -1,3 +1,4 @@
+import { printable } from "#src/printable.ts";
 import type { DeviceView, PollerView, UserView } from "./api.ts";
 
 /** A user as `glissade explain` prints it; `isLive` false = there was no server to ask. */
@@ -16,7 +17,9 @@ export function explainText(view: UserView, nowMs: number, isLive: boolean): str
   const source = isLive
     ? ""
     : "\nFrom the database alone: no server was asked, so pollers and connections in memory are missing.\n";
-  return `${lines.join("\n")}\n${findings.length === 0 ? "\nNothing looks wrong.\n" : `\n${findings.join("\n")}\n`}${source}`;
+  // Devices and connections are named by clients, reasons quote the homeserver.
+  const told = findings.length === 0 ? ["Nothing looks wrong."] : findings;
+  return `${[...lines, "", ...told].map(printable).join("\n")}\n${source}`;
 }
 
 function deviceLines(device: DeviceView, nowMs: number, isLive: boolean): string[] {

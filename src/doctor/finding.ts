@@ -1,3 +1,5 @@
+import { printable } from "#src/printable.ts";
+
 /** How bad something is: `fail` keeps some client from working, `warn` makes it work worse, `skip` could not be looked at. */
 export type Level = "ok" | "warn" | "fail" | "skip";
 
@@ -35,13 +37,8 @@ export interface Finding {
 
 /** A finding; shorter to write. Parts of it are what servers say: nothing in it moves a terminal's cursor. */
 export function finding(check: CheckName, level: Level, text: string, ...advice: readonly string[]): Finding {
-  return { check, level, text: plain(text), advice: advice.map(plain) };
+  return { check, level, text: printable(text), advice: advice.map(printable) };
 }
-
-/** Longer is nothing that we have to say. */
-const MOST_CHARS = 1000;
-
-const plain = (text: string): string => text.slice(0, MOST_CHARS).replaceAll(/\p{C}/gu, "\u{FFFD}");
 
 /** What is wrong, or the one sentence that says that nothing is. */
 export function orGood(findings: readonly Finding[], check: CheckName, text: string): readonly Finding[] {

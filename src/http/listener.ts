@@ -97,7 +97,7 @@ type ServeOptions = Parameters<typeof Bun.serve>[0];
 function serveOptions({ bind, fetch }: ListenOptions, certificate: Certificate | null): ServeOptions {
   const shared = {
     fetch: (request: Request, server: Bun.Server<undefined>) =>
-      fetch(request, () => server.requestIP(request)?.address ?? LOCAL),
+      fetch(longNamed(request), () => server.requestIP(request)?.address ?? LOCAL),
     // Long polls are silent by design; every wait has a deadline of its own.
     idleTimeout: 0,
     maxRequestBodySize: RAW_BODY_LIMIT_BYTES,
@@ -111,6 +111,16 @@ function serveOptions({ bind, fetch }: ListenOptions, certificate: Certificate |
   const secure = certificate === null ? {} : { tls: certificate };
   // Bun shares a port between processes unless told not to, and half of the requests would go astray.
   return { ...shared, ...secure, hostname: bind.host, port: bind.port, reusePort: false };
+}
+
+/** The router looks for the path behind this place, where the name of a host in a URL has ended but for the shortest. */
+const ROUTER_SEARCHES_FROM = 11;
+const AUTHORITY = /^([a-z]+:\/\/)[^/]*/;
+
+/** The request as the router understands it: behind the name of a host of three letters it would find another path. */
+function longNamed(request: Request): Request {
+  if (request.url.indexOf("/", "https://".length) >= ROUTER_SEARCHES_FROM) return request;
+  return new Request(request.url.replace(AUTHORITY, "$1localhost"), request);
 }
 
 /** Removes a socket left behind by a crash, and nothing else. */

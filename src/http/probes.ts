@@ -129,11 +129,14 @@ function hold(request: Request, seconds: number, timers: Timers, release: () => 
     release();
     resolve(jsonReply(200, { probe: "hold", seconds }));
   });
-  request.signal.addEventListener("abort", () => {
+  const leave = (): void => {
     cancel();
     release();
     resolve(errorReply(new SyncError("client_gone", "nobody waits any more")));
-  });
+  };
+  // Whoever left while the body was read is not told of any more.
+  if (request.signal.aborted) leave();
+  else request.signal.addEventListener("abort", leave);
   return promise;
 }
 

@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Elysia } from "elysia";
 import type { Config } from "#src/config.ts";
 import { listen } from "#src/http/listener.ts";
 import type { Listener } from "#src/http/listener.ts";
@@ -40,6 +41,42 @@ describe("listen", () => {
     expect(statSync(bind.path).mode & 0o777).toBe(0o222);
     expect(await (await fetch("http://localhost/", { unix: bind.path })).text()).toBe("hello");
     await Promise.all([v4.stop(100), socket.stop(100)]);
+  });
+
+  test("[LSN-7] the path is the same behind every name of a host, the shortest and none at all too", async () => {
+    const app = new Elysia()
+      .post("/sync", async ({ request }) => new Response(`sync ${await request.text()}`))
+      .all("/*", () => new Response("another path"));
+    const listener = await open({ kind: "tcp", host: "127.0.0.1", port: 0 }, (request) => app.handle(request));
+    const socket = await open(socketBind(), (request) => app.handle(request));
+    for (const host of ["x", "hs", "abc", "abcd", "x:1", "matrix.example.org:8008", "[::1]"]) {
+      for (const at of [listener, socket]) {
+        const [url, unix] = at === listener ? [at.address, undefined] : ["http://localhost", at.address];
+        const ask = async (path: string): Promise<string> => {
+          const init = { method: "POST", body: "body", headers: { host }, ...(unix === undefined ? {} : { unix }) };
+          return (await fetch(`${url}${path}`, init)).text();
+        };
+        expect([host, await ask("/sync?a=/b")]).toEqual([host, "sync body"]);
+        expect([host, await ask("/hidden/sync")]).toEqual([host, "another path"]);
+      }
+    }
+    await Promise.all([listener.stop(100), socket.stop(100)]);
+  });
+
+  test("[LSN-7] whoever hangs up is noticed behind the shortest name as well", async () => {
+    const [here, gone] = [Promise.withResolvers<void>(), Promise.withResolvers<string>()];
+    const listener = await open({ kind: "tcp", host: "127.0.0.1", port: 0 }, (request) => {
+      request.signal.addEventListener("abort", () => gone.resolve("gone"));
+      here.resolve();
+      return new Promise<Response>(() => {});
+    });
+    const hangUp = new AbortController();
+    const asked = fetch(listener.address, { headers: { host: "x" }, signal: hangUp.signal }).catch(() => null);
+    await here.promise;
+    hangUp.abort();
+    expect(await gone.promise).toBe("gone");
+    await asked;
+    await listener.stop(0);
   });
 
   test("[LSN-2] a socket left behind is removed, a live one and any other file are not", async () => {

@@ -118,6 +118,8 @@ describe("withProbes", () => {
     expect((await ask(`${MARK} trickle`)).status).toBe(429);
     leaving.abort();
     expect((await left).status).toBe(499);
+    // So does who had left before.
+    expect((await ask(`${MARK} hold 60`, { signal: AbortSignal.abort() })).status).toBe(499);
     const next = ask(`${MARK} hold 1`);
     await time.advance(1000);
     expect((await next).status).toBe(200);
