@@ -11,7 +11,6 @@ import { ownConsole } from "#src/console/console-files.ts";
 import { adminConsole, clientConsole } from "#src/console/console-settings.ts";
 import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
-import { SyncError } from "#src/errors.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
 import { createHomeserver } from "#src/homeserver/client.ts";
 import { UpstreamWatch } from "#src/homeserver/upstream-watch.ts";
@@ -175,11 +174,12 @@ class Node {
     this.#main.addKinds({ gateway: gateway.kind });
     const operator = createOperator({ actors: this.#main.runtime, hosts: this.#main.hosts });
     const health = createHealthSource({
+      log,
       clock: systemClock,
       timers: systemTimers,
       probes: [
         { name: "hosts", probe: async () => this.hostsProblem() },
-        { name: "database", probe: () => problemOf(storage.ping(PING_DEADLINE_MS)) },
+        { name: "database", probe: () => storage.ping(PING_DEADLINE_MS).then(() => null) },
       ],
     });
     const dialects = Object.values(DIALECTS).filter(({ name }) => name !== "v4" || this.#config.speaksV4);
@@ -383,12 +383,3 @@ const callsOf = ({ windowMs, requests, failures }: SuccessView): RecentCalls => 
 });
 
 const PORTS = { clock: systemClock, timers: systemTimers };
-
-async function problemOf(check: Promise<void>): Promise<string | null> {
-  try {
-    await check;
-    return null;
-  } catch (error) {
-    return error instanceof SyncError ? error.message : "does not answer";
-  }
-}

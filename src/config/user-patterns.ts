@@ -37,7 +37,7 @@ function matcherOf(pattern: string): (userId: string) => boolean {
     .replaceAll(/[.+^${}()|[\]\\]/g, String.raw`\$&`)
     .replaceAll("*", ".*")
     .replaceAll("?", ".");
-  const whole = new RegExp(`^${text}$`, pattern.startsWith("@") ? "" : "i");
+  const whole = new RegExp(`^${text}$`, pattern.startsWith("@") ? "s" : "is");
   return pattern.startsWith("@")
     ? (userId) => whole.test(userId)
     : (userId) => whole.test(userId.slice(userId.indexOf(":") + 1));

@@ -32,6 +32,7 @@ describe("who is served", () => {
     expect(isServed("*.example.org", "", "@a:x.example.org")).toBe(true);
     expect(isServed("*.example.org", "", "@a:example.org")).toBe(false);
     expect(isServed("@a.b+c:hs", "", "@axb+c:hs")).toBe(false);
+    expect(isServed("", "@evil*:hs", "@evil\n:hs")).toBe(false);
   });
 
   test("[LIM-23] who is denied is not served, allowed or not", () => {
