@@ -3,7 +3,7 @@ import { availableParallelism } from "node:os";
 import { nearestName } from "#src/config/nearest-name.ts";
 import { systemEnv } from "#src/system.ts";
 import { FULL_VERSION } from "#src/version.ts";
-import { EXIT } from "./command.ts";
+import { EXIT, formsOf } from "./command.ts";
 import type { Command, Terminal } from "./command.ts";
 import { COMMANDS } from "./commands.ts";
 import { helpText } from "./help.ts";
@@ -34,6 +34,11 @@ export async function runCli(
       words[0] ?? "",
       all.map(({ name }) => name),
     );
+  const group = all.filter(({ name }) => name.startsWith(`${words[0]} `));
+  if (group.length > 0 && (nearest === null || words.length === 1)) {
+    terminal.err(`glissade ${words[0]} is used so:\n${formsOf(group)}`);
+    return EXIT.unusable;
+  }
   const hint = nearest === null ? "" : `; ${nearest} may be meant`;
   terminal.err(`glissade does not know ${unknown}${hint}. glissade --help shows what there is.\n`);
   return EXIT.unusable;

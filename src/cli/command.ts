@@ -31,10 +31,13 @@ export interface Command {
   run: (args: readonly string[], terminal: Terminal) => Promise<number>;
 }
 
+/** How commands are called, a line for each form. */
+export const formsOf = (commands: readonly Pick<Command, "usage">[]): string =>
+  commands.flatMap(({ usage }) => usage.map((form) => `  glissade ${form}\n`)).join("");
+
 /** Says that a command was called in a way it does not know, and how it is called. */
 export function refuseArguments(command: Pick<Command, "name" | "usage">, terminal: Terminal): number {
-  const forms = command.usage.map((form) => `  glissade ${form}\n`).join("");
-  terminal.err(`glissade ${command.name} is used so:\n${forms}`);
+  terminal.err(`glissade ${command.name} is used so:\n${formsOf([command])}`);
   return EXIT.unusable;
 }
 

@@ -19,6 +19,14 @@ const UNKNOWN_ROOM: ViewedRoom = {
   typing: [],
 };
 
+const MEMBERSHIP_VERBS: Readonly<Record<string, string>> = {
+  join: "is here",
+  invite: "is invited",
+  knock: "knocks",
+  leave: "leaves",
+  ban: "is banned",
+};
+
 /** `@ada:server` as people say it. */
 function shortName(userId: string): string {
   const localpart = userId.replace(/^@/u, "").split(":")[0] ?? userId;
@@ -37,7 +45,7 @@ function describeEvent(event: Json): string | null {
     case "m.room.name":
       return `${sender} names it ${asString(content["name"]) ?? ""}`;
     case "m.room.member":
-      return `${shortName(asString(event["state_key"]) ?? "?")}: ${asString(content["membership"]) ?? ""}`;
+      return `${shortName(asString(event["state_key"]) ?? "?")} ${MEMBERSHIP_VERBS[asString(content["membership"]) ?? ""] ?? "changes"}`;
     default:
       return null;
   }

@@ -7,6 +7,7 @@ import { createLogger } from "#src/telemetry/logger.ts";
 import { connectDatabase } from "#db/connection.ts";
 import { embeddedConnection } from "#db/embedded.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
+import { isThere, placeOf } from "./tools/tool-database.ts";
 
 const STATEMENT_DEADLINE_MS = 20_000;
 const CLOSE_DEADLINE_MS = 1000;
@@ -18,6 +19,10 @@ export async function resync(
   say: { out: (text: string) => void; err: (text: string) => void },
 ): Promise<boolean> {
   const { database, dataDir } = config.storage;
+  if (!isThere(placeOf(config.storage))) {
+    say.err(`there is no embedded database in ${dataDir} (SYNCV3_DATA): start the server on it first\n`);
+    return false;
+  }
   const deps = {
     clock: systemClock,
     timers: systemTimers,

@@ -24,8 +24,18 @@ export async function probeHealth(config: Pick<Config, "bind" | "tls">): Promise
     });
     return { ready: response.status === 200, text: await response.text() };
   } catch (error) {
-    return { ready: false, text: `no answer at ${bind.kind === "unix" ? bind.path : origin}: ${String(error)}` };
+    return { ready: false, text: `no answer at ${bind.kind === "unix" ? bind.path : origin}: ${reasonOf(error)}` };
   }
+}
+
+/** The runtime's own sentence is advice to programmers. */
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  if (error.name === "TimeoutError") return `nothing within ${PROBE_DEADLINE_MS / 1000} s`;
+  const { code } = error as { code?: unknown };
+  return code === "ECONNREFUSED" || code === "ConnectionRefused" || code === "ENOENT"
+    ? "nobody listens there"
+    : error.message;
 }
 
 /** The address by which a listener on all addresses is reached. */

@@ -143,13 +143,19 @@ describe("runCli", () => {
     }
   });
 
-  test("[CLI-9] an unknown word is refused with the nearest known one", async () => {
+  test("[CLI-9] an unknown word is refused with the nearest known one; the first word of several commands, with those", async () => {
     const ran = await run(["serv"], SERVER);
     expect(ran).toMatchObject({ code: EXIT.unusable, calls: [] });
     expect(ran.err).toContain("serve may be meant");
     expect((await run(["serve", "extra"], SERVER)).code).toBe(EXIT.unusable);
     expect((await run(["config"], SERVER)).code).toBe(EXIT.unusable);
     expect((await run(["config", "chek"], SERVER)).err).toContain("config check may be meant");
+    for (const words of [["db"], ["db", "swallow"]]) {
+      const { code, err } = await run(words, SERVER);
+      expect(code).toBe(EXIT.unusable);
+      for (const { usage } of COMMANDS.filter(({ name }) => name.startsWith("db ")))
+        for (const form of usage) expect(err).toContain(`glissade ${form}\n`);
+    }
   });
 
   test("[CLI-10] resync passes on what is to be compared, and fails when a room could not be", async () => {

@@ -1,5 +1,8 @@
 import { describe, expect, test } from "bun:test";
+import { tmpdir } from "node:os";
+import { readConfig } from "#src/config.ts";
 import type { RepairProgress, RepairTarget } from "#src/ports/repair.ts";
+import { resync } from "#src/hosts/resync-host.ts";
 import { readTarget, runResync } from "#src/resync.ts";
 import { VirtualTime, settlePromises } from "#test/support/virtual-time.ts";
 
@@ -75,4 +78,16 @@ describe("resync", () => {
       expect(readTarget(args)).toBeNull();
     }
   });
+});
+
+test("[CLI-24] where no server has been yet, the command says so", async () => {
+  const env = { SYNCV3_SERVER: "https://hs.example.org", SYNCV3_DATA: `${tmpdir()}/glissade-nothing-here` };
+  const read = readConfig(env, () => "", 2);
+  if (!("config" in read)) throw new Error("unusable");
+  let told = "";
+  const say = (text: string): void => void (told += text);
+  expect(await resync(read.config, { kind: "all", target: "" }, { out: say, err: say })).toBe(false);
+  expect(told).toBe(
+    `there is no embedded database in ${tmpdir()}/glissade-nothing-here (SYNCV3_DATA): start the server on it first\n`,
+  );
 });

@@ -204,10 +204,14 @@ describe("probeHealth", () => {
     await listener.stop(100);
   });
 
-  test("[HLT-12] nobody there is not ready, and says where it looked", async () => {
+  test("[HLT-12] where nobody listens nothing is ready; it says where it looked", async () => {
     const port = await freePort();
     const health = await probeHealth({ bind: { kind: "tcp", host: "::", port }, tls: null });
     expect(health.ready).toBe(false);
-    expect(health.text).toContain(`http://[::1]:${port}`);
+    expect(health.text).toBe(`no answer at http://[::1]:${port}: nobody listens there`);
+    const path = `${tmpdir()}/glissade-nobody.sock`;
+    expect((await probeHealth({ bind: { kind: "unix", path }, tls: null })).text).toBe(
+      `no answer at ${path}: nobody listens there`,
+    );
   });
 });
