@@ -67,10 +67,12 @@ async function makeDatabase(directory: string, logger: Logger): Promise<void> {
   await syncDirectory(dirname(directory));
 }
 
-/** Opens the database of a directory, which is made if there is none. */
+/** Opens the database of a directory, which is made if there is none. Nobody else may be using the directory. */
 export async function openDatabase(directory: string, logger: Logger): Promise<PGlite> {
   if (existsSync(directory)) checkEngineVersion(directory);
   else await makeDatabase(directory, logger);
+  // What a killed start had not yet written to the end, the engine would take for another engine's, for ever.
+  rmSync(join(directory, "postmaster.pid"), { force: true });
   const db = await openEngine(directory, await loadAssets());
   await db.exec(SESSION_SETTINGS);
   return db;

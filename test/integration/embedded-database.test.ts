@@ -136,6 +136,19 @@ describe("embedded database", () => {
     LIMIT_MS,
   );
 
+  test(
+    "[EMB-35] what a start that was killed had begun to write stands in nobody's way",
+    async () => {
+      const head = await headOf(dataDir);
+      for (const left of ["", "42\n", "no number\n"]) {
+        writeFileSync(join(dataDir, "database/postmaster.pid"), left);
+        writeFileSync(join(dataDir, "database/postgresql.conf"), "shared_buff");
+        expect(await headOf(dataDir)).toBe(head);
+      }
+    },
+    LIMIT_MS,
+  );
+
   test("[EMB-34] files of another engine version are refused with advice", async () => {
     await using other = await temporaryDirectory();
     mkdirSync(join(other.path, "database"));
