@@ -18,6 +18,8 @@ describe("who is served", () => {
     expect(isServed("@a:hs", "", "@a:hs")).toBe(true);
     expect(isServed("@a:hs", "", "@aa:hs")).toBe(false);
     expect(isServed("@a:hs", "", "@a:hs.example.org")).toBe(false);
+    // Old accounts may be told apart by that alone.
+    expect(isServed("@a:hs", "", "@A:hs")).toBe(false);
     expect(isServed("hs", "", "@b:hs")).toBe(true);
     expect(isServed("hs", "", "@b:HS")).toBe(true);
     expect(isServed("hs:8448", "", "@b:hs:8448")).toBe(true);
