@@ -3,7 +3,8 @@ import type { RetentionPlace, RetentionStore, Trimmed } from "#src/ports/stores.
 import type { Database } from "./connection.ts";
 import { CHUNK_LIMIT_EVENTS } from "./event-chunk.ts";
 import { type ChunkRow, eventsOf } from "./row-reading.ts";
-import { intArray } from "./text.ts";
+import { intArray, keyArray } from "./text.ts";
+import { TABLES } from "./tools/tables.ts";
 
 /** Rooms that one step looks at, and rows of events. */
 const ROOMS_AT_ONCE = 200;
@@ -15,7 +16,9 @@ const SLACK = 1.1;
 const BEGINNINGS = 20;
 
 const SELECT_ROOMS = `
-  select r.nid, (select count(*) from events e where e.nid = r.nid and e.in_timeline) as chunks,
+  select r.nid, (
+      select count(*) from (select from events e where e.nid = r.nid and e.in_timeline limit $2::int8) c
+    ) as chunks,
     exists (select from user_rooms u where u.nid = r.nid and u.membership in (1, 2)) as is_ours
   from rooms r where r.nid > $1::int4 order by r.nid limit ${ROOMS_AT_ONCE}`;
 
@@ -59,6 +62,15 @@ const SELECT_OLD = `
   where nid = $1::int4 and in_timeline and first_pos > $2::int8 and first_pos < $3::int8
   order by first_pos limit ${ROWS_AT_ONCE}`;
 
+/** Everybody waits for the embedded database's one session meanwhile: larger tables are left to the operator. */
+const CLEARED_UP_TO_BYTES = 256 * 1024 * 1024;
+/** As PostgreSQL decides it by itself. */
+const SELECT_LITTERED = `
+  select relname as table from pg_stat_user_tables
+  where relid = any(array(select to_regclass(name)::oid from unnest($1::text[]) n (name)))
+    and n_dead_tup > 1000 + n_live_tup / 5 and pg_total_relation_size(relid) < ${CLEARED_UP_TO_BYTES}
+  order by n_dead_tup desc limit 1`;
+
 interface RoomRow {
   nid: number;
   chunks: number;
@@ -77,14 +89,28 @@ type OldRow = ChunkRow & { has_gap: boolean };
 /** Takes away what nobody is shown any more, some at a time, over PostgreSQL or PGlite. */
 class RetentionRepository implements RetentionStore {
   readonly #db: Database;
+  readonly #isEmbedded: boolean;
 
-  constructor(db: Database) {
+  constructor(db: Database, isEmbedded: boolean) {
     this.#db = db;
+    this.#isEmbedded = isEmbedded;
+  }
+
+  async clearUp(): Promise<{ table: string } | null> {
+    if (!this.#isEmbedded) return null;
+    const [littered] = await this.#db.query<{ table: string }>(SELECT_LITTERED, [keyArray(TABLES)]);
+    if (littered === undefined) return null;
+    await this.#db.query(`vacuum ${littered.table}`);
+    return littered;
   }
 
   async trim(from: RetentionPlace | null, keep: { ours: number; others: number } | null): Promise<Trimmed> {
     const trimmed: Trimmed = { events: 0, receipts: 0, next: null };
-    const rooms = await this.#db.query<RoomRow>(SELECT_ROOMS, [from === null ? 0 : from.nid - (from.pos > 0 ? 1 : 0)]);
+    const rooms = await this.#db.query<RoomRow>(SELECT_ROOMS, [
+      from === null ? 0 : from.nid - (from.pos > 0 ? 1 : 0),
+      // Whether there may be more than is kept is all that counts.
+      keep === null ? 0 : Math.floor(Math.max(keep.ours, keep.others) / CHUNK_LIMIT_EVENTS) + 1,
+    ]);
     if (from === null || from.pos === 0) trimmed.receipts = await this.#trimReceipts(rooms);
     let budget = ROW_BUDGET;
     for (const { nid, chunks, is_ours: isOurs } of rooms) {
@@ -194,7 +220,7 @@ function isBeginning(row: OldRow): boolean {
   return first !== undefined && (first.prevBatch !== null || first.gapBefore);
 }
 
-/** Retention over a database. */
-export function createRetentionStore(db: Database): RetentionStore {
-  return new RetentionRepository(db);
+/** Retention over a database. `isEmbedded`: one that does not vacuum by itself. */
+export function createRetentionStore(db: Database, isEmbedded = false): RetentionStore {
+  return new RetentionRepository(db, isEmbedded);
 }

@@ -30,6 +30,8 @@ export interface HousekeepingStores {
 
 /** Between two steps of a walk over all rooms, so that it is not felt. */
 const STEP_PAUSE_MS = 500;
+/** Tables of one hour. */
+const CLEARED_AT_ONCE = 10;
 /** Of rooms that nobody of ours is in: as much as is ever sent at once. */
 const KEPT_OF_OTHERS = 100;
 
@@ -62,6 +64,14 @@ export function keepHouse(
     }
     logger.debug(removed, "retention done");
   };
+  const clearUp = async (): Promise<void> => {
+    for (let count = 0; count < CLEARED_AT_ONCE && !life.isEnded; count += 1) {
+      const cleared = await stores.retention.clearUp();
+      if (cleared === null) return;
+      logger.debug(cleared, "space of removed rows is used again");
+      await pause();
+    }
+  };
   const clean = async (): Promise<void> => {
     const nowMs = clock.now();
     const connections = await stores.connections.expire(nowMs - CONNECTION_LIFE_MS, CONNECTIONS_PER_DEVICE);
@@ -80,6 +90,7 @@ export function keepHouse(
     }
     logger.debug({ connections, txns, tokens: tokens.length, devices }, "housekeeping done");
     await walkRooms();
+    await clearUp();
   };
   const later = (): void => {
     cancel = timers.after(HOUR_MS, () => {

@@ -102,6 +102,7 @@ export async function openStorage(
     return {
       ...storageOf(database, { epoch, importedPos }, keys, { ...deps, listens: options.listens === true }),
       connections: createConnectionStore(database, options.database === null),
+      retention: createRetentionStore(database, options.database === null),
     };
   } catch (error) {
     await database.close(CLOSE_DEADLINE_MS);
@@ -130,13 +131,12 @@ function storageOf(
   origin: Pick<Storage, "epoch" | "importedPos">,
   keys: ReturnType<typeof deriveKeys>,
   deps: StorageDeps & { listens: boolean },
-): Omit<Storage, "connections"> {
+): Omit<Storage, "connections" | "retention"> {
   return {
     ingest: createIngestStore(database, { makeWriterId: randomUUID }),
     rooms: createRoomReader(database, deps),
     devices: createDeviceStore(database, { tokenKey: keys.tokenKey, logger: deps.logger }),
     repair: createRepairStore(database, deps),
-    retention: createRetentionStore(database),
     admin: createAdminStore(database),
     mac: keys.mac,
     ...origin,

@@ -178,6 +178,8 @@ export interface RetentionStore {
    * is in it (null = none), but for state; receipts of who is gone. What stays begins with a gap that clients can page into.
    */
   trim(from: RetentionPlace | null, keep: { ours: number; others: number } | null): Promise<Trimmed>;
+  /** Has the space of what was removed from one table used again, where the database does not see to that itself; null = nothing to do. */
+  clearUp(): Promise<{ table: string } | null>;
 }
 
 // ---------------------------------------------------------------- devices and tokens

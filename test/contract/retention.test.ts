@@ -168,5 +168,29 @@ for (const server of [withPostgres, withPglite]) {
       expect(again).toMatchObject({ id: first.id, gapBefore: true });
       expect(again?.json).toHaveLength(2);
     });
+
+    test("[OPR-57] the embedded database uses the space of removed rows again, PostgreSQL sees to that itself", async () => {
+      const own = createRetentionStore(db, server === withPglite);
+      const deliver = async (from: number): Promise<number> => {
+        await db.query(
+          `insert into to_device select ${from} + n, '@u:x', 'D', convert_to(repeat(md5(n::text), 20), 'UTF8')
+           from generate_series(1, 2000) n`,
+        );
+        await db.query("delete from to_device");
+        await db.query(server === withPglite ? "select pg_stat_force_next_flush()" : "select 1");
+        const [size] = await db.query<{ bytes: number }>("select pg_relation_size('to_device') as bytes");
+        return size?.bytes ?? 0;
+      };
+      if (server === withPostgres) {
+        await deliver(0);
+        expect(await own.clearUp()).toBeNull();
+        return;
+      }
+      while ((await own.clearUp()) !== null);
+      const first = await deliver(0);
+      expect(await own.clearUp()).toEqual({ table: "to_device" });
+      expect(await own.clearUp()).toBeNull();
+      expect(await deliver(10_000)).toBeLessThanOrEqual(first);
+    });
   });
 }

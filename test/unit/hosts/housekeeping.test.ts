@@ -36,7 +36,7 @@ describe("keepHouse", () => {
             return [{ tokenHash: "h", userId: "@a:hs" as UserId, deviceId: "D" as DeviceId }];
           },
         },
-        retention: { trim: async () => ({ events: 0, receipts: 0, next: null }) },
+        retention: { trim: async () => ({ events: 0, receipts: 0, next: null }), clearUp: async () => null },
       },
       null,
       {
@@ -65,10 +65,11 @@ describe("keepHouse", () => {
     expect(calls).toHaveLength(8);
   });
 
-  test("[HK-2] walks over all rooms step by step, with a pause after each, and counts what went", async () => {
+  test("[HK-2] walks over all rooms step by step, with a pause after each, counts what went, and then has space used again", async () => {
     const time = new VirtualTime();
     const asked: string[] = [];
     const counted: string[] = [];
+    const cleared: number[] = [];
     const steps = [
       { events: 5, receipts: 1, next: { nid: 200, pos: 0 } },
       { events: 0, receipts: 0, next: { nid: 300, pos: 7 } },
@@ -83,6 +84,10 @@ describe("keepHouse", () => {
           trim: async (from, keep) => {
             asked.push(`${from === null ? "start" : `${from.nid}/${from.pos}`} ${keep?.ours} ${keep?.others}`);
             return steps[asked.length - 1] ?? { events: 0, receipts: 0, next: null };
+          },
+          clearUp: async () => {
+            cleared.push(asked.length);
+            return cleared.length === 3 ? null : { table: "events" };
           },
         },
       },
@@ -109,6 +114,10 @@ describe("keepHouse", () => {
     }
     expect(asked).toEqual(["start 5000 100", "200/0 5000 100", "300/7 5000 100"]);
     expect(counted).toEqual(["events 5", "receipts 1", "events 2"]);
+    // Behind the walk, table by table, with a pause after each.
+    expect(cleared).toEqual([3, 3]);
+    await time.advance(500);
+    expect(cleared).toEqual([3, 3, 3]);
     end();
     await time.advance(2 * HOUR_MS);
     expect(asked).toHaveLength(3);
