@@ -16,7 +16,8 @@ const KILL_BETWEEN_MS = [400, 3_000] as const;
 const SEED = Number(process.env["GLISSADE_SEED"] ?? Date.now() % 1_000_000);
 const problem = synapseProblem();
 
-for (const database of ["PGlite", "PostgreSQL"] as const) {
+/** Plays their life on one database: each has a file of its own, so that both can run at once. */
+export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
   describe.skipIf(problem !== null)(
     `four matrix-js-sdk users on Synapse, ${database}, killed at random (GLISSADE_SEED=${SEED})${problem === null ? "" : ` (${problem})`}`,
     () => {

@@ -1,0 +1,3 @@
+import { describeFourUsers } from "./four-users.ts";
+
+describeFourUsers("PostgreSQL");
