@@ -2,7 +2,6 @@ import { SyncError, invariant } from "#src/errors.ts";
 import type { PollerState } from "#src/admin/api.ts";
 import type { EventsMemo } from "#src/homeserver/events-memo.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
-import type { Cancel } from "#src/ports/basics.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
@@ -11,7 +10,7 @@ import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
-import { LONG_POLL_MS, adviseOnFailure } from "./decide.ts";
+import { adviseOnFailure } from "./decide.ts";
 import { Cover } from "./cover.ts";
 import { DeviceLoading } from "./device-loading.ts";
 import { PolledDevice } from "./polled-device.ts";
@@ -19,15 +18,14 @@ import { answerHistory, askHistory } from "./history.ts";
 import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
-import { PollFilters } from "./poll-filters.ts";
 import { partOf } from "./poll-part.ts";
-import { Poll } from "./poll.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 import { type PollerDescription, PollerRecord } from "./poller-record.ts";
 import type { FailedPoll } from "./poller-stats.ts";
-import { SeenAs } from "./seen-as.ts";
+import { Polling } from "./polling.ts";
 import { type Resume, type Setback, Setbacks } from "./setbacks.ts";
 import { SpinWatch } from "./spin-watch.ts";
+import { Steps } from "./steps.ts";
 import { Storing } from "./storing.ts";
 import { Throughs, Waiters } from "./waiters.ts";
 
@@ -54,19 +52,9 @@ export class PollerActor implements Actor<PollerMessage> {
   readonly #device = new PolledDevice();
   readonly #record: PollerRecord;
   #resume: Resume = "load";
-  /** No poll of this incarnation has been stored yet. */
-  #isFirstPoll = true;
-  /** The next poll asks the homeserver not to hold it. */
-  #isHurried = false;
-  readonly #filters = new PollFilters();
-  readonly #seenAs = new SeenAs();
-  /** Names what is going on: a request, a batch, a wait. Results of anything else are of the past. */
-  #stepId = 0;
-  #cancelTimer: Cancel | null = null;
+  readonly #polling: Polling;
+  readonly #steps: Steps;
   #slot: Slot | null = null;
-  #poll: Poll | null = null;
-  /** Polls begun in this incarnation. */
-  #sends = 0;
   readonly #throughs = new Throughs();
   readonly #spins = new SpinWatch();
   readonly #idleness: Idleness;
@@ -79,6 +67,8 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#context = actorContext;
     this.#deps = deps;
     this.#who = { userId, deviceId };
+    this.#polling = new Polling(actorContext, deps, this.#who);
+    this.#steps = new Steps(actorContext);
     this.#record = new PollerRecord(actorContext.clock, deps.stats);
     this.#loading = new DeviceLoading(actorContext, deps.devices, this.#who);
     this.#storing = new Storing(actorContext, deps.stats, memo);
@@ -101,7 +91,8 @@ export class PollerActor implements Actor<PollerMessage> {
         this.#used();
         return;
       case "be-seen":
-        this.#beSeen(message.connection, message.presence, message.forMs);
+        // A poll that shows the user as somebody else is followed by another one at once.
+        if (this.#polling.beSeen(message.connection, message.presence, message.forMs)) this.#hurry();
         return;
       case "token-changed":
         this.#used();
@@ -116,7 +107,7 @@ export class PollerActor implements Actor<PollerMessage> {
       case "poll-through":
         if (this.#phase === "paused") message.reply.reject(new SyncError("homeserver_unreachable", PAUSED));
         else {
-          this.#throughs.add(this.#sends, message.reply);
+          this.#throughs.add(this.#polling.begun, message.reply);
           if (message.isPatient !== true) this.#hurry();
         }
         return;
@@ -141,7 +132,7 @@ export class PollerActor implements Actor<PollerMessage> {
           this.#retry("storage", { cause: "storage", reason: message.error.code, retryAfterMs: 0, resume: "load" });
         return;
       case "filter-ready":
-        this.#filters.id = message.filterId;
+        this.#polling.filters.id = message.filterId;
         return;
       case "companion-polled":
         this.#companionPolled(message.isThrough);
@@ -151,7 +142,7 @@ export class PollerActor implements Actor<PollerMessage> {
         if (this.#cover.isEnough) this.#waiters.resolveAll();
         return;
       default:
-        if (message.stepId === this.#stepId) this.#stepEnded(message);
+        if (message.stepId === this.#steps.id) this.#stepEnded(message);
     }
   }
 
@@ -206,13 +197,13 @@ export class PollerActor implements Actor<PollerMessage> {
         this.#send();
         return;
       case "poll-ended":
-        this.#clearTimer();
-        this.#poll?.answered();
+        this.#steps.clearTimer();
+        this.#polling.current?.answered();
         if (event.result.ok) this.#bodyArrived(event.result.value);
         else this.#pollFailed(event.result.failure);
         return;
       case "send-batch":
-        if (this.#drained === null) this.#storing.send(this.#stepId);
+        if (this.#drained === null) this.#storing.send(this.#steps.id);
         return;
       case "batch-stored":
         this.#batchStored();
@@ -254,17 +245,7 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #hurry(): void {
-    this.#isHurried = true;
-    // A poll that is not held may have been answered before what is to be fetched: it is followed by another one.
-    if (this.#phase !== "polling" || this.#poll?.plan.timeoutMs === 0) return;
-    this.#next();
-  }
-
-  /** A poll that shows the user as somebody else is followed by another one at once. */
-  #beSeen(connection: string, presence: Presence, forMs: number): void {
-    const nowMs = this.#context.clock.mono();
-    this.#seenAs.wish(connection, presence, nowMs + forMs);
-    if (this.#poll !== null && this.#poll.plan.presence !== this.#seenAs.at(nowMs)) this.#hurry();
+    if (this.#polling.hurry() && this.#phase === "polling") this.#next();
   }
 
   #load(): void {
@@ -307,7 +288,7 @@ export class PollerActor implements Actor<PollerMessage> {
   /** Whatever is under way is dropped: it comes again from the stored `since`. */
   #dropWork(): void {
     this.#beginStep("loading");
-    this.#endPoll("stopped");
+    this.#polling.end("stopped");
     this.#storing.end();
   }
 
@@ -342,59 +323,39 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#send();
       return;
     }
-    this.#phase = "queued";
-    const stepId = ++this.#stepId;
+    const stepId = this.#beginStep("queued");
     this.#slot = this.#deps.slots.request(this.#who.userId);
     const granted = () => ({ type: "slot-granted", stepId }) as const;
     this.#context.pipe(this.#slot.granted, granted, granted);
   }
 
   #send(): void {
-    const { config, homeserver, stats } = this.#deps;
     const stepId = this.#beginStep("polling");
-    this.#sends++;
     const other = this.#cover.by;
     if (other !== null && this.#device.isToBeCovered) this.#cover.await(other);
-    const part = this.#device.nextPart(other !== null);
-    const since = part === "rooms" ? null : this.#device.since;
-    const timeoutMs = this.#isFirstPoll || this.#isHurried || part !== "all" ? 0 : LONG_POLL_MS;
-    this.#isHurried = false;
-    this.#poll?.end("superseded");
-    const startedAtMs = this.#context.clock.mono();
-    const presence = this.#seenAs.at(startedAtMs);
-    const plan = { ...this.#who, timeoutMs, presence, isInitial: since === null, part, startedAtMs };
-    const poll = new Poll(plan, stats);
-    this.#poll = poll;
-    this.#watchIdleness(timeoutMs);
-    poll.send(this.#context, homeserver, stepId, {
-      accessToken: this.#device.tokenForPoll(),
-      since,
-      filter: this.#filters.choose({ since, part }),
-      configuredMs: this.#isFirstPoll || part === "rooms" ? config.firstPollDeadlineMs : config.pollDeadlineMs,
-    });
+    this.#watchIdleness(this.#polling.send(stepId, this.#device, other !== null));
   }
 
   #pollFailed(failure: UpstreamFailure): void {
-    const usesFilterId = this.#filters.hasId && this.#poll?.plan.isInitial === false;
-    const advice = adviseOnFailure(failure, usesFilterId);
-    this.#endPoll(failure.kind);
+    const advice = adviseOnFailure(failure, this.#polling.namesFilter);
+    this.#polling.end(failure.kind);
     if (advice.do === "drop-token") {
       this.#deps.stats.pollFailed("auth");
       this.#tokenIsDead(this.#device.refusePolledToken(advice.isSoftLogout));
       return;
     }
-    if (advice.do === "forget-filter") this.#filters.id = null;
+    if (advice.do === "forget-filter") this.#polling.filters.id = null;
     const reason = failure.kind === "auth" ? failure.kind : failure.reason;
     this.#retry(failure.kind, { cause: advice.cause, reason, retryAfterMs: advice.retryAfterMs, resume: "poll" });
   }
 
   #bodyArrived(body: Uint8Array): void {
-    const poll = this.#poll;
+    const poll = this.#polling.current;
     invariant(poll !== null, "a body belongs to a poll");
     const outline = outlineSync(body);
     if (typeof outline === "string") {
       // Never believed in part: without all of it, what lies between two `since` would be lost.
-      this.#endPoll("unreadable");
+      this.#polling.end("unreadable");
       const cause = body.length === 0 ? "empty" : "hopeless";
       const reason = `${outline} (${body.length} bytes)`;
       this.#retry("unreadable", { cause, reason, retryAfterMs: 0, resume: "poll" });
@@ -421,7 +382,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#setbacks.over();
     const isDone = this.#storing.batchStored();
     if (!isDone && this.#drained === null) {
-      this.#storing.send(this.#stepId);
+      this.#storing.send(this.#steps.id);
       return;
     }
     // What was sent is worth its answer, even if the host ends.
@@ -431,12 +392,12 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #pollStored(): void {
-    const [work, poll] = [this.#storing.work, this.#poll];
+    const [work, poll] = [this.#storing.work, this.#polling.current];
     invariant(work !== null && poll !== null, "a poll is at hand that was stored");
     const { clock, log } = this.#context;
     const { isInitial, startedAtMs, timeoutMs } = poll.plan;
     const nowMs = clock.mono();
-    this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirstPoll);
+    this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#polling.isFirst);
     if (!this.#device.hasSynced || poll.plan.part === "rooms") {
       const { roomCount, byteCount, batchCount } = work;
       log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
@@ -444,21 +405,20 @@ export class PollerActor implements Actor<PollerMessage> {
     const hasAdvanced = this.#device.advance(work.nextBatch, poll.plan.part);
     this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
     this.#storing.end();
-    this.#isFirstPoll = false;
     this.#record.stored();
-    this.#endPoll(null);
+    this.#polling.stored();
     this.#releaseSlot();
     if (this.#device.hasRooms) {
       this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
       this.#synced();
     }
-    if (poll.plan.part === "all") this.#throughs.stored(this.#sends);
+    if (poll.plan.part === "all") this.#throughs.stored(this.#polling.begun);
   }
 
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
   #synced(): void {
     this.#waiters.resolveAll();
-    this.#filters.prepare(this.#context, this.#deps, this.#who.userId, this.#device.accessToken);
+    this.#polling.filters.prepare(this.#context, this.#deps, this.#who.userId, this.#device.accessToken);
   }
 
   #retry(failed: FailedPoll, setback: Setback): void {
@@ -477,16 +437,15 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #wait(delayMs: number, resume: Resume): void {
-    const stepId = this.#beginStep("waiting");
+    this.#beginStep("waiting");
     this.#resume = resume;
     this.#record.retriesIn(delayMs);
-    this.#cancelTimer = this.#context.after(delayMs, { type: "retry", stepId });
+    this.#steps.after(delayMs, "retry");
   }
 
   #beginStep(phase: Phase): number {
-    this.#clearTimer();
     this.#phase = phase;
-    return ++this.#stepId;
+    return this.#steps.begin();
   }
 
   #isIdle(): boolean {
@@ -498,7 +457,7 @@ export class PollerActor implements Actor<PollerMessage> {
   #watchIdleness(timeoutMs: number): void {
     const leftMs = this.#idleness.leftMs(this.#context.clock.mono());
     if (leftMs >= timeoutMs) return;
-    this.#cancelTimer = this.#context.after(Math.max(leftMs, 0), { type: "check-idle", stepId: this.#stepId });
+    this.#steps.after(Math.max(leftMs, 0), "check-idle");
   }
 
   #park(): void {
@@ -511,25 +470,15 @@ export class PollerActor implements Actor<PollerMessage> {
   #halt(): void {
     this.#beginStep("stopped");
     this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
-    this.#endPoll("stopped");
+    this.#polling.end("stopped");
     this.#releaseSlot();
     this.#storing.end();
     this.#throughs.rejectAll(new SyncError("actor_stopped", "the poller has stopped"));
     this.#drained?.resolve();
   }
 
-  #endPoll(error: string | null): void {
-    this.#poll?.end(error);
-    this.#poll = null;
-  }
-
   #releaseSlot(): void {
     this.#slot?.release();
     this.#slot = null;
-  }
-
-  #clearTimer(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = null;
   }
 }
