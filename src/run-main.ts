@@ -19,7 +19,7 @@ import { createApp } from "#src/http/app.ts";
 import type { ConsoleRouteDeps } from "#src/http/console-route.ts";
 import { ANNOUNCED_FEATURES } from "#src/http/front-paths.ts";
 import { createFront } from "#src/http/front.ts";
-import { readCertificate } from "#src/http/certificate.ts";
+import { type Certificate, readCertificate } from "#src/http/certificate.ts";
 import { type Listener, listen } from "#src/http/listener.ts";
 import { createMetricsApp } from "#src/http/metrics-app.ts";
 import { RecentRequests } from "#src/http/recent-requests.ts";
@@ -235,17 +235,17 @@ class Node {
   ): Promise<RenewableListener> {
     const { bind, tls, isForwarding, homeserver: address } = this.#config;
     const { log, metrics } = this.#telemetry;
-    const check = async (): Promise<unknown> => tls && readCertificate(tls);
+    const read = async (): Promise<Certificate | null> => tls && readCertificate(tls);
     const inherited = usableSocket(inheritedSocket(systemEnv(), process.pid), tls !== null);
     if (!isForwarding) {
       const bridge: RawListenOptions["handle"] = (request, response) =>
         void serveWeb(request, response, handle, systemTimers).catch(() => response.destroy());
       return renewableListener({
-        check,
-        open: () =>
+        read,
+        open: (certificate) =>
           inherited === null
-            ? listen({ bind, tls, fetch: handle, timers: systemTimers })
-            : listenRaw({ bind, tls, handle: bridge, timers: systemTimers, inherited }),
+            ? listen({ bind, tls, certificate, fetch: handle, timers: systemTimers })
+            : listenRaw({ bind, tls, certificate, handle: bridge, timers: systemTimers, inherited }),
       });
     }
     const front = createFront({
@@ -259,8 +259,8 @@ class Node {
       ...PORTS,
     });
     return renewableListener({
-      check,
-      open: () => listenRaw({ bind, tls, handle: front, timers: systemTimers, inherited }),
+      read,
+      open: (certificate) => listenRaw({ bind, tls, certificate, handle: front, timers: systemTimers, inherited }),
     });
   }
 

@@ -5,7 +5,6 @@ import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
-import type { Presence } from "#src/protocol/presence.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";

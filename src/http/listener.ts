@@ -11,6 +11,8 @@ export interface ListenOptions {
   bind: Config["bind"];
   /** Paths of a certificate chain and its key; never on unix sockets. */
   tls: Config["tls"];
+  /** What `tls` names, where it has been read. */
+  certificate?: Certificate | null;
   /** `remote` says where the request came from. */
   fetch: (request: Request, remote: () => string) => Response | Promise<Response>;
   timers: Timers;
@@ -45,7 +47,7 @@ export async function listen(options: ListenOptions): Promise<Listener> {
   const fetch: ListenOptions["fetch"] = (request, remote) =>
     ended === null ? options.fetch(request, remote) : goingAwayReply();
   if (bind.kind === "unix") await clearSocketPath(bind.path);
-  const certificate = options.tls === null ? null : await readCertificate(options.tls);
+  const certificate = options.certificate ?? (options.tls === null ? null : await readCertificate(options.tls));
   const open = (): ReturnType<typeof Bun.serve> => serve({ ...options, fetch }, certificate);
   const server = options.isPrivate === true ? withUmask(PRIVATE_UMASK, open) : open();
   if (bind.kind === "unix") await chmod(bind.path, options.isPrivate === true ? PRIVATE_SOCKET_MODE : SOCKET_MODE);

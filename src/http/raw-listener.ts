@@ -9,6 +9,7 @@ import type { Timers } from "#src/ports/basics.ts";
 import { adoptSocket } from "./adopted-socket.ts";
 import type { AdoptedSocket } from "./adopted-socket.ts";
 import { readCertificate } from "./certificate.ts";
+import type { Certificate } from "./certificate.ts";
 import { SOCKET_MODE, clearSocketPath } from "./listener.ts";
 import type { Listener } from "./listener.ts";
 import { errorReply, goingAwayReply } from "./reply.ts";
@@ -17,6 +18,8 @@ import { errorReply, goingAwayReply } from "./reply.ts";
 export interface RawListenOptions {
   bind: Config["bind"];
   tls: Config["tls"];
+  /** What `tls` names, where it has been read. */
+  certificate?: Certificate | null;
   handle: (request: IncomingMessage, response: ServerResponse) => void;
   timers: Timers;
   /** The descriptor of a socket that the service manager has opened already; it takes the place of `bind`, without TLS. */
@@ -94,12 +97,12 @@ export async function sendReply(response: ServerResponse, reply: Response): Prom
 }
 
 async function createServer(
-  { bind, tls, inherited }: RawListenOptions,
+  { bind, tls, certificate, inherited }: RawListenOptions,
   handle: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<Server> {
   const limits = { maxHeaderSize: MAX_HEAD_BYTES };
   if (tls === null || bind.kind === "unix" || typeof inherited === "number") return createHttpServer(limits, handle);
-  return createHttpsServer({ ...limits, ...(await readCertificate(tls)) }, handle);
+  return createHttpsServer({ ...limits, ...(certificate ?? (await readCertificate(tls))) }, handle);
 }
 
 function opened(server: Server, bind: Config["bind"]): Promise<void> {

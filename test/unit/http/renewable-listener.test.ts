@@ -3,7 +3,7 @@ import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
-import { readCertificate } from "#src/http/certificate.ts";
+import { type Certificate, readCertificate } from "#src/http/certificate.ts";
 import { listen } from "#src/http/listener.ts";
 import { listenRaw } from "#src/http/raw-listener.ts";
 import { renewableListener } from "#src/http/renewable-listener.ts";
@@ -32,28 +32,37 @@ interface Opened {
   release: () => void;
 }
 
-async function opened(kind: string): Promise<Opened> {
+async function opened(kind: string, meddle: () => void = () => {}): Promise<Opened> {
   const port = await freePort();
   const bind = { kind: "tcp", host: "127.0.0.1", port } as const;
   const parked = Promise.withResolvers<void>();
   const wait = (path: string): Promise<void> => (path === "/parked" ? parked.promise : Promise.resolve());
   const open =
     kind === "listener"
-      ? () =>
+      ? (certificate: Certificate) =>
           listen({
             bind,
             tls,
+            certificate,
             fetch: ({ url }) => wait(new URL(url).pathname).then(() => new Response("hello")),
             timers: systemTimers,
           })
-      : () =>
+      : (certificate: Certificate) =>
           listenRaw({
             bind,
             tls,
+            certificate,
             handle: ({ url = "" }, response) => void wait(url).then(() => response.end("hello")),
             timers: systemTimers,
           });
-  const listener = await renewableListener({ open, check: () => readCertificate(tls) });
+  const listener = await renewableListener({
+    open,
+    read: async () => {
+      const certificate = await readCertificate(tls);
+      meddle();
+      return certificate;
+    },
+  });
   return { listener, port, release: parked.resolve };
 }
 
@@ -105,6 +114,18 @@ describe.each(["listener", "raw listener"])("a renewed certificate, %s", (kind) 
     expect(await failureOf(listener.renew())).toContain("ENOENT");
     expect(await nameServed(port)).toBe(OLD);
     install("renewed-");
+    await listener.renew();
+    expect(await nameServed(port)).toBe(NEW);
+    await listener.stop(50);
+  });
+
+  test("[LSN-22] what was read and found good is what is used, whatever becomes of the files meanwhile", async () => {
+    let isMeddling = false;
+    const { listener, port } = await opened(kind, () => {
+      if (isMeddling) rmSync(tls.certPath);
+    });
+    install("renewed-");
+    isMeddling = true;
     await listener.renew();
     expect(await nameServed(port)).toBe(NEW);
     await listener.stop(50);
