@@ -275,6 +275,11 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
       await tab.getByRole("button", { name: "Log out" }).click();
       await tab.getByLabel("User name").waitFor();
       expect(await tab.evaluate("sessionStorage.getItem('glissade.account')")).toBeNull();
+      // A link that brings a log-in of its own is not followed.
+      const lured = await browser.open(`${glissade.url}/client/?loginToken=of-somebody-else`);
+      await lured.getByText("not begun in this tab").waitFor();
+      expect(lured.url()).toBe(`${glissade.url}/client/`);
+      await lured.context().close();
       // A token brought along is somebody else's: it is forgotten, and stays good.
       await tab.getByRole("button", { name: "Access token" }).click();
       await tab.getByLabel("Access token", { exact: true }).fill(bob.accessToken);

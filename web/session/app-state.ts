@@ -21,6 +21,7 @@ const ACCOUNT_KEY = "glissade.account";
 const DIALECT_KEY = "glissade.dialect";
 const ADMIN_KEY = "glissade.admin";
 const THEME_KEY = "glissade.theme";
+const SSO_KEY = "glissade.sso";
 
 /** How light the console is; `auto` is what the system says. */
 export const THEMES = ["auto", "light", "dark"] as const;
@@ -89,6 +90,18 @@ export class AppState {
     this.browser.storage.setItem(ACCOUNT_KEY, JSON.stringify(outcome.value));
     this.#begin(outcome.value, this.dialect);
     return null;
+  }
+
+  /** The homeserver is about to be asked who this is; it answers with a token in the address. */
+  beginSso(): void {
+    this.browser.storage.setItem(SSO_KEY, "begun");
+  }
+
+  /** Whether this tab waits for such a token, once: any link could bring one, and log in as who made the link. */
+  endSso(): boolean {
+    const hasBegun = this.browser.storage.getItem(SSO_KEY) !== null;
+    this.browser.storage.removeItem(SSO_KEY);
+    return hasBegun;
   }
 
   async logOut(): Promise<void> {

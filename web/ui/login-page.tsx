@@ -26,7 +26,10 @@ export function LoginPage({ state }: { state: AppState }) {
     setOffer(outcome);
     if ("failure" in outcome) return;
     if (!outcome.value.hasPassword) setWay("token");
-    if (loginToken !== null) await attempt(outcome.value.homeserver, { loginToken });
+    if (loginToken === null) return;
+    if (state.endSso()) await attempt(outcome.value.homeserver, { loginToken });
+    else
+      setFailure("Somebody else's link brought you here with a log-in that was not begun in this tab. Begin it here.");
   };
 
   useEffect(() => {
@@ -57,7 +60,11 @@ export function LoginPage({ state }: { state: AppState }) {
               <TokenForm isBusy={isBusy} submit={(accessToken) => void attempt(found.homeserver, { accessToken })} />
             )}
             {found.hasSso && (
-              <a class="button secondary" href={ssoAddress(found.homeserver, location.href.replace(/[?#].*$/, ""))}>
+              <a
+                class="button secondary"
+                href={ssoAddress(found.homeserver, location.href.replace(/[?#].*$/, ""))}
+                onClick={() => state.beginSso()}
+              >
                 Continue with single sign-on
               </a>
             )}
