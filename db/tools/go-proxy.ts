@@ -56,6 +56,9 @@ const REST = [
 
 const LEFT = 2;
 
+/** Of other roles' connections the type is not shown to everybody. */
+const CLIENT = "client backend";
+
 /** Who holds what is keyed by user and device, whatever the database sorts text by. */
 const IN_ORDER = `order by user_id collate "C", device_id collate "C"`;
 
@@ -99,7 +102,8 @@ export class GoProxyDatabase {
   async otherClients(): Promise<number> {
     const [row] = await this.#db.query<{ n: number }>(
       `select count(*)::int4 as n from pg_stat_activity
-       where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'
+       where datname = current_database() and pid <> pg_backend_pid() and usesysid is not null
+         and coalesce(backend_type, '${CLIENT}') = '${CLIENT}'
          and application_name <> 'glissade' and application_name not like $1::text`,
       ["glissade %"],
     );

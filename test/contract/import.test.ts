@@ -181,3 +181,23 @@ for (const server of [withPostgres, withPglite]) {
     });
   });
 }
+
+describe("GoProxyDatabase", () => {
+  test(
+    "[OPR-15] sees a Go proxy that runs under another role, whose connections are shown in part",
+    async () => {
+      const url = new URL(await (await withPostgres()).createDatabase());
+      const go = connectTestDatabase(url.href, { maxConnections: 1 });
+      const role = `reader_${crypto.randomUUID().replaceAll("-", "")}`;
+      await go.query(`create role ${role} login password '${decodeURIComponent(url.password).replaceAll("'", "''")}'`);
+      url.username = role;
+      const reader = connectTestDatabase(url.href, { maxConnections: 1, applicationName: "glissade import" });
+      expect(await new GoProxyDatabase(reader).otherClients()).toBe(1);
+      await go.close(1000);
+      // The server notices in a moment.
+      while ((await new GoProxyDatabase(reader).otherClients()) > 0);
+      await reader.close(1000);
+    },
+    LIMIT_MS,
+  );
+});
