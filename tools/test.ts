@@ -43,6 +43,8 @@ const SUITES: readonly Suite[] = [
   { name: "system", folder: "test/system", limitMs: 20 * MINUTE_MS, processes: 3, isPrepared: true },
 ];
 
+/** Of a test that names no limit of its own. It ends what hangs; how long something may take is said by tests about that. */
+const TEST_LIMIT_MS = 30_000;
 /** Real servers come from package indexes, and that may take its time. */
 const PREPARE_LIMIT_MS = 8 * MINUTE_MS;
 
@@ -82,7 +84,7 @@ async function runSuite({ name, folder, limitMs, processes }: Suite, scratch: st
   const report = join(scratch, `${name}.xml`);
   // Files of one process share its database servers: no file may have globals of its own.
   const sharing = processes === 1 ? [] : [`--parallel=${processes}`, "--no-isolate"];
-  const options = ["--reporter=junit", `--reporter-outfile=${report}`, ...sharing];
+  const options = [`--timeout=${TEST_LIMIT_MS}`, "--reporter=junit", `--reporter-outfile=${report}`, ...sharing];
   const ending = await run([process.execPath, "test", ...options, `./${folder}`], limitMs);
   if (!existsSync(report)) {
     return { passed: 0, failed: 1, skipped: [], failures: [`${name}: no report, ${endingText(ending, limitMs)}`] };
