@@ -160,7 +160,7 @@ export interface ConnectionView {
   host: string;
   userId: string;
   deviceId: string;
-  /** As it is addressed; the client's own `conn_id`, behind a letter in the simplified dialects. */
+  /** As it is addressed; the client's own `conn_id`, behind its dialect's scope in the simplified ones. */
   connId: string;
   dialect: string;
   state: ConnectionState;

@@ -1,3 +1,4 @@
+import { dialectOfConnection } from "#src/protocol/dialects/dialects.ts";
 import { printable } from "#src/printable.ts";
 import type { DeviceView, PollerView, UserView } from "./api.ts";
 
@@ -33,8 +34,10 @@ function deviceLines(device: DeviceView, nowMs: number, isLive: boolean): string
     `    waiting for it: ${device.toDeviceMessages} to-device messages, ${device.deviceListChanges} device-list changes`,
     `    keys: ${keys.length === 0 ? "not told yet" : keys.join(", ")}; fallback ${fallbackKeys === null ? "not told yet" : fallbackKeys.join(", ") || "none unused"}`,
     ...device.connections.map(({ connId, lastUsedAtMs, live }) => {
-      const state = live === null ? "" : `, ${live.state}, ${live.responses} responses, ${live.dialect}`;
-      return `    connection ${connId === "" ? "(unnamed)" : connId}: used ${ago(lastUsedAtMs, nowMs)}${state}`;
+      const { name, connScope } = dialectOfConnection(connId);
+      const own = connId.slice(connScope.length);
+      const state = live === null ? "" : `, ${live.state}, ${live.responses} responses`;
+      return `    connection ${own === "" ? "(unnamed)" : own} (${name}): used ${ago(lastUsedAtMs, nowMs)}${state}`;
     }),
   ];
 }
