@@ -67,6 +67,8 @@ export function createAdminApp(deps: AdminAppDeps): AdminHandler {
         checkOperator(context.request);
         const { action, run } = await read(context);
         const remote = remotes.get(context.request) ?? "";
+        // It may be the last that this process does.
+        deps.log.info({ action: action.name, target: action.target, remote }, "admin action begun");
         try {
           const result = await run();
           await audit(deps, action, remote, "done");
