@@ -355,7 +355,7 @@ describe("the admin listener", () => {
       "device FOO",
       "first sync: stored",
       "poller: ",
-      "(unnamed): used",
+      "connection (unnamed) (msc3575): used",
       "Nothing looks wrong.",
     ]) {
       expect(told.out).toContain(text);
