@@ -54,6 +54,7 @@ type LaterMember =
   | "sharedSince"
   | "gapEventId"
   | "seams"
+  | "openGaps"
   | "lacksAlgorithm"
   | "vanished"
   | "vanishedUpTo"
@@ -63,6 +64,7 @@ const LATER_MEMBERS: Pick<RoomMeta, LaterMember> = {
   sharedSince: null,
   gapEventId: null,
   seams: [],
+  openGaps: [],
   lacksAlgorithm: false,
   vanished: [],
   vanishedUpTo: 0,

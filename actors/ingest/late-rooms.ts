@@ -79,7 +79,10 @@ export function lateRooms(
     if (firstNew === -1 && isContinuing) continue;
     const ids = before?.ids ?? new Set<EventId>();
     for (const { id } of timeline) ids.add(id);
-    earlier.set(meta.nid, { ids, isSeam: before?.isSeam === true || !isContinuing || limited });
+    earlier.set(meta.nid, {
+      ids,
+      isSeam: before?.isSeam === true || !isContinuing || limited || meta.openGaps.length > 0,
+    });
   }
   return late;
 }

@@ -59,6 +59,11 @@ export interface RoomMeta {
    * first. What a poll that was answered before brings goes before them. Bounded to SEAMS_LIMIT.
    */
   seams: [eventId: string, pos: StreamPos][];
+  /**
+   * Pollers that were told of a gap and of nothing behind it, oldest first: the gap is before what each of them brings next. Where state
+   * of the gap was told, it is before what anybody brings next (EVERY_POLLER). Bounded to OPEN_GAPS_LIMIT.
+   */
+  openGaps: [userId: string, deviceId: string][];
   /** State that is no more, nothing having taken its place, and since when; oldest first. Bounded to VANISHED_LIMIT. */
   vanished: [type: string, stateKey: string, pos: StreamPos][];
   /** Of what vanished up to here the keys are not kept. */
@@ -72,6 +77,12 @@ export const LATEST_TYPES_LIMIT = 64;
 
 /** Bounds `seams`: polls overtake each other within moments. */
 export const SEAMS_LIMIT = 4;
+
+/** Bounds `openGaps`: a homeserver leaves a whole timeline out where its user ignores all who spoke, say. */
+export const OPEN_GAPS_LIMIT = 16;
+
+/** Stands in `openGaps` for all pollers of the room. */
+export const EVERY_POLLER = { userId: "", deviceId: "" };
 
 /** Bounds `vanished`: clients that were told of the room before more than this are sent it anew. */
 export const VANISHED_LIMIT = 64;

@@ -1,6 +1,7 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
+import { EVERY_POLLER } from "#src/protocol/room-meta.ts";
 import {
   type Certainty,
   certaintyOf,
@@ -43,6 +44,8 @@ export class ChunkReduction {
   readonly #overtaken = new Set<EventId>();
   /** Events of the timeline that may follow what nobody has brought yet: the own join, and what comes first without one. */
   readonly #seams = new Set<number>();
+  /** What comes before this event of the timeline was left out, of it or of an answer before, which had none; null = nothing. */
+  #gapIndex: number | null = null;
   #firstPos: StreamPos = 0;
   /** The state block holds an event that was not known. */
   #hasNewState = false;
@@ -99,6 +102,23 @@ export class ChunkReduction {
 
   #parts(): { section: PolledChunk; group: GroupDraft; room: RoomDraft; batch: PollBatch } {
     return { section: this.#section, group: this.#group, room: this.#room, batch: this.#batch };
+  }
+
+  /**
+   * What an answer leaves out lies before the first event that is shown, be it by a later answer to the same poller. State of what was
+   * left out is known by then, and in nobody's timeline any more.
+   */
+  #noteGap(timeline: readonly EventFields[], fresh: ReadonlyMap<number, number>): void {
+    const { section, room, batch } = this.#parts();
+    if (timeline.length === 0) {
+      const isOpen = section.limited && section.kind === "join" && this.#isHeld;
+      if (isOpen) room.openGap(this.#hasNewState ? EVERY_POLLER : batch);
+      return;
+    }
+    const wasOpen = room.closeGap(batch);
+    if (section.limited || (wasOpen && !this.#isWhole)) this.#gapIndex = 0;
+    const newest = fresh.entries().find(([, place]) => place === this.#tail.length);
+    if (newest !== undefined && room.closeGap(EVERY_POLLER) && this.#gapIndex !== 0) [this.#gapIndex] = newest;
   }
 
   #reset(): void {
@@ -216,6 +236,7 @@ export class ChunkReduction {
       // What a gap hides of a redaction is its event: nobody is shown it, and it holds.
       if (!isKnown && reduceUnseenRedaction(group, room, event)) this.#reset();
     }
+    this.#noteGap(timeline, fresh);
     const news: StoredEvent[] = [];
     const store = (index: number): void => {
       const event = timeline[index];
@@ -238,7 +259,7 @@ export class ChunkReduction {
   /** `place`: what is stored of the tail from there on is newer. */
   #storeTimeline(event: EventFields, index: number, place: number): StoredEvent {
     const { section, group, room, batch } = this.#parts();
-    const gapBefore = index === 0 && section.limited;
+    const gapBefore = index === this.#gapIndex;
     const prevBatch = index === 0 && event === section.timeline[0] ? section.prevBatch : null;
     const stored = this.#store(event, { inTimeline: true, gapBefore, prevBatch });
     if (gapBefore) this.#reset();

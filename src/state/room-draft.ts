@@ -1,6 +1,12 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
-import { AWAITED_REDACTIONS_LIMIT, type Hero, type RoomMeta, SEAMS_LIMIT } from "#src/protocol/room-meta.ts";
+import {
+  AWAITED_REDACTIONS_LIMIT,
+  type Hero,
+  OPEN_GAPS_LIMIT,
+  type RoomMeta,
+  SEAMS_LIMIT,
+} from "#src/protocol/room-meta.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes, reduceLeavers } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
@@ -27,6 +33,11 @@ const vanished = ({ type, stateKey, eventId }: StateRow): EventFields => ({
   txnId: null,
   json: NO_CONTENT,
 });
+
+interface Poller {
+  userId: string;
+  deviceId: string;
+}
 
 /** One room while a group is being reduced. */
 export class RoomDraft {
@@ -125,6 +136,23 @@ export class RoomDraft {
   /** What came before this event may not be here yet. */
   addSeam({ id, pos }: StoredEvent): void {
     this.#change({ seams: [...this.#meta.seams, [id, pos] as [string, StreamPos]].slice(-SEAMS_LIMIT) });
+  }
+
+  /** A poller was told of a gap and of nothing behind it. */
+  openGap(poller: Poller): void {
+    this.closeGap(poller);
+    const { userId, deviceId } = poller;
+    const opened: [string, string] = [userId, deviceId];
+    this.#change({ openGaps: [...this.#meta.openGaps, opened].slice(-OPEN_GAPS_LIMIT) });
+  }
+
+  /** A poller was told something again; true when a gap is before it. */
+  closeGap(poller: Poller): boolean {
+    const { openGaps } = this.#meta;
+    const others = openGaps.filter(([userId, deviceId]) => userId !== poller.userId || deviceId !== poller.deviceId);
+    if (others.length === openGaps.length) return false;
+    this.#change({ openGaps: others });
+    return true;
   }
 
   /** `stored`: the newest timeline events from before this group. */

@@ -30,6 +30,7 @@ export function emptyRoom(nid: RoomNid, roomId: RoomId): RoomMeta {
     resetPos: 0,
     gapEventId: null,
     seams: [],
+    openGaps: [],
     vanished: [],
     vanishedUpTo: 0,
   };

@@ -33,7 +33,7 @@ function reduceJoin(group: GroupDraft, batch: PollBatch, section: PolledJoin): v
   const room = hasEvents ? group.room(section.roomId) : group.findRoom(section.roomId);
   // Counts or receipts of a room of which nothing is known would show clients an empty room.
   if (room === null || isWithoutCreate(group, batch, section, room)) return;
-  const firstPos = hasEvents ? new ChunkReduction(group, batch, section, room).run() : 0;
+  const firstPos = hasEvents || section.limited ? new ChunkReduction(group, batch, section, room).run() : 0;
   for (const receipt of section.receipts) group.addReceipt(room.nid, receipt);
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
   reduceTyping(group, batch, section, room);

@@ -79,6 +79,7 @@ export const roomMeta = (nid: number, overrides: Partial<RoomMeta> = {}): RoomMe
   resetPos: 0,
   gapEventId: null,
   seams: [],
+  openGaps: [],
   lacksAlgorithm: false,
   vanished: [],
   vanishedUpTo: 0,

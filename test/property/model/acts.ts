@@ -116,8 +116,7 @@ class Performance {
       case "vanish":
         return this.#vanish();
       case "purge":
-        if (this.#hs.heals && this.#hs.rooms.size > 2) this.#hs.purge(this.#room.id);
-        return;
+        return this.#purge();
       default:
         return this.#more();
     }
@@ -314,6 +313,16 @@ class Performance {
     const remote = this.#room.members("join").filter((userId) => this.#hs.users.get(userId)?.devices.length === 0);
     const victim = pick(remote, this.#step.n) as string | undefined;
     if (victim !== undefined) this.#hs.resetState(this.#room.id, "m.room.member", victim, null);
+  }
+
+  /** Not where somebody of ours was invited: what becomes of invites then is in nothing that can be read. */
+  #purge(): void {
+    if (!this.#hs.heals || this.#hs.rooms.size <= 2) return;
+    const { id } = this.#room;
+    const wasInvitedTo = [...this.#hs.users.values()].some(
+      (user) => user.devices.length > 0 && this.#hs.strippedOf(id, user.id).length > 0,
+    );
+    if (!wasInvitedTo) this.#hs.purge(id);
   }
 
   #child(): void {

@@ -5,7 +5,7 @@ import type { ModelHomeserver } from "./model-homeserver.ts";
 export interface SyncStyle {
   /** Where the device is; 0 = it has never synced. */
   readonly since: number;
-  /** Most events in a timeline: the homeserver may always send fewer than it is asked for. */
+  /** Most events in a timeline: the homeserver may always send fewer than it is asked for, of mere messages even none. */
   readonly limit: number;
   /** State after the timeline (MSC4222) instead of before it. */
   readonly stateAfter: boolean;
@@ -26,6 +26,8 @@ export interface ClassicSync {
   readonly body: Record<string, unknown>;
   /** Timeline events by room. */
   readonly told: Map<string, ToldEvent[]>;
+  /** Rooms in which everything that was said is left out. */
+  readonly skipped: ReadonlySet<string>;
   /** Nothing but a new `next_batch`. */
   readonly isEmpty: boolean;
 }
@@ -50,6 +52,7 @@ class Answer {
   readonly #style: SyncStyle;
   readonly #rooms = { join: {} as Json, leave: {} as Json, invite: {} as Json, knock: {} as Json };
   readonly #told = new Map<string, ToldEvent[]>();
+  readonly #skipped = new Set<string>();
 
   constructor(hs: ModelHomeserver, me: string, deviceId: string, style: SyncStyle) {
     this.#hs = hs;
@@ -79,7 +82,7 @@ class Answer {
     };
     const roomCount = Object.values(this.#rooms).reduce((sum, section) => sum + Object.keys(section).length, 0);
     const isEmpty = roomCount + accountData.length + toDevice.length + latest.size === 0;
-    return { body, told: this.#told, isEmpty };
+    return { body, told: this.#told, skipped: this.#skipped, isEmpty };
   }
 
   #room(room: ModelRoom): void {
@@ -147,7 +150,7 @@ class Answer {
     to: number,
     { notBefore = 0, after = [] }: { notBefore?: number; after?: readonly ModelEvent[] } = {},
   ): Json {
-    const { limit, stateAfter, since } = this.#style;
+    const { stateAfter, since } = this.#style;
     const isShown = ({ pos }: ModelEvent): boolean => pos > from && pos <= to && pos >= notBefore;
     // Current state is never left out.
     const isCurrent = ({ type, stateKey, id }: ModelEvent): boolean =>
@@ -158,7 +161,9 @@ class Answer {
     const all = [...shown, ...after];
     // Before MSC4222 the state is that at the start of the timeline: what came in beside it ends it.
     const reset = stateAfter ? 0 : room.lastReset(from, to);
-    const events = all.filter(({ pos }) => pos > reset).slice(-limit);
+    const saysMore = from === 0 || notBefore > 0 || reset > 0 || all.some(({ stateKey }) => stateKey !== null);
+    const limit = saysMore ? Math.max(1, this.#style.limit) : this.#style.limit;
+    const events = limit === 0 ? [] : all.filter(({ pos }) => pos > reset).slice(-limit);
     const first = events[0];
     // Some homeservers call what a new member may not see a gap, others do not.
     const isPartial =
@@ -169,12 +174,17 @@ class Answer {
     const state = [...stateAt].filter(([key, event]) => known.get(key)?.id !== event.id).map(([, event]) => event);
     const prevBatch = first === undefined ? null : prevBatchAt(first.index);
     this.#tell(room, events, prevBatch, limited);
+    if (limited && first === undefined) this.#skipped.add(room.id);
     return {
-      timeline: { events: events.map((event) => this.#event(room, event)), limited, prev_batch: prevBatch ?? "p0" },
+      timeline: {
+        events: events.map((event) => this.#event(room, event)),
+        limited,
+        prev_batch: prevBatch ?? prevBatchAt(room.log.length),
+      },
       [stateAfter ? "state_after" : "state"]: {
         events: state.sort((a, b) => a.pos - b.pos).map((event) => this.#event(room, event)),
       },
-      isEmpty: events.length + state.length === 0,
+      isEmpty: events.length + state.length === 0 && !limited,
     };
   }
 

@@ -73,7 +73,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("poll" as const),
       device: fc.nat(3),
-      limit: fc.constantFrom(50, 50, 5, 2),
+      limit: fc.constantFrom(50, 50, 5, 2, 0),
     }),
   },
   {
@@ -81,7 +81,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({
       kind: fc.constant("poll-early" as const),
       device: fc.nat(3),
-      limit: fc.constantFrom(50, 50, 5, 2),
+      limit: fc.constantFrom(50, 50, 5, 2, 0),
     }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant("poll-fails" as const), device: fc.nat(3) }) },

@@ -92,11 +92,11 @@ export class ModelRoom {
     return state;
   }
 
-  /** Position of the latest change of state that no timeline carries, after `from` and up to `to`; 0 = none. */
+  /** Position of the latest state that came in beside the timeline, after `from` and up to `to`; 0 = none. Of what went there is no word. */
   lastReset(from: number, to: number): number {
     let last = 0;
     for (const { pos, event } of this.#changes) {
-      if (pos > from && pos <= to && (event === null || event.pos !== pos || event.index < 0)) last = pos;
+      if (pos > from && pos <= to && event !== null && (event.pos !== pos || event.index < 0)) last = pos;
     }
     return last;
   }

@@ -174,6 +174,7 @@ class Game {
   /** The server's memory of connections has gone: what it answered to a position is made anew when asked again. */
   #forget(): void {
     for (const player of this.#players.values()) player.lost = null;
+    for (const player of this.#simplified.values()) player.forget();
   }
 
   async #player(index: number): Promise<Player> {

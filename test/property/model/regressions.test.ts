@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
-import type { Step } from "./history.ts";
+import type { History, Step } from "./history.ts";
 import { play } from "./play.ts";
+
+type Options = Partial<Pick<History, "heals" | "limitsJoins">>;
 
 /** A first request of one of the clients. */
 const ask = (client: number, ...changes: Extract<Step, { kind: "ask" }>["changes"]): Step => ({
@@ -20,7 +22,7 @@ const poll = (device: number, limit = 50): Step => ({ kind: "poll", device, limi
 const crash = (role: "sync" | "ingest" | "poller"): Step => ({ kind: "crash", role });
 
 /** Histories that went wrong once, as small as they became. */
-const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = [
+const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], options?: Options])[] = [
   ["what one poll skipped and another brings stays in the gap", [act("burst", 0, 0, 1), poll(0, 2), ask(0)]],
   ["a knock after a leave is no event", [ask(0), act("leave", 0), act("knock", 0), act("message", 0)]],
   [
@@ -178,12 +180,36 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[]])[] = 
       act("message", 0),
     ],
   ],
+  [
+    "what was said before somebody vanished is told, or said to be missing",
+    [act("message", 11), act("vanish", 11), poll(0), ask(0), act("message", 4), { kind: "pass", ms: 200 }],
+    { heals: true, limitsJoins: false },
+  ],
+  [
+    "what an answer without events leaves out is a gap",
+    [act("message", 4), poll(0, 0), ask(0), act("message", 4), poll(0), ask(0)],
+  ],
+  [
+    "a room of a window that has narrowed goes on from where it surely was after a crash",
+    [
+      act("message", 0, 0, 1),
+      act("message", 1),
+      { kind: "ask-simplified", client: 0, fate: "arrives", n: 3 },
+      ask(3),
+      { kind: "ask-simplified", client: 0, fate: "arrives", n: 2 },
+      ask(2, { kind: "limit", list: 0, n: 0 }),
+      { kind: "ask", client: 2, fate: "cancelled", changes: [] },
+      crash("sync"),
+      ask(0, { kind: "filters", list: 0, n: 0 }),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {
-  for (const [what, steps] of HISTORIES) {
+  for (const [what, steps, options] of HISTORIES) {
     test(`[ORA-2] ${what}`, async () => {
-      for (const stateAfter of [false, true]) expect(await play({ seed: 0, stateAfter, steps })).toEqual([]);
+      for (const stateAfter of [false, true])
+        expect(await play({ seed: 0, stateAfter, steps, ...options })).toEqual([]);
     });
   }
 });

@@ -1,5 +1,5 @@
 import type { ModelHomeserver } from "./model-homeserver.ts";
-import type { KnownRoom, WireRoom } from "./model-client.ts";
+import type { KnownRoom, WireEvent, WireRoom } from "./model-client.ts";
 import { type Caller, HARMLESS, type ModelNode, type RequestOutcome } from "./model-node.ts";
 import { stateKeyOf } from "./homeserver-room.ts";
 import { Oracle, type TrueRoom } from "./oracle.ts";
@@ -51,6 +51,8 @@ export class SimplifiedPlayer {
   readonly #rooms = new Map<string, KnownRoom>();
   #pos: string | null = null;
   #count = 0;
+  /** The server may not know any more all that it has told. */
+  #mayBeRepeated = false;
 
   constructor(
     world: { hs: ModelHomeserver; upstream: Upstream; node: ModelNode; isAtRest: () => boolean },
@@ -63,6 +65,11 @@ export class SimplifiedPlayer {
     this.#caller = caller;
     this.#tell = (what) => tell(`simplified ${caller.userId}/${caller.deviceId} ${what}`);
     this.#witness = new Witness(world.hs, caller.userId, caller.deviceId, this.#tell, world.isAtRest);
+  }
+
+  /** The server's memory of connections has gone: rooms go on from where they surely were (decision 26). */
+  forget(): void {
+    this.#mayBeRepeated = true;
   }
 
   /** One request; true when its answer said anything. */
@@ -119,16 +126,23 @@ export class SimplifiedPlayer {
     this.#pos = pos;
     this.#count = lists["all"]?.count ?? 0;
     for (const [roomId, entry] of Object.entries(rooms)) this.#takeRoom(roomId, entry);
+    this.#mayBeRepeated = false;
     return Object.keys(rooms).length > 0;
   }
 
   #takeRoom(roomId: string, entry: SimplifiedResponse["rooms"][string]): void {
     const before = this.#rooms.get(roomId);
-    const { timeline = [], required_state: state = [], initial, limited } = entry;
+    const { required_state: state = [], initial, limited } = entry;
+    const timeline = this.#withoutRepeated(entry, before);
     if (before === undefined && initial !== true) this.#tell(`${roomId}: news before its initial entry`);
     // A longer timeline takes the place of what was there, and is no news.
     const isExpanded = entry.unstable_expanded_timeline === true;
-    const looked = { ...entry, num_live: isExpanded ? 0 : timeline.length, ...(isExpanded ? { initial: true } : {}) };
+    const looked = {
+      ...entry,
+      timeline,
+      num_live: isExpanded ? 0 : timeline.length,
+      ...(isExpanded ? { initial: true } : {}),
+    };
     this.#witness.look(roomId, looked, before);
     const isAnew = initial === true || isExpanded || limited === true;
     const known: KnownRoom = {
@@ -145,6 +159,17 @@ export class SimplifiedPlayer {
     }
     for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
     this.#rooms.set(roomId, known);
+  }
+
+  /** What is told again stands first, is not live, and is known to clients by its ids. */
+  #withoutRepeated(
+    { timeline = [], num_live: live = 0, initial }: WireRoom,
+    before: KnownRoom | undefined,
+  ): WireEvent[] {
+    if (!this.#mayBeRepeated || initial === true) return timeline;
+    const known = new Set(before?.timeline.map(({ event_id: id }) => id));
+    const firstNew = timeline.findIndex(({ event_id: id }, index) => index >= timeline.length - live || !known.has(id));
+    return firstNew === -1 ? [] : timeline.slice(firstNew);
   }
 
   #compare({ room, visible, joinedCount, invitedCount }: TrueRoom, { head, timeline, state }: KnownRoom): void {

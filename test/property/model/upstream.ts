@@ -42,6 +42,8 @@ export class Upstream implements Pick<
   /** Answers that are out, by device and `next_batch`: told for good when the device comes back from there. */
   readonly #out = new Map<string, ClassicSync>();
   readonly #beside = new Map<string, ClassicSync>();
+  /** Device and room: of what was said last nothing was told. */
+  readonly #openGaps = new Set<string>();
   /** Where each device began to sync. */
   readonly began = new Map<string, number>();
   /** By room: what any poll that was taken in has told, in the order of the answers. */
@@ -59,7 +61,7 @@ export class Upstream implements Pick<
     if (this.tokenOf(device) !== `${device}#${login}`) return Promise.resolve(REFUSED);
     const since = params.since === null ? 0 : Number(params.since.slice(1));
     for (const taken of [this.#beside.get(device), this.#out.get(`${device} ${since}`)])
-      if (taken !== undefined) this.#takenIn(taken);
+      if (taken !== undefined) this.#takenIn(device, taken);
     this.#beside.delete(device);
     if (since > 0 && !this.began.has(device)) this.began.set(device, since);
     this.#open.set(device, {
@@ -174,14 +176,19 @@ export class Upstream implements Pick<
     open?.settle(failure("status 502"));
   }
 
-  #takenIn(answer: ClassicSync): void {
+  #takenIn(device: string, answer: ClassicSync): void {
     for (const [roomId, events] of answer.told) {
+      const [first] = events;
+      // What an answer left out lies before what the next one shows.
+      if (first !== undefined && this.#openGaps.delete(`${device} ${roomId}`))
+        events[0] = { ...first, gapBefore: true };
       const told = this.told.get(roomId) ?? new Map<string, ToldEvent>();
       this.told.set(roomId, told);
       // Of several events, only what follows the last known one is new (spec 4.4).
       const known = events.length > 1 ? events.findLastIndex(({ event }) => told.has(event.id)) : -1;
       for (const item of events.slice(known + 1)) if (!told.has(item.event.id)) told.set(item.event.id, item);
     }
+    for (const roomId of answer.skipped) this.#openGaps.add(`${device} ${roomId}`);
   }
 }
 

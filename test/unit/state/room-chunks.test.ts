@@ -92,6 +92,59 @@ describe("timelines", () => {
     expect(world.event("$2")).toMatchObject({ gapBefore: false, prevBatch: null });
   });
 
+  test("[KEPT-39] a limited chunk without events leaves a gap before what the same poller brings next", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    const { transaction } = await poll(ALICE, { limited: true, prevBatch: "back2" });
+    expect(transaction.events).toEqual([]);
+    await poll(BOB, { timeline: [polledEvent("$2")] });
+    expect(world.event("$2").gapBefore).toBe(false);
+    await poll(ALICE, { notificationCount: 1 });
+    const gappy = await poll(ALICE, { timeline: [polledEvent("$4")], prevBatch: "back4" });
+    expect(roomUpdate(gappy, ROOM).isReset).toBe(true);
+    expect(world.event("$4")).toMatchObject({ gapBefore: true, prevBatch: "back4" });
+    await poll(ALICE, { timeline: [polledEvent("$5")] });
+    expect(world.event("$5").gapBefore).toBe(false);
+  });
+
+  test("[KEPT-39] what others have brought meanwhile closes that gap, and so does a new stay", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    await poll(ALICE, { limited: true });
+    await poll(BOB, { timeline: [polledEvent("$2"), polledEvent("$3")] });
+    await poll(ALICE, { timeline: [polledEvent("$3"), polledEvent("$4")] });
+    expect([world.event("$3").gapBefore, world.event("$4").gapBefore]).toEqual([false, false]);
+    await poll(ALICE, { limited: true });
+    const leave = memberEvent("$leave", ALICE, "leave", { prevMembership: "join" });
+    await poll(BOB, { timeline: [leave] });
+    await poll(ALICE, { timeline: [memberEvent("$back", ALICE, "join", { prevMembership: "leave" })] });
+    expect(world.event("$back").gapBefore).toBe(false);
+    await poll(ALICE, { timeline: [polledEvent("$6")] });
+    expect(world.event("$6").gapBefore).toBe(false);
+    expect(world.meta(ROOM).openGaps).toEqual([]);
+  });
+
+  test("[KEPT-39] where state of what was left out is told, the gap is before what anybody brings next", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    const topic = stateEvent("$topic", "m.room.topic", "", { topic: "new" });
+    await poll(ALICE, { state: [topic], limited: true });
+    await poll(BOB, { timeline: [topic], prevBatch: "bobs" });
+    await poll(BOB, { timeline: [topic, polledEvent("$3"), polledEvent("$4")], prevBatch: "bobs" });
+    expect(world.event("$3")).toMatchObject({ gapBefore: true, prevBatch: null });
+    expect(world.event("$4").gapBefore).toBe(false);
+    await poll(ALICE, { timeline: [polledEvent("$5")] });
+    expect(world.event("$5").gapBefore).toBe(false);
+  });
+
+  test("[KEPT-40] pollers that were told of a gap and nothing more are bounded, the oldest go", async () => {
+    await startRoom();
+    for (let n = 0; n < 20; n += 1) await poll(ALICE, { limited: true }, `D${n}`);
+    const { openGaps } = world.meta(ROOM);
+    expect(openGaps).toHaveLength(16);
+    expect(openGaps.at(-1)).toEqual([ALICE, "D19"]);
+  });
+
   test("[KEPT-7] transaction ids are kept for the device alone, also of events that are known", async () => {
     await startRoom();
     await poll(BOB, { timeline: [polledEvent("$2", { sender: ALICE })] });
