@@ -48,14 +48,6 @@ export async function expectRead(
   expect(spoken()).toEqual(bodies);
 }
 
-/** Asks every half second, for half a minute. */
-export async function untilAsync(what: string, holds: () => Promise<boolean>): Promise<void> {
-  for (let attempt = 0; !(await holds()); attempt += 1) {
-    if (attempt > 60) throw new Error(`waited in vain: ${what}`);
-    await Bun.sleep(500);
-  }
-}
-
 /** Time and id of a room's newest event, asked of the homeserver. */
 export async function newestIn(user: SynapseUser, roomId: string): Promise<{ ts: number }> {
   const { chunk } = await user.call<{ chunk: IEvent[] }>("GET", path`/rooms/${roomId}/messages` + "?dir=b&limit=1");

@@ -6,20 +6,13 @@ import { type Disk, ElementX, emptyDisk, wakeForPush } from "#test/support/eleme
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { createTestHomeserver } from "#test/support/homeserver.ts";
 import { startSynapse, SynapseUser } from "#test/support/synapse.ts";
+import { until } from "#test/support/until.ts";
 
 const ROOMS = 500;
 const STEP_MS = 240_000;
-const WAIT_MS = 60_000;
+const PATIENCE = { limitMs: 60_000, everyMs: 10 };
 /** Making 500 rooms takes a real Synapse a minute. */
 const isSynapse = process.env["GLISSADE_HOMESERVER"] === "synapse";
-
-const until = async (what: string, holds: () => boolean): Promise<void> => {
-  const deadline = performance.now() + WAIT_MS;
-  while (!holds()) {
-    if (performance.now() > deadline) throw new Error(`waited in vain for ${what}`);
-    await Bun.sleep(10);
-  }
-};
 
 async function startHomeserver(): Promise<{ url: string; stop: () => Promise<void> }> {
   if (isSynapse) return startSynapse({ stateAfter: false, features: { msc3575_enabled: false } });
@@ -56,8 +49,8 @@ describe(`Element X, ${ROOMS} rooms on ${isSynapse ? "Synapse" : "the homeserver
   const behind = (): string[] =>
     [...said].flatMap(([roomId, ids]) => (app.eventIds(roomId).includes(ids.at(-1) ?? "") ? [] : [roomId]));
   const caughtUp = async (): Promise<void> => {
-    await until(`the latest messages of ${behind().length} rooms`, () => behind().length === 0);
-    await until("messages to the device", () => app.toDevice.length >= toDevice.length);
+    await until(`the latest messages of ${behind().length} rooms`, () => behind().length === 0, PATIENCE);
+    await until("messages to the device", () => app.toDevice.length >= toDevice.length, PATIENCE);
   };
 
   beforeAll(async () => {
@@ -88,7 +81,7 @@ describe(`Element X, ${ROOMS} rooms on ${isSynapse ? "Synapse" : "the homeserver
     "[EXC-1] the count is right from the first answer on, and the list grows by a hundred until all of it is there",
     async () => {
       app.start();
-      await until("the whole list", () => app.isLoaded);
+      await until("the whole list", () => app.isLoaded, PATIENCE);
       expect(app.requests.map(({ count }) => count)).toEqual(app.requests.map(() => ROOMS));
       expect(app.requests.slice(0, 6).map(({ end, timeoutMs }) => [end, timeoutMs])).toEqual(
         [19, 99, 199, 299, 399, 499].map((end) => [end, 0]),
@@ -123,7 +116,7 @@ describe(`Element X, ${ROOMS} rooms on ${isSynapse ? "Synapse" : "the homeserver
       for (const roomId of news) await say(roomId, "while asleep");
       const before = app.requests.length;
       app.start();
-      await until("the whole list", () => app.isLoaded);
+      await until("the whole list", () => app.isLoaded, PATIENCE);
       await caughtUp();
       const after = app.requests.slice(before);
       expect(after[0]).toMatchObject({ end: 19, timeoutMs: 0, pos, count: ROOMS });
@@ -164,7 +157,7 @@ describe(`Element X, ${ROOMS} rooms on ${isSynapse ? "Synapse" : "the homeserver
       for (const [roomId, room] of known) app.rooms.set(roomId, room);
       app.toDevice.push(...heard);
       app.start();
-      await until("the whole list", () => app.isLoaded);
+      await until("the whole list", () => app.isLoaded, PATIENCE);
       await caughtUp();
       expect(app.requests[0]).toMatchObject({ end: 19, timeoutMs: 0, pos, count: ROOMS });
       expect(app.requests.reduce((sum, request) => sum + request.rooms, 0)).toBe(1);

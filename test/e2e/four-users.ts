@@ -7,7 +7,8 @@ import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { RandomKills } from "#test/support/random-kills.ts";
 import { SdkClient } from "#test/support/sdk-client.ts";
 import { passwordOf, startSynapse, type Synapse, synapseProblem, type SynapseUser } from "#test/support/synapse.ts";
-import { WINDOW, expectRead, listOf, newestIn, path, say, untilAsync } from "./conversation.ts";
+import { until } from "#test/support/until.ts";
+import { WINDOW, expectRead, listOf, newestIn, path, say } from "./conversation.ts";
 
 const ALICES_ROOMS = 300;
 const STEP_MS = 180_000;
@@ -334,10 +335,14 @@ export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
           await second.start();
           const restoring = second.client.getCrypto();
           await restoring?.loadSessionBackupPrivateKeyFromSecretStorage();
-          await untilAsync("the keys to be in the backup", async () => {
-            const { imported = 0 } = (await restoring?.restoreKeyBackup()) ?? {};
-            return imported >= 2;
-          });
+          await until(
+            "the keys in the backup",
+            async () => {
+              const { imported = 0 } = (await restoring?.restoreKeyBackup()) ?? {};
+              return imported >= 2;
+            },
+            { limitMs: 30_000, everyMs: 500 },
+          );
           second.sync.modifyRoomSubscriptions(new Set([room])).catch(() => undefined);
           // As an application does when it shows a room: the SDK tries only what comes live by itself.
           await second.client.getRoom(room)?.decryptAllEvents();

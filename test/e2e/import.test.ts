@@ -4,6 +4,7 @@ import { connectTestDatabase, temporaryDirectory, withPostgres } from "#test/sup
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { GoProxyFixture } from "#test/support/go-proxy-database.ts";
 import { createTestHomeserver, type Session, type TestHomeserver } from "#test/support/homeserver.ts";
+import { untilSaid } from "#test/support/until.ts";
 
 const LIMIT_MS = 120_000;
 const SECRET = "the secret of the old proxy, and of the new one";
@@ -67,17 +68,6 @@ async function ask(glissade: GlissadeProcess, token: string, since: string, pos?
   return (await answer.json()) as Answer;
 }
 
-/** Reads on until this was said. */
-async function until(stream: ReadableStream<Uint8Array>, what: RegExp): Promise<void> {
-  let said = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    said += decoder.decode(chunk, { stream: true });
-    if (what.test(said)) return;
-  }
-  throw new Error(`it ended without that: ${said}`);
-}
-
 const numbers = (answer: Answer): number[] =>
   (answer.extensions.to_device.events ?? []).map(({ content }) => content.n);
 
@@ -131,7 +121,7 @@ describe("glissade import", () => {
         expect(dry.out).toContain("Nothing was changed.");
 
         const killed = glissade.begin("import", goUrl, "--old-is-stopped");
-        await until(killed.stdout, / of [\d,]+ devices, [\d,]+ messages\n/);
+        await untilSaid(killed.stdout, / of [\d,]+ devices, [\d,]+ messages\n/);
         killed.kill("SIGKILL");
         expect(await killed.exited).not.toBe(0);
         const done = await glissade.command("import", goUrl, "--old-is-stopped");

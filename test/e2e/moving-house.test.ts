@@ -8,6 +8,7 @@ import { connectTestDatabase, databaseDeps, temporaryDirectory, withPostgres } f
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { createTestHomeserver, type Session, type TestHomeserver } from "#test/support/homeserver.ts";
 import { roomMeta, storedEvent, transaction } from "#test/support/stored-samples.ts";
+import { untilSaid } from "#test/support/until.ts";
 
 const LIMIT_MS = 150_000;
 const EVENTS = 100_000;
@@ -91,17 +92,6 @@ async function fill(dataDir: string): Promise<void> {
   await embedded.close();
 }
 
-/** Reads on until this was said. */
-async function until(stream: ReadableStream<Uint8Array>, what: RegExp): Promise<void> {
-  let said = "";
-  const decoder = new TextDecoder();
-  for await (const chunk of stream) {
-    said += decoder.decode(chunk, { stream: true });
-    if (what.test(said)) return;
-  }
-  throw new Error(`it ended without that: ${said}`);
-}
-
 /** One new message in one room, and nothing anew. */
 async function goesOn(client: Client, glissade: GlissadeProcess, sender: Session, roomId: string): Promise<void> {
   const eventId = homeserver.send(sender, roomId, "after the move");
@@ -134,7 +124,7 @@ describe("glissade db port", () => {
 
       const moved = await glissadeOf({ SYNCV3_DB: postgres, SYNCV3_SECRET_FILE: join(dataDir, "secret") });
       const killed = embedded.begin("db", "port", postgres);
-      await until(killed.stdout, /events: [\d,]+ of [\d,]+ rows\n/);
+      await untilSaid(killed.stdout, /events: [\d,]+ of [\d,]+ rows\n/);
       killed.kill("SIGKILL");
       await killed.exited;
       expect(String(await moved.start().catch(String))).toContain("is being moved to");

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FrontRig } from "#test/support/front-rig.ts";
 import type { Session } from "#test/support/homeserver.ts";
+import { until } from "#test/support/until.ts";
 import { NO_TRAFFIC, noteExchange, type Traffic } from "#web/model/traffic.ts";
 import { DIALECTS, type DialectName } from "#web/model/wire.ts";
 import { Client } from "#web/session/client.ts";
@@ -28,13 +29,6 @@ const browser = (): Browser => ({
   randomId: () => crypto.randomUUID().slice(0, 6),
   storage: { getItem: () => null, setItem: () => undefined, removeItem: () => undefined },
 });
-
-async function until(isSo: () => boolean): Promise<void> {
-  for (let left = 400; !isSo(); left -= 1) {
-    if (left === 0) throw new Error("it did not come to that");
-    await Bun.sleep(5);
-  }
-}
 
 function start(dialect: DialectName): { client: Client; traffic: () => Traffic; http: Http } {
   let traffic = NO_TRAFFIC;
@@ -70,15 +64,15 @@ describe("the console's client", () => {
     test(`[CNS-100] ${dialect}: the top, a window far down, and news, as the server has them`, async () => {
       const { client, traffic } = start(dialect);
       try {
-        await until(() => client.list.count === COUNT && client.list.at(19) !== undefined);
+        await until("the first window", () => client.list.count === COUNT && client.list.at(19) !== undefined);
         expect(shown(client, 0, 19)).toEqual(order(...newest).slice(0, 20));
         client.look({ first: 40, last: 48 });
-        await until(() => client.list.at(48) !== undefined);
+        await until("the second window", () => client.list.at(48) !== undefined);
         expect(shown(client, 40, 48)).toEqual(order(...newest).slice(40, 49));
         const name = `r${index + 3}`;
         await rig.poll(alice, rig.message(ALICE, name, `news in ${dialect}`));
         newest.unshift(name);
-        await until(() => client.list.at(0) === `!${name}:test`);
+        await until("the bump", () => client.list.at(0) === `!${name}:test`);
         expect(shown(client, 0, 19)).toEqual(order(...newest).slice(0, 20));
         expect(client.room(`!${name}:test`)?.timeline.at(-1)?.content["body"]).toBe(`news in ${dialect}`);
         const { exchanges } = traffic();

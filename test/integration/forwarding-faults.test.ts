@@ -5,7 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RawFront } from "#test/support/raw-front.ts";
 import { rawExchange, RawServer } from "#test/support/raw-http.ts";
-import { bodyOf, CLOSE, HOST, until } from "#test/support/raw-requests.ts";
+import { bodyOf, CLOSE, HOST } from "#test/support/raw-requests.ts";
+import { until } from "#test/support/until.ts";
 
 let homeserver: RawServer;
 let front: RawFront;
@@ -48,7 +49,7 @@ describe("when something ends early", () => {
     };
     const answer = await get("/_matrix/x");
     expect(answer).not.toEndWith("0\r\n\r\n");
-    await until(() => front.log.lines.some(({ message }) => message === "forwarding failed"));
+    await until("the line of it", () => front.log.lines.some(({ message }) => message === "forwarding failed"));
     const late = await RawFront.start(homeserver, 50);
     homeserver.answer = (socket) => void socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstuck");
     expect(bodyOf(await rawExchange(late.url, `GET /_matrix/x HTTP/1.1\r\n${HOST}\r\n`))).toBe("stuck");
@@ -69,21 +70,21 @@ describe("when something ends early", () => {
       const controller = new AbortController();
       const asking = fetch(`${front.url}/_matrix/x`, { signal: controller.signal }).then((response) => response.text());
       const before = closed;
-      await until(() => homeserver.requests.length > before);
+      await until("the request", () => homeserver.requests.length > before);
       controller.abort();
       await asking.catch(() => {});
-      await until(() => closed === before + 1);
+      await until("its connection to close", () => closed === before + 1);
     }
     homeserver.answer = (socket) => {
       socket.removeAllListeners("close");
       socket.once("close", () => (closed += 1));
     };
     const sending = rawExchange(front.url, `POST /_matrix/x HTTP/1.1\r\n${HOST}Content-Length: 100\r\n\r\nonly this`);
-    await until(() => homeserver.requests.at(-1)?.body === "only this");
+    await until("the body", () => homeserver.requests.at(-1)?.body === "only this");
     await front.listener.stop(0);
     await sending.catch(() => {});
-    await until(() => closed === 3);
-    await until(() => front.metrics.gauges.get("front_forwards_in_flight")?.() === 0);
+    await until("all connections to close", () => closed === 3);
+    await until("nothing under way", () => front.metrics.gauges.get("front_forwards_in_flight")?.() === 0);
   });
 
   test("[FWD-24] an answer before the end of the body reaches the client", async () => {

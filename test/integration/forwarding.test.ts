@@ -4,7 +4,8 @@ import type { Socket } from "node:net";
 import { gunzipSync, gzipSync } from "node:zlib";
 import { RawFront } from "#test/support/raw-front.ts";
 import { isWhole, rawExchange, RawServer } from "#test/support/raw-http.ts";
-import { bodyOf, CLOSE, HOST, until } from "#test/support/raw-requests.ts";
+import { bodyOf, CLOSE, HOST } from "#test/support/raw-requests.ts";
+import { until } from "#test/support/until.ts";
 
 let homeserver: RawServer;
 let front: RawFront;
@@ -225,7 +226,7 @@ describe("what is ours", () => {
     };
     const controller = new AbortController();
     const asking = fetch(`${front.url}${SYNC}`, { method: "POST", body: "{}", signal: controller.signal });
-    await until(() => front.ownRequests.length === 1);
+    await until("the request that is ours", () => front.ownRequests.length === 1);
     controller.abort();
     await asking.catch(() => {});
     await noticed.promise;
@@ -236,7 +237,7 @@ describe("what is told of it", () => {
   test("[FWD-30] a line and figures, without token, query, path or body", async () => {
     const url = `${front.url}/_matrix/client/v3/rooms/!secret:hs/send/m.x/1?access_token=sesame`;
     await fetch(url, { method: "PUT", body: "sesame", headers: { authorization: "Bearer sesame" } });
-    await until(() => front.log.lines.length === 1);
+    await until("its line", () => front.log.lines.length === 1);
     expect(front.log.lines[0]).toMatchObject({
       level: "debug",
       message: "forwarded",
@@ -246,7 +247,7 @@ describe("what is told of it", () => {
     expect(front.metrics.of("front_forwarded_bytes_total", { direction: "in" })).toBe(6);
     await homeserver.stop();
     await fetch(url, { method: "PUT", body: "sesame" });
-    await until(() => front.log.lines.length === 2);
+    await until("the next line", () => front.log.lines.length === 2);
     expect(JSON.stringify(front.log.lines)).not.toMatch(/sesame|secret/);
     homeserver = await RawServer.start();
   });
