@@ -3,6 +3,8 @@
 # and without a registry of images. Needs root and Debian's buildah and mmdebstrap. See docs/container.md.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# Where administrators' programs are, which not everybody looks for.
+export PATH="$PATH:/usr/sbin:/sbin"
 
 for tool in buildah mmdebstrap curl unshare; do
   command -v "$tool" >/dev/null || { echo "missing: $tool (apt-get install -y buildah mmdebstrap curl)" >&2; exit 2; }

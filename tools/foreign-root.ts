@@ -39,7 +39,7 @@ export async function smokeTest(target: Target, executable: string, root: string
   if (isEmulated) copyFileSync(EMULATOR, join(root, "emulator"));
   const command = [...(isEmulated ? ["/emulator"] : []), "/glissade", "--smoke-test"];
   // `/proc` goes with the namespace, however this ends.
-  const script = 'mount -t proc proc "$0/proc" && exec chroot "$0" "$@"';
+  const script = 'PATH="$PATH:/usr/sbin:/sbin"; mount -t proc proc "$0/proc" && exec chroot "$0" "$@"';
   const namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, root];
   for (let attempt = 1; ; attempt += 1) {
     const child = Bun.spawn([...namespaces, ...command], {

@@ -1,6 +1,8 @@
 # Starts systemd as the first process of namespaces of its own: boot-machine.sh <folder with root/>
 # It ends with this process. The network is that of who calls.
 set -e
+# Where administrators' programs are, which not everybody looks for.
+export PATH="$PATH:/usr/sbin:/sbin"
 folder="$1"
 if [ "${STAGE:-}" = "" ]; then
   # A control group of its own, wherever this machine has mounted them, or not.
