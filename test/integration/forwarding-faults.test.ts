@@ -115,6 +115,25 @@ describe("when something ends early", () => {
     }
   });
 
+  test("[FWD-25] what may not be done twice is not repeated, nor what has a body that is gone", async () => {
+    for (const [method, body] of [
+      ["POST", null],
+      ["PUT", "{}"],
+    ] as const) {
+      homeserver.answer = (socket) => void socket.write("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+      expect(await (await fetch(`${front.url}/_matrix/x`)).text()).toBe("ok");
+      const [used] = homeserver.sockets.splice(0);
+      let reused = 0;
+      homeserver.answer = (socket) => {
+        if (socket === used) reused += 1;
+        socket.destroy();
+      };
+      const before = homeserver.requests.length;
+      expect((await fetch(`${front.url}/_matrix/x`, { method, body })).status).toBe(502);
+      expect([reused, homeserver.requests.length - before]).toEqual([1, 1]);
+    }
+  });
+
   test("[FWD-26] another protocol is refused, an offer of HTTP/2 is passed over", async () => {
     const upgrade = (to: string): Promise<string> =>
       rawExchange(front.url, `GET /_matrix/x HTTP/1.1\r\n${HOST}Connection: Upgrade, close\r\nUpgrade: ${to}\r\n\r\n`);
