@@ -32,6 +32,13 @@ export interface GoMessage {
   text: string;
 }
 
+interface MessageRow {
+  position: number;
+  user_id: string;
+  device_id: string;
+  message: string;
+}
+
 /** What else the Go proxy keeps, and about how many rows of it; null = it has no such table. */
 export type GoRest = { table: string; rows: number | null }[];
 
@@ -165,26 +172,33 @@ export class GoProxyDatabase {
     return devices;
   }
 
-  /** Messages of these devices behind a position, oldest first. */
-  async messagesAfter(
+  /** Hands over the messages of these devices behind a position, so many at a time, oldest first: they are looked for once. */
+  async eachMessagePage(
     devices: readonly Pick<GoDevice, "userId" | "deviceId">[],
     after: number,
     limit: number,
-  ): Promise<GoMessage[]> {
-    const rows = await this.#db.query<{ position: number; user_id: string; device_id: string; message: string }>(
-      // Found by their owners first: in order of positions nearly all rows would be looked at.
-      `select * from (
+    take: (messages: GoMessage[]) => Promise<void>,
+  ): Promise<void> {
+    await this.#db.transaction(async (query) => {
+      await query(
+        `declare waiting no scroll cursor for
          select position::int8, user_id, device_id, message from syncv3_to_device_messages
-         where position > $1::int8 and (user_id, device_id) in (select * from unnest($2::text[], $3::text[])) offset 0
-       ) m order by position limit $4::int8`,
-      [after, ...ownersOf(devices), limit],
-    );
-    return rows.map((row) => ({
-      pos: row.position,
-      userId: row.user_id,
-      deviceId: row.device_id,
-      text: row.message,
-    }));
+         where position > $1::int8 and (user_id, device_id) in (select * from unnest($2::text[], $3::text[]))
+         order by position`,
+        [after, ...ownersOf(devices)],
+      );
+      for (let isLast = false; !isLast;) {
+        const rows = await query<MessageRow>(`fetch ${limit} from waiting`);
+        isLast = rows.length < limit;
+        const messages = rows.map<GoMessage>((row) => ({
+          pos: row.position,
+          userId: row.user_id,
+          deviceId: row.device_id,
+          text: row.message,
+        }));
+        if (messages.length > 0) await take(messages);
+      }
+    });
   }
 
   #tokensOf(

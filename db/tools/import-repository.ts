@@ -213,13 +213,11 @@ export class DeviceImport {
   ): Promise<void> {
     if (planned.length === 0) return;
     const byKey = new Map(planned.map((one) => [keyOf(one.device), one]));
-    let after = Math.min(...planned.map(({ plan }) => plan.messagesAfter));
-    for (;;) {
-      const devices = planned.map(({ device }) => device);
-      const page = await this.#options.source.messagesAfter(devices, after, MESSAGES_AT_ONCE);
+    const after = Math.min(...planned.map(({ plan }) => plan.messagesAfter));
+    const devices = planned.map(({ device }) => device);
+    await this.#options.source.eachMessagePage(devices, after, MESSAGES_AT_ONCE, async (page) => {
       const taken: { message: GoMessage; one: PlannedDevice }[] = [];
       for (const message of page) {
-        after = message.pos;
         const one = byKey.get(keyOf(message));
         if (one === undefined || message.pos <= one.plan.messagesAfter) continue;
         one.lastPos = message.pos;
@@ -232,8 +230,7 @@ export class DeviceImport {
       }
       if (taken.length > 0) await take(taken);
       this.#tally.toDevice += taken.length;
-      if (page.length < MESSAGES_AT_ONCE) return;
-    }
+    });
   }
 
   async #saveMessages(

@@ -3,6 +3,7 @@ import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Database } from "#db/connection.ts";
 import { createDeviceStore } from "#db/device-repository.ts";
 import { migrateDatabase } from "#db/migrate.ts";
+import { keyText } from "#db/text.ts";
 import { hashToken, openToken } from "#db/secrets.ts";
 import { WriterPlace } from "#db/tools/exclusive.ts";
 import { GoProxyDatabase, goTokenOpener } from "#db/tools/go-proxy.ts";
@@ -153,12 +154,21 @@ for (const server of [withPostgres, withPglite]) {
       expect(await move.messages(bob)).toEqual([]);
     });
 
-    test("[OPR-14] ids of whatever length and signs come with all that is theirs; what an older Go proxy left is told as such", async () => {
+    test("[OPR-14] ids of whatever length and signs come with all that is theirs, however many messages; what an older Go proxy left is told as such", async () => {
       const long = { userId: `@${"é".repeat(500)}:x`, deviceId: `\u2028'"\\${"d".repeat(900)}` };
       await move.old.addDevice({ ...long, accessToken: "long", since: "s" });
-      await move.old.addMessage(long, { n: 7 });
+      await move.go.query(
+        `insert into syncv3_to_device_messages (user_id, device_id, event_type, sender, message)
+         select $1::text, $2::text, 't', 's', json_build_object('n', n)::text from generate_series(1, 1201) n`,
+        [long.userId, long.deviceId],
+      );
       await move.old.addDeviceList(long, "@b:x", "changed", "new");
-      expect(await move.run()).toMatchObject({ devices: 1, tokens: 1, toDevice: 1, deviceLists: 1 });
+      expect(await move.run()).toMatchObject({ devices: 1, tokens: 1, toDevice: 1201, deviceLists: 1 });
+      const [order] = await move.db.query<{ numbers: string }>(
+        "select string_agg(convert_from(json, 'UTF8')::json ->> 'n', ' ' order by pos) as numbers from to_device where user_id = $1::text",
+        [keyText(long.userId)],
+      );
+      expect(order?.numbers).toBe(Array.from({ length: 1201 }, (_, index) => index + 1).join(" "));
       const store = createDeviceStore(move.db, { tokenKey: KEY, logger: databaseDeps.logger });
       const stored = await store.loadDevice(long.userId as UserId, long.deviceId as DeviceId);
       expect(stored).toMatchObject({ accessToken: "long", since: "s", roomsAreDue: true });
