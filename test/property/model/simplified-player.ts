@@ -132,22 +132,18 @@ export class SimplifiedPlayer {
 
   #takeRoom(roomId: string, entry: SimplifiedResponse["rooms"][string]): void {
     const before = this.#rooms.get(roomId);
-    const { required_state: state = [], initial, limited } = entry;
-    const timeline = this.#withoutRepeated(entry, before);
+    const { timeline = [], required_state: state = [], initial, limited } = entry;
     if (before === undefined && initial !== true) this.#tell(`${roomId}: news before its initial entry`);
     // A longer timeline takes the place of what was there, and is no news.
     const isExpanded = entry.unstable_expanded_timeline === true;
-    const looked = {
-      ...entry,
-      timeline,
-      num_live: isExpanded ? 0 : timeline.length,
-      ...(isExpanded ? { initial: true } : {}),
-    };
+    const news = isExpanded || initial === true ? timeline : this.#withoutRepeated(entry, before);
+    const live = isExpanded ? 0 : news.length;
+    const looked = { ...entry, timeline: news, num_live: live, ...(isExpanded ? { initial: true } : {}) };
     this.#witness.look(roomId, looked, before);
     const isAnew = initial === true || isExpanded || limited === true;
     const known: KnownRoom = {
       head: { ...(initial === true ? {} : before?.head), ...entry },
-      timeline: [...(isAnew ? [] : (before?.timeline ?? [])), ...timeline],
+      timeline: isAnew ? timeline : [...(before?.timeline ?? []), ...news],
       state: new Map(before?.state),
     };
     // What an entry begins with is history: other state may have won since.
@@ -162,11 +158,8 @@ export class SimplifiedPlayer {
   }
 
   /** What is told again stands first, is not live, and is known to clients by its ids. */
-  #withoutRepeated(
-    { timeline = [], num_live: live = 0, initial }: WireRoom,
-    before: KnownRoom | undefined,
-  ): WireEvent[] {
-    if (!this.#mayBeRepeated || initial === true) return timeline;
+  #withoutRepeated({ timeline = [], num_live: live = 0 }: WireRoom, before: KnownRoom | undefined): WireEvent[] {
+    if (!this.#mayBeRepeated) return timeline;
     const known = new Set(before?.timeline.map(({ event_id: id }) => id));
     const firstNew = timeline.findIndex(({ event_id: id }, index) => index >= timeline.length - live || !known.has(id));
     return firstNew === -1 ? [] : timeline.slice(firstNew);
