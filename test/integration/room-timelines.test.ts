@@ -67,6 +67,19 @@ describe("a timeline that is sent whole", () => {
     expect(cut(fresh)).toMatchObject({ ids: idsOf(after), limited: true, prev_batch: "p2" });
   });
 
+  test("[TL-33] is behind a gap when an answer before had nothing to show of what it left out", async () => {
+    open({ timeline: says(3), prevBatch: "p1" });
+    await stage.first(alice);
+    await stage.front.poll(alice, stage.joins({ timeline: [], limited: true, prevBatch: "p2" }));
+    const after = says(2);
+    await stage.front.poll(alice, stage.joins({ timeline: after, prevBatch: "p3" }));
+    const anew = stage.room(await stage.next(alice));
+    expect(anew["initial"]).toBe(true);
+    expect(cut(anew)).toEqual({ ids: idsOf(after), limited: true, prev_batch: "p3", num_live: 2 });
+    await news(stage.say("on"));
+    expect(stage.room(await stage.next(alice))).not.toHaveProperty("initial");
+  });
+
   test("[TL-23] a longer limit alone brings a longer timeline alone; other state alone brings state alone", async () => {
     const events = says(5);
     open({ timeline: events });
