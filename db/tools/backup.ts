@@ -90,7 +90,8 @@ export async function writeBackup(db: Database, path: string, madeAt: string): P
     await file.close();
     await chmod(draft, 0o600);
     await rename(draft, path);
-    await syncDirectory(dirname(path));
+    // Not every file system that backups go to can do that; the file itself is on the disk.
+    await syncDirectory(dirname(path)).catch(() => undefined);
     return rows;
   } catch (error) {
     await file.close().catch(() => undefined);
