@@ -60,10 +60,11 @@ export interface RoomMeta {
    */
   seams: [eventId: string, pos: StreamPos][];
   /**
-   * Pollers that were told of a gap and of nothing behind it, oldest first: the gap is before what each of them brings next. Where state
-   * of the gap was told, it is before what anybody brings next (EVERY_POLLER). Bounded to OPEN_GAPS_LIMIT.
+   * Users whose poller was told of a gap and of nothing behind it, oldest first: the gap is before what any of their pollers brings next, for
+   * a device may begin where another one is. Where state of the gap was told, it is before what anybody brings next (EVERYBODY).
+   * Bounded to OPEN_GAPS_LIMIT.
    */
-  openGaps: [userId: string, deviceId: string][];
+  openGaps: string[];
   /** State that is no more, nothing having taken its place, and since when; oldest first. Bounded to VANISHED_LIMIT. */
   vanished: [type: string, stateKey: string, pos: StreamPos][];
   /** Of what vanished up to here the keys are not kept. */
@@ -81,8 +82,8 @@ export const SEAMS_LIMIT = 4;
 /** Bounds `openGaps`: a homeserver leaves a whole timeline out where its user ignores all who spoke, say. */
 export const OPEN_GAPS_LIMIT = 16;
 
-/** Stands in `openGaps` for all pollers of the room. */
-export const EVERY_POLLER = { userId: "", deviceId: "" };
+/** Stands in `openGaps` for all users. */
+export const EVERYBODY = "";
 
 /** Bounds `vanished`: clients that were told of the room before more than this are sent it anew. */
 export const VANISHED_LIMIT = 64;

@@ -1,7 +1,7 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
-import { EVERY_POLLER } from "#src/protocol/room-meta.ts";
+import { EVERYBODY } from "#src/protocol/room-meta.ts";
 import {
   type Certainty,
   certaintyOf,
@@ -105,20 +105,20 @@ export class ChunkReduction {
   }
 
   /**
-   * What an answer leaves out lies before the first event that is shown, be it by a later answer to the same poller. State of what was
+   * What an answer leaves out lies before the first event that is shown, be it by a later answer to the same user. State of what was
    * left out is known by then, and in nobody's timeline any more.
    */
   #noteGap(timeline: readonly EventFields[], fresh: ReadonlyMap<number, number>): void {
     const { section, room, batch } = this.#parts();
     if (timeline.length === 0) {
       const isOpen = section.limited && section.kind === "join" && this.#isHeld;
-      if (isOpen) room.openGap(this.#hasNewState ? EVERY_POLLER : batch);
+      if (isOpen) room.openGap(this.#hasNewState ? EVERYBODY : batch.userId);
       return;
     }
-    const wasOpen = room.closeGap(batch);
+    const wasOpen = room.closeGap(batch.userId);
     if (section.limited || (wasOpen && !this.#isWhole)) this.#gapIndex = 0;
     const newest = fresh.entries().find(([, place]) => place === this.#tail.length);
-    if (newest !== undefined && room.closeGap(EVERY_POLLER) && this.#gapIndex !== 0) [this.#gapIndex] = newest;
+    if (newest !== undefined && room.closeGap(EVERYBODY) && this.#gapIndex !== 0) [this.#gapIndex] = newest;
   }
 
   #reset(): void {

@@ -34,11 +34,6 @@ const vanished = ({ type, stateKey, eventId }: StateRow): EventFields => ({
   json: NO_CONTENT,
 });
 
-interface Poller {
-  userId: string;
-  deviceId: string;
-}
-
 /** One room while a group is being reduced. */
 export class RoomDraft {
   readonly nid: RoomNid;
@@ -138,20 +133,17 @@ export class RoomDraft {
     this.#change({ seams: [...this.#meta.seams, [id, pos] as [string, StreamPos]].slice(-SEAMS_LIMIT) });
   }
 
-  /** A poller was told of a gap and of nothing behind it. */
-  openGap(poller: Poller): void {
-    this.closeGap(poller);
-    const { userId, deviceId } = poller;
-    const opened: [string, string] = [userId, deviceId];
-    this.#change({ openGaps: [...this.#meta.openGaps, opened].slice(-OPEN_GAPS_LIMIT) });
+  /** A poller of the user was told of a gap and of nothing behind it. */
+  openGap(userId: string): void {
+    const openGaps = [...this.#meta.openGaps.filter((other) => other !== userId), userId];
+    this.#change({ openGaps: openGaps.slice(-OPEN_GAPS_LIMIT) });
   }
 
-  /** A poller was told something again; true when a gap is before it. */
-  closeGap(poller: Poller): boolean {
+  /** A poller of the user was told something again; true when a gap is before it. */
+  closeGap(userId: string): boolean {
     const { openGaps } = this.#meta;
-    const others = openGaps.filter(([userId, deviceId]) => userId !== poller.userId || deviceId !== poller.deviceId);
-    if (others.length === openGaps.length) return false;
-    this.#change({ openGaps: others });
+    if (!openGaps.includes(userId)) return false;
+    this.#change({ openGaps: openGaps.filter((other) => other !== userId) });
     return true;
   }
 

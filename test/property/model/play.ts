@@ -3,7 +3,7 @@ import { deviceDifferences, differences } from "./compare.ts";
 import type { Fate, History, Step } from "./history.ts";
 import { ModelClient, type WireResponse } from "./model-client.ts";
 import { ModelHomeserver } from "./model-homeserver.ts";
-import { type Caller, HARMLESS, ModelNode, type RequestOutcome } from "./model-node.ts";
+import { ANSWER_ROUNDS, type Caller, HARMLESS, ModelNode, type RequestOutcome } from "./model-node.ts";
 import { Oracle } from "./oracle.ts";
 import { SimplifiedPlayer } from "./simplified-player.ts";
 import { Upstream } from "./upstream.ts";
@@ -258,10 +258,11 @@ class Game {
       return false;
     }
     if (fate === "cancelled") this.#node.cancel(caller, requestId);
-    for (let waited = 0; parked.outcome === null && waited < 8; waited += 1) {
+    for (const [waited, ms] of ANSWER_ROUNDS.entries()) {
+      if (parked.outcome !== null) break;
       // After a crash, pollers may have to come back first.
       if (waited > 2) this.#upstream.answerHurried();
-      await this.#node.pass(200);
+      await this.#node.pass(ms);
     }
     return this.#ended(player, pos, parked, fate);
   }

@@ -203,6 +203,20 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       ask(0, { kind: "filters", list: 0, n: 0 }),
     ],
   ],
+  [
+    "a device that begins where another one is begins behind the same gap",
+    [act("message", 9), poll(0, 0), ask(3), act("message", 2), poll(2), ask(0)],
+  ],
+  [
+    "a device whose poll failed while it was alone has its rooms with the next one",
+    [
+      { kind: "ask", client: 3, fate: "cancelled", changes: [] },
+      { kind: "logout", device: 0 },
+      { kind: "poll-fails", device: 2 },
+      ask(3, { kind: "ranges", list: 0, n: 0 }),
+      act("message", 0),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

@@ -1,6 +1,6 @@
 import type { ModelHomeserver } from "./model-homeserver.ts";
 import type { KnownRoom, WireEvent, WireRoom } from "./model-client.ts";
-import { type Caller, HARMLESS, type ModelNode, type RequestOutcome } from "./model-node.ts";
+import { ANSWER_ROUNDS, type Caller, HARMLESS, type ModelNode, type RequestOutcome } from "./model-node.ts";
 import { stateKeyOf } from "./homeserver-room.ts";
 import { Oracle, type TrueRoom } from "./oracle.ts";
 import type { Upstream } from "./upstream.ts";
@@ -32,7 +32,6 @@ const ALL: Wish = { end: 99, limit: 10, state: [["*", "*"]] };
 /** Answers until nothing more may come. */
 const MAX_ROUNDS = 20;
 const NO_NEWS = 2;
-const SLOW_ROUNDS = 8;
 
 interface SimplifiedResponse {
   pos: string;
@@ -105,9 +104,10 @@ export class SimplifiedPlayer {
     void answer.then((outcome) => Object.assign(asked, { outcome }));
     await this.#node.settled();
     if (fate === "cancelled") this.#node.cancel(this.#caller, requestId);
-    for (let waited = 0; asked.outcome === null && waited < SLOW_ROUNDS; waited += 1) {
+    for (const [waited, ms] of ANSWER_ROUNDS.entries()) {
+      if (asked.outcome !== null) break;
       if (waited > 2) this.#upstream.answerHurried();
-      await this.#node.pass(200);
+      await this.#node.pass(ms);
     }
     return fate !== "arrives" || this.#take(asked.outcome);
   }

@@ -42,7 +42,7 @@ export class Upstream implements Pick<
   /** Answers that are out, by device and `next_batch`: told for good when the device comes back from there. */
   readonly #out = new Map<string, ClassicSync>();
   readonly #beside = new Map<string, ClassicSync>();
-  /** Device and room: of what was said last nothing was told. */
+  /** User and room: of what was said last nothing was told. */
   readonly #openGaps = new Set<string>();
   /** Where each device began to sync. */
   readonly began = new Map<string, number>();
@@ -177,10 +177,11 @@ export class Upstream implements Pick<
   }
 
   #takenIn(device: string, answer: ClassicSync): void {
+    const [userId = ""] = device.split("/");
     for (const [roomId, events] of answer.told) {
       const [first] = events;
       // What an answer left out lies before what the next one shows.
-      if (first !== undefined && this.#openGaps.delete(`${device} ${roomId}`))
+      if (first !== undefined && this.#openGaps.delete(`${userId} ${roomId}`))
         events[0] = { ...first, gapBefore: true };
       const told = this.told.get(roomId) ?? new Map<string, ToldEvent>();
       this.told.set(roomId, told);
@@ -188,7 +189,7 @@ export class Upstream implements Pick<
       const known = events.length > 1 ? events.findLastIndex(({ event }) => told.has(event.id)) : -1;
       for (const item of events.slice(known + 1)) if (!told.has(item.event.id)) told.set(item.event.id, item);
     }
-    for (const roomId of answer.skipped) this.#openGaps.add(`${device} ${roomId}`);
+    for (const roomId of answer.skipped) this.#openGaps.add(`${userId} ${roomId}`);
   }
 }
 
