@@ -94,7 +94,10 @@ function newerFrom(
   const first = tail.findIndex(
     ({ id, pos }, index) => index > last && !listed.has(id) && (last !== -1 || pos > polledAt),
   );
-  return first === -1 ? tail.length : first;
+  if (first === -1) return tail.length;
+  // A device that began without rooms is shown nothing of what others brought later. Clocks decide, as for the timeline.
+  const isOlder = last === -1 && newestTs(tail.slice(first)) < newestTs(chunk.timeline);
+  return isOlder ? tail.length : first;
 }
 
 /** The newest stored event that the answer knew of; -1 = it tells of none. */

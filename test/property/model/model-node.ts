@@ -228,7 +228,7 @@ export const HARMLESS: ReadonlySet<string> = new Set(["actor_stopped", "ask_time
 export type RequestOutcome = { ok: true; text: string } | { ok: false; code: string };
 
 /** Rounds in which an answer may come, and how long each takes: at last a poll that failed is made once more. */
-export const ANSWER_ROUNDS: readonly number[] = [200, 200, 200, 200, 200, 200, 200, 4000, 4000];
+export const ANSWER_ROUNDS: readonly number[] = [200, 200, 200, 200, 200, 200, 200, 4000, 4000, 8000, 200];
 
 const decoder = new TextDecoder();
 

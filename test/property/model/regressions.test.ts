@@ -217,6 +217,27 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       act("message", 0),
     ],
   ],
+  [
+    "state that a device which began without rooms brings is newer than what was brought to it",
+    [
+      act("create", 0, 0, 2),
+      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      act("retract", 7),
+      poll(2),
+      poll(0),
+    ],
+  ],
+  [
+    "a device whose poll failed after a crash answers with the next one",
+    [
+      ask(3),
+      crash("poller"),
+      { kind: "poll-fails", device: 2 },
+      crash("sync"),
+      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      { kind: "ask-simplified", client: 0, fate: "arrives", n: 0 },
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

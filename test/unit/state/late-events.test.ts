@@ -67,6 +67,9 @@ describe("placeChunk", () => {
     expect(place(["$x"], { polledAt: 10 }).newerFrom).toBe(1);
     expect(place(["$x"], { polledAt: 12 }).newerFrom).toBe(3);
     expect(place(["$x"], { polledAt: 10, limited: true }).newerFrom).toBe(3);
+    // Its device began without rooms, and others brought these to it.
+    expect(place(["$x"], { polledAt: 10, ts: 99 }).newerFrom).toBe(3);
+    expect(place(["$a", "$x"], { polledAt: 10, ts: 99 }).newerFrom).toBe(1);
   });
 });
 
