@@ -310,7 +310,7 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
       const more = eventsOfExpansion(fact, scene);
       if (more === null || !hasAsked(scene, (limit) => limit === 0)) return false;
       const isLost = more.some((id) => scene.told.toldEver(`rooms ${fact.roomId} timeline ${id}`) === null);
-      // As many as are asked for now may all be news.
+      // As many events as this request asks for may all be news.
       const isFlag = ["unstable_expanded_timeline", "limited"].includes(fact.field);
       return isLost ? isOfExpansion(fact) : more.length === 0 && isFlag;
     }),

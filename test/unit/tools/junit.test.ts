@@ -13,7 +13,7 @@ const REPORT = `<?xml version="1.0" encoding="UTF-8"?>
         <skipped />
       </testcase>
       <testcase name="later" classname="x &amp; &lt;y&gt;" time="0" file="a.test.ts" line="2" assertions="0">
-        <skipped message="TODO" />
+        <skipped message="no root" />
       </testcase>
       <testcase name="each 1" classname="x &amp; &lt;y&gt;" time="0.00002" file="a.test.ts" line="2" assertions="1" />
     </testsuite>
@@ -25,7 +25,7 @@ describe("readJunit", () => {
     expect(readJunit(REPORT, ["a.test.ts"])).toEqual({
       passed: 2,
       failed: 1,
-      skipped: ["a.test.ts > x & <y> > no database", "a.test.ts > x & <y> > later (TODO)"],
+      skipped: ["a.test.ts > x & <y> > no database", "a.test.ts > x & <y> > later (no root)"],
       failures: ['a.test.ts > x & <y> > bad "q"'],
     });
   });
