@@ -25,7 +25,8 @@ export interface PortOptions {
   source: Database;
   /** At the schema of this executable, as the source is. */
   target: Database;
-  onProgress: (progress: PortProgress) => void;
+  /** Waited for before the move goes on. */
+  onProgress: (progress: PortProgress) => void | Promise<void>;
   /** Every row has arrived; they are compared now. */
   onVerify: () => void;
   /** Rows of one transaction: what a kill can undo. An event row has some 16 KB at most, a few have more. */
@@ -157,7 +158,7 @@ async function portTable(
       await writeRows(query, table, columns, page.rows);
       await note(query, table, state, rows, isDone);
     });
-    onProgress({ table, rows, total });
+    await onProgress({ table, rows, total });
   }
 }
 
