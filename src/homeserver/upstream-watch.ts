@@ -1,3 +1,4 @@
+import { LAST_MINUTES_MS, LastMinutes } from "#src/last-minutes.ts";
 import type { Clock, Metrics } from "#src/ports/basics.ts";
 
 /** One call of the homeserver that is over. */
@@ -28,31 +29,24 @@ const LATENCY_BOUNDS_MS = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000,
 const HELD = new Set(["long-poll", "first-sync"]);
 /** A homeserver that says no is well. */
 const REFUSALS = new Set(["401", "4xx"]);
-const SLICE_MS = 60_000;
-const SLICES = 5;
 
-interface Slice {
-  index: number;
-  calls: number;
-  failures: number;
-  latencies: number[];
-  maxMs: number;
-}
+type Slice = Pick<UpstreamSummary, "calls" | "failures" | "latencies" | "maxMs">;
 
 /** Counts the calls that one host makes: for ever in metrics, and the last minutes here. */
 export class UpstreamWatch {
   readonly #clock: Clock;
   readonly #metrics: Pick<Metrics, "observe" | "count">;
-  #slices: Slice[] = [];
+  readonly #slices: LastMinutes<Slice>;
   #lastFailure: UpstreamSummary["lastFailure"] = null;
 
   constructor(deps: { clock: Clock; metrics: Pick<Metrics, "observe" | "count"> }) {
     this.#clock = deps.clock;
     this.#metrics = deps.metrics;
+    this.#slices = new LastMinutes(deps.clock, () => ({ calls: 0, failures: 0, latencies: noLatencies(), maxMs: 0 }));
   }
 
   ended({ endpoint, tookMs, failure }: EndedCall): void {
-    const slice = this.#slice();
+    const slice = this.#slices.current();
     slice.calls += 1;
     this.#metrics.observe("homeserver_request_duration_secs", tookMs / 1000, { endpoint });
     if (!HELD.has(endpoint)) {
@@ -69,37 +63,16 @@ export class UpstreamWatch {
   }
 
   summary(): UpstreamSummary {
-    this.#forgetOld();
     const total: UpstreamSummary = { ...emptySummary(), lastFailure: this.#lastFailure };
-    for (const slice of this.#slices) addTo(total, slice);
+    for (const slice of this.#slices.all()) addTo(total, slice);
     return total;
-  }
-
-  #slice(): Slice {
-    const index = this.#index;
-    let last = this.#slices.at(-1);
-    if (last?.index !== index) {
-      last = { index, calls: 0, failures: 0, latencies: noLatencies(), maxMs: 0 };
-      this.#slices.push(last);
-      this.#forgetOld();
-    }
-    return last;
-  }
-
-  get #index(): number {
-    return Math.floor(this.#clock.mono() / SLICE_MS);
-  }
-
-  #forgetOld(): void {
-    const oldest = this.#index - SLICES;
-    this.#slices = this.#slices.filter(({ index }) => index > oldest);
   }
 }
 
 const noLatencies = (): number[] => Array.from({ length: LATENCY_BOUNDS_MS.length + 1 }, () => 0);
 
 const emptySummary = (): UpstreamSummary => ({
-  windowMs: SLICE_MS * SLICES,
+  windowMs: LAST_MINUTES_MS,
   calls: 0,
   failures: 0,
   latencies: noLatencies(),
@@ -107,10 +80,7 @@ const emptySummary = (): UpstreamSummary => ({
   lastFailure: null,
 });
 
-function addTo(
-  total: UpstreamSummary,
-  part: Pick<UpstreamSummary, "calls" | "failures" | "latencies" | "maxMs">,
-): void {
+function addTo(total: UpstreamSummary, part: Slice): void {
   total.calls += part.calls;
   total.failures += part.failures;
   total.maxMs = Math.max(total.maxMs, part.maxMs);

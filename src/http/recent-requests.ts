@@ -1,3 +1,4 @@
+import { LAST_MINUTES_MS, LastMinutes } from "#src/last-minutes.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { RequestOutcome, RequestRecord } from "./request-log.ts";
 
@@ -15,21 +16,20 @@ export interface SlowRequest {
 /** Work of more than this is worth a look. */
 const SLOW_WORK_MS = 500;
 const KEPT = 200;
-const SLICE_MS = 60_000;
-const SLICES = 5;
 
 /** Remembers how the sync requests of the last minutes went, and the slow ones. */
 export class RecentRequests {
   readonly #clock: Clock;
   readonly #slow: SlowRequest[] = [];
-  #slices: { index: number; requests: number; failures: number }[] = [];
+  readonly #slices: LastMinutes<{ requests: number; failures: number }>;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#slices = new LastMinutes(clock, () => ({ requests: 0, failures: 0 }));
   }
 
   ended(record: RequestRecord, outcome: RequestOutcome): void {
-    const slice = this.#slice();
+    const slice = this.#slices.current();
     slice.requests += 1;
     if (outcome.status >= 500) slice.failures += 1;
     const workMs = outcome.durationMs - (record.waitedMs ?? 0);
@@ -45,33 +45,12 @@ export class RecentRequests {
 
   /** A client's own mistakes are no failures, and neither is its patience. */
   success(): { windowMs: number; requests: number; failures: number } {
-    this.#forgetOld();
     let [requests, failures] = [0, 0];
-    for (const slice of this.#slices) {
+    for (const slice of this.#slices.all()) {
       requests += slice.requests;
       failures += slice.failures;
     }
-    return { windowMs: SLICE_MS * SLICES, requests, failures };
-  }
-
-  #slice(): { requests: number; failures: number } {
-    const index = this.#index;
-    let last = this.#slices.at(-1);
-    if (last?.index !== index) {
-      last = { index, requests: 0, failures: 0 };
-      this.#slices.push(last);
-      this.#forgetOld();
-    }
-    return last;
-  }
-
-  get #index(): number {
-    return Math.floor(this.#clock.mono() / SLICE_MS);
-  }
-
-  #forgetOld(): void {
-    const oldest = this.#index - SLICES;
-    this.#slices = this.#slices.filter(({ index }) => index > oldest);
+    return { windowMs: LAST_MINUTES_MS, requests, failures };
   }
 }
 
