@@ -306,6 +306,7 @@ export class ChunkReduction {
   /** MSC4222: what the block lists is current, whatever the timeline did on the way. */
   #applyStateAfter(state: readonly EventFields[], shown: ReadonlySet<EventId>, hasNews: boolean): void {
     const { section, group, room } = this.#parts();
+    const listed = new Set(section.timeline.map(({ id }) => id));
     for (const event of state) {
       if (event.stateKey === null || room.row(event.type, event.stateKey)?.eventId === event.id) continue;
       // It became current after the homeserver made this answer.
@@ -318,7 +319,7 @@ export class ChunkReduction {
       }
       // An event that we have, and that is not current. Listed in the timeline, or with a gap before and nothing new after it,
       // it is what a lagging poller sees, and a departure shows state as it was then; otherwise state fell back to it.
-      if (section.kind === "leave" || shown.has(event.id) || (section.limited && !hasNews)) continue;
+      if (section.kind === "leave" || listed.has(event.id) || (section.limited && !hasNews)) continue;
       // Who is told the whole state may be told it late, by an answer that others have overtaken: the homeserver is asked.
       if (this.#isWhole) {
         this.#suspect("moved-back");

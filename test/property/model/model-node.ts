@@ -17,6 +17,7 @@ import { type InProcess, noMetrics, startInProcess } from "#test/support/in-proc
 import { type LoggedLine, recordingLogger } from "#test/support/recording.ts";
 import { VirtualTime } from "#test/support/virtual-time.ts";
 import type { Upstream } from "./upstream.ts";
+import { watchedIngest } from "./watched-ingest.ts";
 
 const CACHE_BYTES = 1024 * 1024;
 const DEADLINE_MS = 60_000;
@@ -64,7 +65,9 @@ export class ModelNode {
       compositions: {
         ingest: (_init, { metrics, actors }) => ({
           kinds: {
-            ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }),
+            ingest: watchedIngest(ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }), (device) =>
+              upstream.stored(device),
+            ),
             ...(heals
               ? {
                   repair: repairKind({

@@ -147,10 +147,8 @@ class Game {
       case "crash":
         this.#crashes += 1;
         if (this.#crashes > MAX_CRASHES) return;
-        // What the homeserver answered is not stored: a poller comes back from where it was.
         if (step.role === "sync") this.#forget();
         if (step.role === "ingest") this.#typingFrom = this.#hs.pos;
-        if (step.role === "poller") this.#upstream.forget();
         return this.#node.crash(step.role);
       case "ask-simplified": {
         const player = await this.#simplifiedPlayer(step.client);

@@ -238,6 +238,27 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       { kind: "ask-simplified", client: 0, fate: "arrives", n: 0 },
     ],
   ],
+  [
+    "a late answer that lists a profile of before a departure takes nobody back",
+    [ask(3), act("profile", 9), { kind: "poll-early", device: 2, limit: 50 }, act("leave", 9)],
+  ],
+  [
+    "a poll that fails leaves a gap where it is",
+    [
+      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      act("upgrade", 0, 0, 1),
+      poll(0),
+      poll(2),
+      act("message", 7),
+      poll(0, 0),
+      ask(0),
+      { kind: "poll-fails", device: 2 },
+    ],
+  ],
+  [
+    "what a device brought before it read its rooms is told in its turn",
+    [ask(3), { kind: "poll-fails", device: 0 }, act("upgrade", 0), poll(2, 0), poll(0)],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

@@ -39,9 +39,8 @@ export class Upstream implements Pick<
   readonly #stateAfter: boolean;
   readonly #open = new Map<string, OpenPoll>();
   readonly #logins = new Map<string, number>();
-  /** Answers that are out, by device and `next_batch`: told for good when the device comes back from there. */
+  /** The answer that each device was given last: told for good when it is stored. */
   readonly #out = new Map<string, ClassicSync>();
-  readonly #beside = new Map<string, ClassicSync>();
   /** User and room: of what was said last nothing was told. */
   readonly #openGaps = new Set<string>();
   /** Where each device began to sync. */
@@ -60,9 +59,8 @@ export class Upstream implements Pick<
     const [device = "", login] = params.accessToken.split("#");
     if (this.tokenOf(device) !== `${device}#${login}`) return Promise.resolve(REFUSED);
     const since = params.since === null ? 0 : Number(params.since.slice(1));
-    for (const taken of [this.#beside.get(device), this.#out.get(`${device} ${since}`)])
-      if (taken !== undefined) this.#takenIn(device, taken);
-    this.#beside.delete(device);
+    // What is not stored by now never will be.
+    this.#out.delete(device);
     if (since > 0 && !this.began.has(device)) this.began.set(device, since);
     this.#open.set(device, {
       since,
@@ -121,11 +119,6 @@ export class Upstream implements Pick<
     return [...this.#open].filter(([, { isAborted }]) => !isAborted()).map(([device]) => device);
   }
 
-  /** Pollers have lost what they were told and had not stored. */
-  forget(): void {
-    this.#beside.clear();
-  }
-
   /** Polls that the homeserver is asked not to hold are answered. */
   answerHurried(): void {
     for (const [device, { isHurried }] of this.#open) if (isHurried) this.answer(device, 50);
@@ -150,9 +143,7 @@ export class Upstream implements Pick<
     const { answer, pos } = open.prepared ?? this.#make(device, open, limit);
     if (answer.isEmpty && !open.isHurried && open.since !== 0 && open.since === pos) return false;
     this.#open.delete(device);
-    // Rooms that a device reads beside its `since` are taken in whenever it comes back.
-    if (open.since === 0 && this.began.has(device)) this.#beside.set(device, answer);
-    else this.#out.set(`${device} ${pos}`, answer);
+    this.#out.set(device, answer);
     open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
     return true;
   }
@@ -176,7 +167,11 @@ export class Upstream implements Pick<
     open?.settle(failure("status 502"));
   }
 
-  #takenIn(device: string, answer: ClassicSync): void {
+  /** Of this device, all is stored that the latest answer brought. */
+  stored(device: string): void {
+    const answer = this.#out.get(device);
+    this.#out.delete(device);
+    if (answer === undefined) return;
     const [userId = ""] = device.split("/");
     for (const [roomId, events] of answer.told) {
       const [first] = events;

@@ -369,6 +369,17 @@ describe("state_after", () => {
     expect(world.meta(ROOM).name).toBe("Third");
   });
 
+  test("[KEPT-22] what a lagging poller lists of the user from before a departure takes nobody back", async () => {
+    await startRoom();
+    const renamed = { ...memberEvent("$renamed", ALICE, "join"), prevMembership: "join" as const };
+    const leaves = { ...memberEvent("$gone", ALICE, "leave"), prevMembership: "join" as const };
+    const left = leaveSection(ROOM, { timeline: [renamed, leaves], state: [leaves], isStateAfter: true });
+    await world.apply(pollBatch(ALICE, { rooms: [left] }));
+    await after({ timeline: [renamed], state: [renamed] });
+    expect(world.standing(ALICE, ROOM)).toMatchObject({ membership: "leave" });
+    expect(world.current(ROOM, "m.room.member", ALICE)?.eventId).toBe("$gone");
+  });
+
   test("[KEPT-23] a new event of the block that no timeline carried resets the room", async () => {
     await startRoom();
     const topic = stateEvent("$topic", "m.room.topic", "", { topic: "x" });
