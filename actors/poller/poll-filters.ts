@@ -1,4 +1,4 @@
-import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER, filterHash } from "#src/homeserver/filters.ts";
+import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER, filterHash, roomsFilter } from "#src/homeserver/filters.ts";
 import type { UserId } from "#src/protocol/ids.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import type { PollerMessage } from "./messages.ts";
@@ -9,6 +9,7 @@ type FilterDeps = Pick<PollerDeps, "homeserver" | "devices">;
 
 /** What a poll asks for. */
 interface Wanted {
+  /** Of the device, whether the poll names it or not. */
   since: string | null;
   part: PollPart;
 }
@@ -20,6 +21,7 @@ export class PollFilters {
 
   choose({ since, part }: Wanted): string {
     if (part === "device") return DEVICE_FILTER;
+    if (part === "rooms") return roomsFilter(since);
     return since === null ? FIRST_FILTER : (this.#id ?? LATER_FILTER);
   }
 

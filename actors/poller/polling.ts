@@ -82,7 +82,7 @@ export class Polling {
     this.#current.send(this.#context, homeserver, stepId, {
       accessToken: device.tokenForPoll(),
       since,
-      filter: this.filters.choose({ since, part }),
+      filter: this.filters.choose({ since: device.since, part }),
       configuredMs: this.#isFirst || part === "rooms" ? config.firstPollDeadlineMs : config.pollDeadlineMs,
     });
     return timeoutMs;

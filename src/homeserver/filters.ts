@@ -8,10 +8,19 @@ const FIRST_TIMELINE_LIMIT = 1;
 const LATER_TIMELINE_LIMIT = 50;
 
 /** Members are never lazy-loaded: room names, counts and `$LAZY` are worked out from the full list. */
-const filterBody = (room: object): string => JSON.stringify({ presence: { not_types: ["*"] }, room });
+const filterBody = (room: object, noPresence: readonly string[] = []): string =>
+  JSON.stringify({ presence: { not_types: ["*", ...noPresence] }, room });
 
 /** Always sent inline: it is used once. */
 export const FIRST_FILTER: string = filterBody({ timeline: { limit: FIRST_TIMELINE_LIMIT } });
+
+/**
+ * For a device's rooms beside its `since`: as for a first sync, yet no answer that was made before there was that `since`. Synapse gives
+ * one answer for two minutes to all who ask the same, and what happened between that one and `since` would be in neither. The `since`
+ * is therefore part of the question, where it changes nothing.
+ */
+export const roomsFilter = (since: string | null): string =>
+  filterBody({ timeline: { limit: FIRST_TIMELINE_LIMIT } }, since === null ? [] : [since]);
 
 /** No rooms at all: the first sync of a device whose user's rooms another device brings already. */
 export const DEVICE_FILTER: string = filterBody({ rooms: [], timeline: { limit: FIRST_TIMELINE_LIMIT } });

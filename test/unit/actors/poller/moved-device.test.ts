@@ -1,6 +1,6 @@
 import type { UserId } from "#src/protocol/ids.ts";
 import { describe, expect, test } from "bun:test";
-import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER } from "#src/homeserver/filters.ts";
+import { DEVICE_FILTER, FIRST_FILTER, LATER_FILTER, roomsFilter } from "#src/homeserver/filters.ts";
 import type { DeviceId } from "#src/protocol/ids.ts";
 import { transientFailure } from "#test/support/fake-homeserver-port.ts";
 import { settlePromises } from "#test/support/virtual-time.ts";
@@ -28,7 +28,7 @@ describe("PollerActor: a device that came with its since and without rooms", () 
     expect(first?.toDevice).toHaveLength(1);
 
     const rooms = harness.homeserver.nextSync();
-    expect(rooms.params).toMatchObject({ since: null, filter: FIRST_FILTER, timeoutMs: 0, deadlineMs: 1_800_000 });
+    expect(rooms.params).toMatchObject({ since: null, filter: roomsFilter("s1"), timeoutMs: 0, deadlineMs: 1_800_000 });
     // The homeserver keeps what is not acknowledged: it comes again with a poll that names no since.
     const accountData = { events: [{ type: "m.direct", content: {} }] };
     rooms.answer({ ...roomBody("s9", 2), to_device: toDevice(1), account_data: accountData });
@@ -96,6 +96,14 @@ describe("PollerActor: a device that came with its since and without rooms", () 
     expect(own.params).toMatchObject({ since: "s1", filter: DEVICE_FILTER });
     own.answer({ next_batch: "s2" });
     await settlePromises();
-    expect(harness.homeserver.nextSync().params).toMatchObject({ since: null, filter: FIRST_FILTER });
+    expect(harness.homeserver.nextSync().params).toMatchObject({ since: null, filter: roomsFilter("s2") });
+  });
+
+  test("[POL-104] the question for its rooms is one that nobody asked before there was its since", async () => {
+    expect(JSON.parse(roomsFilter("s1"))).toEqual({
+      presence: { not_types: ["*", "s1"] },
+      room: (JSON.parse(FIRST_FILTER) as { room: object }).room,
+    });
+    expect(new Set([FIRST_FILTER, roomsFilter("s1"), roomsFilter("s2")]).size).toBe(3);
   });
 });

@@ -1,6 +1,6 @@
 import type { UserId } from "#src/protocol/ids.ts";
 import { describe, expect, test } from "bun:test";
-import { DEVICE_FILTER, FIRST_FILTER } from "#src/homeserver/filters.ts";
+import { DEVICE_FILTER, FIRST_FILTER, roomsFilter } from "#src/homeserver/filters.ts";
 import type { DeviceId } from "#src/protocol/ids.ts";
 import { Companions } from "#actors/poller/companions.ts";
 import { transientFailure } from "#test/support/fake-homeserver-port.ts";
@@ -96,7 +96,7 @@ describe("PollerActor: a second device", () => {
     await settlePromises();
     expect(held.isAborted).toBe(true);
     const rooms = harness.homeserver.nextSync();
-    expect(rooms.params).toMatchObject({ since: null, filter: FIRST_FILTER });
+    expect(rooms.params).toMatchObject({ since: null, filter: roomsFilter("s1") });
     expect(answer()).toBe("waiting");
     rooms.answer(roomBody("s9", 1));
     await settlePromises();
