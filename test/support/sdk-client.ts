@@ -23,6 +23,8 @@ export class SdkClient extends LifeClient {
   readonly sync: SlidingSync;
   /** Every receipt that was received: room, kind, user, event and thread, with blanks between. */
   readonly receipts = new Set<string>();
+  /** Cut off: no request reaches anybody, and no answer the client. */
+  isOffline = false;
 
   constructor(
     user: Pick<SynapseUser, "url" | "accessToken" | "userId" | "deviceId">,
@@ -85,7 +87,9 @@ export class SdkClient extends LifeClient {
 
   async #fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
     const url = new URL(input instanceof Request ? input.url : input);
+    if (this.isOffline) throw new TypeError("offline");
     const answer = await fetch(input, init);
+    if (this.isOffline) throw new TypeError("offline");
     if (url.pathname.endsWith("/org.matrix.msc3575/sync")) {
       const body = (await answer.clone().json()) as { pos?: string };
       this.exchanges.push({ posIn: url.searchParams.get("pos"), status: answer.status, posOut: body.pos ?? null });
