@@ -3,6 +3,7 @@ export type ErrorCode =
   | "bad_json"
   | "not_json"
   | "invalid_param"
+  | "missing_param"
   | "missing_token"
   | "unknown_token"
   | "soft_logout"

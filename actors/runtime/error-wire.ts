@@ -11,6 +11,7 @@ const CODES: Record<ErrorCode, true> = {
   bad_json: true,
   not_json: true,
   invalid_param: true,
+  missing_param: true,
   missing_token: true,
   unknown_token: true,
   soft_logout: true,

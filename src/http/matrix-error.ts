@@ -19,6 +19,7 @@ const SHAPES: Readonly<Record<ErrorCode, ErrorShape>> = {
   bad_json: { status: 400, errcode: "M_BAD_JSON", text: null },
   not_json: { status: 400, errcode: "M_NOT_JSON", text: null },
   invalid_param: { status: 400, errcode: "M_INVALID_PARAM", text: null },
+  missing_param: { status: 400, errcode: "M_MISSING_PARAM", text: null },
   missing_token: { status: 401, errcode: "M_MISSING_TOKEN", text: null },
   unknown_token: { status: 401, errcode: "M_UNKNOWN_TOKEN", text: null },
   soft_logout: { status: 401, errcode: "M_UNKNOWN_TOKEN", text: null, softLogout: true },

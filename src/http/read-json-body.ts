@@ -1,6 +1,6 @@
 import { SyncError } from "#src/errors.ts";
 import type { Timers } from "#src/ports/basics.ts";
-import { parseRequestJson } from "#src/protocol/request-json.ts";
+import { parseRequestJson, parseStrictJson } from "#src/protocol/request-json.ts";
 
 /** Largest request body: a thousand subscriptions with long room ids stay far below. */
 export const BODY_LIMIT_BYTES = 1024 * 1024;
@@ -9,10 +9,12 @@ export const BODY_DEADLINE_MS = 30_000;
 
 const tooLarge = (): SyncError => new SyncError("too_large", `request body is larger than ${BODY_LIMIT_BYTES} bytes`);
 
-/** The body of a request as JSON; no body at all is an empty object where that is allowed. */
-export async function readJsonBody(request: Request, timers: Timers, allowsEmpty: boolean): Promise<unknown> {
+/** The body of a request as JSON; read loosely, none at all and `null` are an empty object. */
+export async function readJsonBody(request: Request, timers: Timers, isLoose: boolean): Promise<unknown> {
   const text = await readBodyText(request, timers);
-  return text === "" ? nothing(allowsEmpty) : parseRequestJson(text);
+  if (isLoose) return text === "" ? {} : parseRequestJson(text);
+  if (text === "") throw new SyncError("not_json", "request body is empty");
+  return parseStrictJson(text);
 }
 
 /** The body of a request as text, within the limits of its size and time; empty without one. */
@@ -31,11 +33,6 @@ export async function readBodyText(request: Request, timers: Timers): Promise<st
   } finally {
     cancel();
   }
-}
-
-function nothing(isAllowed: boolean): unknown {
-  if (!isAllowed) throw new SyncError("not_json", "request body is empty");
-  return {};
 }
 
 async function readWhole(request: Request): Promise<string> {

@@ -99,7 +99,7 @@ async function serve(
 ): Promise<SyncAnswer> {
   record.posIn = query.pos?.slice(0, LOGGED_POS_CHARS) || null;
   const lap = stopwatch(deps.clock);
-  const json = await readJsonBody(request, deps.timers, dialect.allowsEmptyBody);
+  const json = await readJsonBody(request, deps.timers, dialect.isBodyLoose);
   record.bodyMs = lap();
   const { request: syncRequest, pos, presence, timeoutMs } = dialect.parse(json, query);
   record.posIn = pos === null ? null : pos.slice(0, LOGGED_POS_CHARS);

@@ -3,9 +3,18 @@ import { SyncError } from "../errors.ts";
 /** What may be a number with a fraction or an exponent; found in a text that looks like one, too, where it does no harm. */
 const MAYBE_FRACTION = /[:,[\s]-?[0-9]+[.eE]/;
 
+/** A request body that is JSON and nothing else; a number written with a fraction or an exponent becomes NaN: it is no integer. */
+export function parseStrictJson(text: string): unknown {
+  try {
+    return parse(text);
+  } catch (error) {
+    throw notJson(error);
+  }
+}
+
 /**
- * A request body as JSON, as clients were used to it being read: what follows the first value is ignored, `null` is an
- * empty request, and a number written with a fraction or an exponent is no integer, whatever its value: it becomes NaN.
+ * A request body as clients of MSC3575 were used to it being read: numbers as above, what follows the first value is ignored, and
+ * `null` is an empty request.
  */
 export function parseRequestJson(text: string): unknown {
   try {

@@ -1,4 +1,4 @@
-import type { StateSelection, StateTuple } from "./required-state.ts";
+import { type StateSelection, type StateTuple, unionRequiredState } from "./required-state.ts";
 
 const ANY = "*";
 const MEMBER = "m.room.member";
@@ -10,6 +10,8 @@ const NONE = "\0none";
 const EXCLUDED = "\0-";
 /** As key of members: only of those who appear, even where everything is asked for. */
 const LAZY_ALWAYS = "\0lazy";
+/** Between what one config asks for and what another one does: what one takes away the other one may want. */
+const OR: StateTuple = ["\0|", ""];
 
 /** No event has such a type or key: it would mean something here that its sender cannot mean. */
 export const isMadeUp = (text: string): boolean => text.includes("\0");
@@ -55,8 +57,50 @@ class StatePattern {
   }
 }
 
+const isExclusion = ([type]: StateTuple): boolean => type.startsWith(EXCLUDED);
+const isLazyEntry = ([type, key]: StateTuple): boolean => type === MEMBER && key === LAZY_ALWAYS;
+
+/** What each of the configs asks for that one `required_state` was made of. */
+export function alternatives(entries: readonly StateTuple[]): (readonly StateTuple[])[] {
+  const found: StateTuple[][] = [[]];
+  for (const entry of entries) {
+    if (entry[0] === OR[0]) found.push([]);
+    else found.at(-1)?.push(entry);
+  }
+  return found;
+}
+
+/** One `required_state` that selects what either of two selects; those that take away the same are put together. */
+export function uniteAlternatives(a: readonly StateTuple[], b: readonly StateTuple[]): [string, string][] {
+  const alike = new Map<string, [string, string][]>();
+  for (const one of [...alternatives(a), ...alternatives(b)]) {
+    const kind = JSON.stringify([one.some(isLazyEntry), ...one.filter(isExclusion).map(String).toSorted()]);
+    alike.set(kind, unionRequiredState(alike.get(kind) ?? [], one));
+  }
+  return [...alike.values()]
+    .filter((one) => one.length > 0)
+    .flatMap((one, index) => (index === 0 ? one : [[...OR] as [string, string], ...one]));
+}
+
 /** Reads a `required_state` of simplified sliding sync for the user who asks: everything that any entry matches. */
 export function compileSimplifiedState(entries: readonly StateTuple[], me: string): StateSelection {
+  const parts = alternatives(entries).map((one) => compileOne(one, me));
+  const [only] = parts;
+  if (only !== undefined && parts.length === 1) return only;
+  const queried = uniteTuples(parts.map((part) => part.entries));
+  return {
+    entries: queried.some(([type, key]) => type === ANY && key === ANY) ? [[ANY, ANY]] : queried,
+    lazyMembers:
+      parts.some(({ lazyMembers }) => lazyMembers) &&
+      parts.every(({ lazyMembers, matches }) => lazyMembers || !matches(MEMBER, ANY)),
+    matches: (type, key) => parts.some((part) => part.matches(type, key)),
+  };
+}
+
+const uniteTuples = (all: readonly (readonly StateTuple[])[]): [string, string][] =>
+  all.reduce<[string, string][]>((union, entries) => unionRequiredState(union, entries), []);
+
+function compileOne(entries: readonly StateTuple[], me: string): StateSelection {
   const wanted = new StatePattern();
   const unwanted = new StatePattern();
   let isLazy = false;

@@ -59,6 +59,10 @@ export function reduceHeroes(
   return activeCount > 1 ? heroes : [...heroes, ...reduceLeavers(before, changes)].slice(0, HERO_LIMIT);
 }
 
+/** Somebody who was never seen in the room, say a ban in advance, is no one to name it after; who left was somebody. */
+const wasActive = ({ membership, prevMembership }: EventFields): boolean =>
+  isActive(prevMembership) || (membership === "leave" && prevMembership === null);
+
 /** Those who were in the room after a group: the first ones that left, as long as they stay away. */
 export function reduceLeavers(before: RoomMeta, changes: ReadonlyMap<string, MemberChange>): Hero[] {
   const isAway = (hero: Hero): boolean => !isActive(hero.membership) && !changes.has(hero.userId);
@@ -69,10 +73,7 @@ export function reduceLeavers(before: RoomMeta, changes: ReadonlyMap<string, Mem
   if (earlier.length === HERO_LIMIT) return before.leavers;
   const known = new Set([...before.heroes, ...before.leavers].map((hero) => hero.userId));
   const leavers = [...changes.values()]
-    // Somebody who was never seen in the room, say a ban in advance, is no one to name it after.
-    .filter(
-      ({ row, event }) => !isActive(row.membership) && (known.has(row.stateKey) || isActive(event.prevMembership)),
-    )
+    .filter(({ row, event }) => !isActive(row.membership) && (known.has(row.stateKey) || wasActive(event)))
     .sort((a, b) => a.row.pos - b.row.pos);
   if (leavers.length === 0 && earlier.length === before.leavers.length) return before.leavers;
   return [...earlier, ...leavers.slice(0, HERO_LIMIT - earlier.length).map(changeToHero)];

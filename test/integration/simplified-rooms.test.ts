@@ -74,6 +74,18 @@ describe("rooms of simplified sliding sync", () => {
     expect(unnamed?.heroes).toEqual([{ user_id: "@bob:test", displayname: "Bob" }] as never);
   });
 
+  test("[SSS-93] who is alone is shown those who left, whether or not their leave says what it ended", async () => {
+    const { me, client, id } = await inRooms("a");
+    const state = [
+      rig.event("m.room.create", id, { creator: id }, ""),
+      rig.event("m.room.member", id, { membership: "join" }, id),
+      rig.event("m.room.member", "@gone:test", { membership: "leave" }, "@gone:test"),
+      rig.event("m.room.member", id, { membership: "ban" }, "@never:test"),
+    ];
+    await rig.poll(me, { rooms: { join: { "!alone:test": { state: { events: state } } } } });
+    expect((await client.sync(list())).rooms["!alone:test"]?.heroes).toMatchObject([{ user_id: "@gone:test" }]);
+  });
+
   test("[SSS-32] counts come together when a membership changed, and zero is said", async () => {
     const { client, room, play } = await inRooms("a");
     expect((await client.sync(list())).rooms[room("a")]).toMatchObject({ joined_count: 1, invited_count: 0 });

@@ -75,6 +75,29 @@ describe("MSC4186 over HTTP", () => {
     expect(await types({})).toEqual([]);
   });
 
+  test("[V4-32] state that one list excludes is sent where another one asks for it, and is not sent again", async () => {
+    const { me, client, id, room } = inRooms(["a"]);
+    const without = { include: [{}], exclude: [{ type: "m.room.name" }] };
+    const asked = (...configs: unknown[]): Record<string, unknown> => ({
+      lists: Object.fromEntries(
+        configs.map((required_state, index) => [`l${index}`, { required_state, timeline_limit: 1 }]),
+      ),
+    });
+    const told = async (...configs: unknown[]): Promise<string[]> =>
+      stateOf((await client.sync(asked(...configs))).rooms[room("a")]);
+    expect(await told(without)).toEqual(["m.room.create|", `m.room.member|${id}`]);
+    expect(await told(without, NAME)).toEqual(["m.room.name|"]);
+    await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events: [rig.say(id, "1")] } } } } });
+    expect(await told(without, NAME)).toEqual([]);
+    expect(await told(NAME)).toEqual([]);
+    await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events: [rig.say(id, "2")] } } } } });
+    expect(await told(without)).toEqual([]);
+    const renamed = rig.event("m.room.name", id, { name: "else" }, "");
+    await rig.poll(me, { rooms: { join: { [room("a")]: { timeline: { events: [renamed] } } } } });
+    expect(await told(without)).toEqual([]);
+    expect(await told(without, NAME)).toEqual(["m.room.name|"]);
+  });
+
   test("[V4-4] what is too much or not well named is refused", async () => {
     const { client, room } = inRooms(["a"]);
     const refused = async (body: Record<string, unknown>): Promise<unknown[]> => {
@@ -114,6 +137,25 @@ describe("MSC4186 over HTTP", () => {
     expect(rejected.rooms["!inv4:test"]).toMatchObject({ membership: "leave" });
     expect(rejected.rooms["!inv4:test"]?.stripped_state).toMatchObject([{ content: { membership: "leave" } }]);
     expect((await client.sync(list())).lists).toEqual({ all: { count: 2 } });
+  });
+
+  test("[V4-33] an invite to a room that one was in before is rejected like any other", async () => {
+    const { me, client, id, room } = inRooms(["a"]);
+    await client.sync(list());
+    const own = (sender: string, membership: string): Record<string, unknown> =>
+      rig.event("m.room.member", sender, { membership }, id);
+    const leave = (sender: string): Promise<void> =>
+      rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events: [own(sender, "leave")] } } } } });
+    await leave("@bob:test");
+    expect((await client.sync(list())).rooms[room("a")]).not.toHaveProperty("stripped_state");
+    await rig.poll(me, {
+      rooms: { invite: { [room("a")]: { invite_state: { events: [own("@bob:test", "invite")] } } } },
+    });
+    expect((await client.sync(list())).rooms[room("a")]).toMatchObject({ membership: "invite" });
+    await leave(id);
+    const rejected = (await client.sync(list())).rooms[room("a")];
+    expect(rejected?.membership).toBe("leave");
+    expect(rejected?.stripped_state).toMatchObject([{ type: "m.room.member", content: { membership: "leave" } }]);
   });
 
   test("[V4-6] a name that is gone is null, and a room that is no longer direct says so", async () => {

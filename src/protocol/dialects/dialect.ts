@@ -61,8 +61,8 @@ export interface Dialect {
   readonly paths: readonly string[];
   /** How its clients know error texts. */
   readonly errorText: "plain" | "with-status";
-  /** An empty body is an empty request. */
-  readonly allowsEmptyBody: boolean;
+  /** An empty body and `null` are an empty request, and what follows a first JSON value is passed over. */
+  readonly isBodyLoose: boolean;
   /** Throws `SyncError`. */
   parse(json: unknown, query: SyncQuery): ReadRequest;
   readonly policy: Policy;

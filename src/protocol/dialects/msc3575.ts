@@ -15,7 +15,7 @@ export const MSC3575: Dialect = {
   connScope: "",
   paths: ["/_matrix/client/unstable/org.matrix.msc3575/sync", "/_matrix/client/v3/sync"],
   errorText: "with-status",
-  allowsEmptyBody: true,
+  isBodyLoose: true,
   parse: (json, { pos, timeout }) => ({
     request: readSyncRequest(json),
     pos: pos === undefined || pos === "" ? null : pos,

@@ -178,6 +178,13 @@ function tooMuch(code: "bad_json" | "invalid_param", what: string, count: number
   if (count > most) throw new SyncError(code, `too many ${what}: ${count} > ${most}`);
 }
 
+/** What is to be sent of a room may be left out, but not be nothing. */
+function mayNotBeNull(config: JsonObject, path: string): void {
+  for (const name of ["required_state", "timeline_limit"]) {
+    if (config[name] === null) throw new SyncError("bad_json", `${path}${name} is null`);
+  }
+}
+
 /** `org.matrix.simplified_msc3575`. */
 export const UNSTABLE_FORM: RequestForm = {
   listKey(key) {
@@ -186,13 +193,18 @@ export const UNSTABLE_FORM: RequestForm = {
   listCount: (count) => tooMuch("bad_json", "lists", count, MAX_LISTS),
   roomCount: (count) => tooMuch("invalid_param", "room subscriptions", count, MAX_ROOMS),
   config(config, path) {
+    mayNotBeNull(config, path);
     const limit = integerAt(config, "timeline_limit", path) ?? 0;
     if (limit > MAX_TIMELINE) throw new SyncError("bad_json", `${path}timeline_limit is larger than ${MAX_TIMELINE}`);
     const required_state = (arrayAt(config, "required_state", path, MAX_STATE) ?? [])
       .map((item, index): [string, string] => {
-        const [type, key] = Array.isArray(item) ? (item as unknown[]) : [];
-        if (typeof type !== "string" || typeof key !== "string") {
-          throw wrongType(`${path}required_state[${index}]`, "a type and a state key");
+        const [type, key, ...more] = Array.isArray(item) ? (item as unknown[]) : [];
+        const where = `${path}required_state[${index}]`;
+        if (typeof type === "string" && (item as unknown[]).length === 1) {
+          throw new SyncError("missing_param", `${where} has no state key`);
+        }
+        if (typeof type !== "string" || typeof key !== "string" || more.length > 0) {
+          throw wrongType(where, "a type and a state key");
         }
         return [type, key];
       })
@@ -218,6 +230,7 @@ export const V4_FORM: RequestForm = {
   listCount: (count) => tooMuch("invalid_param", "lists", count, MAX_LISTS),
   roomCount: (count) => tooMuch("invalid_param", "room subscriptions", count, 100),
   config(config, path) {
+    mayNotBeNull(config, path);
     const state = objectAt(config, "required_state", path) ?? {};
     const inner = `${path}required_state.`;
     const required = readPatterns(state, "include", inner);

@@ -36,7 +36,7 @@ export const SIMPLIFIED: Dialect = {
   connScope: "org.matrix.simplified_msc3575:",
   paths: ["/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"],
   errorText: "plain",
-  allowsEmptyBody: false,
+  isBodyLoose: false,
   parse: (json, { pos, timeout }) => ({
     request: readSimplified(json, UNSTABLE_FORM),
     pos: pos ?? null,

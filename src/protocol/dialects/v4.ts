@@ -15,7 +15,7 @@ export const V4: Dialect = {
   connScope: "_matrix/client/v4/sync:",
   paths: ["/_matrix/client/v4/sync"],
   errorText: "plain",
-  allowsEmptyBody: false,
+  isBodyLoose: false,
   parse(json) {
     const request = readSimplified(json, V4_FORM);
     const body = asObject(json) ?? {};

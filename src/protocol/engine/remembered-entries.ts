@@ -21,7 +21,7 @@ import { wantsAllMembers } from "./room-entries.ts";
 import type { RoomEntry, StateNeed } from "./room-entry.ts";
 import type { RoomHead } from "./room-facts.ts";
 import type { TimelineNeed } from "./room-timelines.ts";
-import { bumpStamp, isBump, isStripped, simplifiedHead } from "./simplified-rooms.ts";
+import { bumpStamp, isBump, isStripped, previousMembership, simplifiedHead } from "./simplified-rooms.ts";
 import { newestTimeline } from "./simplified-timeline.ts";
 import { strippedWithOwnMember } from "./stripped-state.ts";
 import { liveAfter } from "./timeline.ts";
@@ -197,8 +197,7 @@ export class RememberedEntries implements Entries {
     if (this.#making.engine.options.tellsAll && !isInitial && before?.isDm !== head.isDm) base.isDmTold = true;
     this.#addTimeline(work, base);
     base.requiredState = requiredStateOf(this.#making, work);
-    const isRejected = standing.membership !== "join" && standing.joinPos <= 0 && standing.stripped !== null;
-    if (isRejected && standing.stripped !== null && standing.memberPos > room.since) {
+    if (standing.membership !== "join" && standing.stripped !== null && this.#isRefusal(work, standing.stripped)) {
       if (this.#making.engine.options.tellsAll) base.inviteState = jsonArray(standing.stripped);
       // Who declined an invite saw themselves do it; of a knock nobody was there to see the end.
       else if (before?.membership === "invite" && room.selfLeft === true && limitOf(room) > 0) {
@@ -212,6 +211,12 @@ export class RememberedEntries implements Entries {
     }
     this.#addBump(work, base);
     return base;
+  }
+
+  /** What ended is an invite or knock, not a stay. */
+  #isRefusal({ room, standing }: Work, ending: Uint8Array): boolean {
+    if (standing.memberPos <= room.since) return false;
+    return standing.joinPos <= 0 || isStripped(room.held?.head?.membership) || isStripped(previousMembership(ending));
   }
 
   /** The user is in the room no more, and no event says so: as the homeserver has it, they never were. */

@@ -1,6 +1,6 @@
 import type { StoredEvent } from "../events.ts";
 import type { StateSelection, StateTuple } from "../required-state.ts";
-import { compileSimplifiedState } from "../simplified-state.ts";
+import { alternatives, compileSimplifiedState } from "../simplified-state.ts";
 import { eventBytes, hasNews, type Making, showsState, type Work } from "./remembered-work.ts";
 import { firstAfter } from "./timeline.ts";
 
@@ -125,13 +125,15 @@ function noteForgotten(making: Making, { room }: Work, { type, stateKey }: Store
   if (recorded === undefined) return;
   if (!making.engine.compile(recorded, making.world.userId).matches(type, stateKey ?? "")) return;
   const current = making.draft.rooms.get(room.nid) ?? room;
-  const forgotten = recorded.filter((entry) => compiled(making, entry).matches(type, stateKey ?? ""));
+  const forgotten = alternatives(recorded)
+    .filter((one) => compiled(making, one).matches(type, stateKey ?? ""))
+    .flatMap((one) => one.filter((entry) => compiled(making, [entry]).matches(type, stateKey ?? "")));
   making.draft.rooms.set(room.nid, {
     ...current,
     forgetsState: new Set([...(current.forgetsState ?? []), ...forgotten]),
   });
 }
 
-function compiled(making: Making, entry: StateTuple): StateSelection {
-  return compileSimplifiedState([entry], making.world.userId);
+function compiled(making: Making, entries: readonly StateTuple[]): StateSelection {
+  return compileSimplifiedState(entries, making.world.userId);
 }

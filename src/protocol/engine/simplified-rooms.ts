@@ -34,7 +34,7 @@ export const isSelfLeft = ({ membership, memberSender, userId }: UserRoom): bool
   membership === "leave" && memberSender === userId;
 
 /** Memberships of which an entry shows stripped state alone. */
-export const isStripped = (membership: Membership): boolean => membership === "invite" || membership === "knock";
+export const isStripped = (membership: unknown): boolean => membership === "invite" || membership === "knock";
 
 /** True for events that make a room recent. */
 export const isBump = (type: string): boolean => (BUMP_TYPES as readonly string[]).includes(type);
@@ -62,7 +62,7 @@ function isStrange(standing: UserRoom): boolean {
 }
 
 /** The membership that a member event took the place of, as the homeserver says it. */
-function previousMembership(event: Uint8Array): unknown {
+export function previousMembership(event: Uint8Array): unknown {
   try {
     const { unsigned } = asObject(JSON.parse(decoder.decode(event)) as unknown) ?? {};
     return asObject(asObject(unsigned)?.["prev_content"])?.["membership"];

@@ -1,4 +1,5 @@
-import { sameRequiredState, type StateTuple, unionRequiredState } from "../required-state.ts";
+import { sameRequiredState, type StateTuple } from "../required-state.ts";
+import { uniteAlternatives } from "../simplified-state.ts";
 import type { RoomConfig } from "../sticky.ts";
 
 type State = RoomConfig["requiredState"];
@@ -15,7 +16,7 @@ export class StateUnions {
 
   /** What either asks for. */
   both(a: State, b: State): State {
-    return once(this.#asked, a, b, unionRequiredState);
+    return once(this.#asked, a, b, uniteAlternatives);
   }
 
   /** What was asked for but for some of it; the same of the same is the very same. */
@@ -44,7 +45,7 @@ function once(made: WeakMap<State, WeakMap<State, State>>, a: State, b: State, u
 
 const remember: Unite = (known, asked) => {
   if (sameRequiredState(known, asked)) return asked;
-  const all = unionRequiredState(asked, known);
-  const hasMore = all.length > unionRequiredState(asked, []).length;
+  const all = uniteAlternatives(asked, known);
+  const hasMore = all.length > uniteAlternatives(asked, []).length;
   return hasMore && all.length <= MAX_REMEMBERED_STATE ? all : asked;
 };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "bun:test";
-import { parseRequestJson } from "#src/protocol/request-json.ts";
+import { parseRequestJson, parseStrictJson } from "#src/protocol/request-json.ts";
 
 describe("parseRequestJson", () => {
   test.each([
@@ -19,6 +19,10 @@ describe("parseRequestJson", () => {
 
   test.each(["{", '{"a":"}', "}{}", "{'a':1}x", '{"a":1,}{}', "nul", "", " "])("[REQ-13] %p is not JSON", (text) => {
     expect(() => parseRequestJson(text)).toThrow(expect.objectContaining({ code: "not_json" }));
+  });
+
+  test.each(["", "{", "{} {}", '{"a":1}x', "null x"])("[REQ-13] read strictly, %p is not JSON", (text) => {
+    expect(() => parseStrictJson(text)).toThrow(expect.objectContaining({ code: "not_json" }));
   });
 
   test("[REQ-14] a number with a fraction or an exponent is no integer; in a string it is text", () => {

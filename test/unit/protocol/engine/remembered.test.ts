@@ -2,7 +2,14 @@ import { describe, expect, test } from "bun:test";
 import { ForkLog } from "#src/protocol/engine/fork-log.ts";
 import { type HeldRoom, HeldRooms, LIVE, UNSENT } from "#src/protocol/engine/held-room.ts";
 import { provenHeldRooms, rememberedSnapshot } from "#src/protocol/engine/remembered-proof.ts";
-import { excluded, LAZY_MEMBERS, literal, compileSimplifiedState } from "#src/protocol/simplified-state.ts";
+import type { StateSelection, StateTuple } from "#src/protocol/required-state.ts";
+import {
+  compileSimplifiedState,
+  excluded,
+  LAZY_MEMBERS,
+  literal,
+  uniteAlternatives,
+} from "#src/protocol/simplified-state.ts";
 import type { RoomNid } from "#src/protocol/ids.ts";
 import { disjointRanges } from "#src/protocol/ranges.ts";
 
@@ -123,6 +130,29 @@ describe("compileSimplifiedState", () => {
     expect(state.matches("m.room.member", "@else:hs")).toBe(false);
     expect(compile([literal("*"), ""]).matches("m.room.name", "")).toBe(false);
     expect(compile(["m.room.member", literal("$ME")]).matches("m.room.member", "@me:hs")).toBe(false);
+  });
+
+  test("[V4-30] what one config excludes the other one may want, and members are lazy where none wants all of them", () => {
+    const both = (a: StateTuple[], b: StateTuple[]): StateSelection => compile(...uniteAlternatives(a, b));
+    const withoutName: StateTuple[] = [["*", "*"], excluded(["m.room.name", "*"])];
+    const state = both(withoutName, [["m.room.name", ""]]);
+    expect([state.matches("m.room.name", ""), state.matches("m.room.name", "x")]).toEqual([true, false]);
+    expect(state.matches("m.room.topic", "")).toBe(true);
+    expect(both([["*", "*"]], [["m.room.name", ""], LAZY_MEMBERS])).toMatchObject({ lazyMembers: false });
+    const lazy = both([["m.room.topic", ""], LAZY_MEMBERS], [["m.room.name", ""]]);
+    expect(lazy).toMatchObject({ lazyMembers: true });
+    expect([lazy.matches("m.room.topic", ""), lazy.matches("m.room.name", "")]).toEqual([true, true]);
+    expect(lazy.matches("m.room.member", "@you:hs")).toBe(false);
+  });
+
+  test("[V4-31] configs that take away the same are one, however often they are put together", () => {
+    const a: StateTuple[] = [["m.room.name", ""], excluded(["*", "x"]), LAZY_MEMBERS];
+    const b: StateTuple[] = [["m.room.topic", ""], LAZY_MEMBERS, excluded(["*", "x"])];
+    const union = uniteAlternatives(a, b);
+    expect(union).toHaveLength(4);
+    for (const part of [a, b, union, []]) expect(uniteAlternatives(union, part)).toEqual(union);
+    const three = uniteAlternatives(union, [["m.room.create", ""]]);
+    for (const part of [a, b, three]) expect(uniteAlternatives(three, part)).toEqual(three);
   });
 });
 
