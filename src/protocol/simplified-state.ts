@@ -11,7 +11,7 @@ const EXCLUDED = "\0-";
 /** As key of members: only of those who appear, even where everything is asked for. */
 const LAZY_ALWAYS = "\0lazy";
 /** Between what one config asks for and what another one does: what one takes away the other one may want. */
-const OR: StateTuple = ["\0|", ""];
+const OR: readonly [string, string] = ["\0|", ""];
 
 /** No event has such a type or key: it would mean something here that its sender cannot mean. */
 export const isMadeUp = (text: string): boolean => text.includes("\0");
@@ -77,9 +77,13 @@ export function uniteAlternatives(a: readonly StateTuple[], b: readonly StateTup
     const kind = JSON.stringify([one.some(isLazyEntry), ...one.filter(isExclusion).map(String).toSorted()]);
     alike.set(kind, unionRequiredState(alike.get(kind) ?? [], one));
   }
-  return [...alike.values()]
-    .filter((one) => one.length > 0)
-    .flatMap((one, index) => (index === 0 ? one : [[...OR] as [string, string], ...one]));
+  const union: [string, string][] = [];
+  for (const one of alike.values()) {
+    if (one.length === 0) continue;
+    if (union.length > 0) union.push([...OR]);
+    union.push(...one);
+  }
+  return union;
 }
 
 /** Reads a `required_state` of simplified sliding sync for the user who asks: everything that any entry matches. */

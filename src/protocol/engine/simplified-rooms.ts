@@ -1,4 +1,3 @@
-import type { Membership } from "../events.ts";
 import type { FiltersRequest } from "../request.ts";
 import type { RoomNid } from "../ids.ts";
 import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
