@@ -7,7 +7,7 @@ import { ANSWER_ROUNDS, type Caller, HARMLESS, ModelNode, type RequestOutcome } 
 import { Oracle } from "./oracle.ts";
 import { SimplifiedPlayer } from "./simplified-player.ts";
 import { Upstream } from "./upstream.ts";
-import { Witness } from "./witness.ts";
+import { type Telling, Witness } from "./witness.ts";
 import { type Change, Wishes } from "./wishes.ts";
 
 const ALICE = "@alice:hs";
@@ -116,6 +116,13 @@ class Game {
     return this.#problems;
   }
 
+  get #telling(): Telling {
+    return {
+      isAtRest: () => this.#at === AT_REST,
+      told: (roomId, eventId) => this.#upstream.told.get(roomId)?.get(eventId),
+    };
+  }
+
   #tell(what: string): void {
     this.#problems.push(`${this.#at}: ${what}`);
   }
@@ -195,8 +202,7 @@ class Game {
     await this.#login(device);
     const known = this.#simplified.get(index);
     if (known !== undefined) return known;
-    const isAtRest = (): boolean => this.#at === AT_REST;
-    const world = { hs: this.#hs, upstream: this.#upstream, node: this.#node, isAtRest };
+    const world = { hs: this.#hs, upstream: this.#upstream, node: this.#node, telling: this.#telling };
     const player = new SimplifiedPlayer(world, caller, (what) => this.#tell(what));
     this.#simplified.set(index, player);
     return player;
@@ -205,7 +211,7 @@ class Game {
   #newPlayer(caller: Caller, wishes: Wishes): Player {
     const who = `${caller.userId}/${caller.deviceId}/${caller.connId}`;
     const tell = (what: string): void => this.#tell(`${who} ${what}`);
-    const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell, () => this.#at === AT_REST);
+    const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell, this.#telling);
     const client = new ModelClient(wishes, (roomId, entry, known) => witness.look(roomId, entry, known), tell);
     return { caller, client, parked: null, lost: null, owed: 0 };
   }

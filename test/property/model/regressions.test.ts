@@ -259,6 +259,19 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
     "what a device brought before it read its rooms is told in its turn",
     [ask(3), { kind: "poll-fails", device: 0 }, act("upgrade", 0), poll(2, 0), poll(0)],
   ],
+  [
+    "what a second device goes on from is followed by what the first one's poll brings, in its place",
+    [
+      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      act("message", 2),
+      { kind: "logout", device: 2 },
+      ask(3),
+      poll(2),
+      act("message", 2),
+      poll(2),
+      ask(0),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

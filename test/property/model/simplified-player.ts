@@ -4,7 +4,7 @@ import { ANSWER_ROUNDS, type Caller, HARMLESS, type ModelNode, type RequestOutco
 import { stateKeyOf } from "./homeserver-room.ts";
 import { Oracle, type TrueRoom } from "./oracle.ts";
 import type { Upstream } from "./upstream.ts";
-import { Witness } from "./witness.ts";
+import { type Telling, Witness } from "./witness.ts";
 
 /** What becomes of a request of simplified sliding sync. */
 export type SimplifiedFate = "arrives" | "lost" | "cancelled";
@@ -54,7 +54,7 @@ export class SimplifiedPlayer {
   #mayBeRepeated = false;
 
   constructor(
-    world: { hs: ModelHomeserver; upstream: Upstream; node: ModelNode; isAtRest: () => boolean },
+    world: { hs: ModelHomeserver; upstream: Upstream; node: ModelNode; telling: Telling },
     caller: Caller,
     tell: (what: string) => void,
   ) {
@@ -63,7 +63,7 @@ export class SimplifiedPlayer {
     this.#node = world.node;
     this.#caller = caller;
     this.#tell = (what) => tell(`simplified ${caller.userId}/${caller.deviceId} ${what}`);
-    this.#witness = new Witness(world.hs, caller.userId, caller.deviceId, this.#tell, world.isAtRest);
+    this.#witness = new Witness(world.hs, caller.userId, caller.deviceId, this.#tell, world.telling);
   }
 
   /** The server's memory of connections has gone: rooms go on from where they surely were (decision 26). */

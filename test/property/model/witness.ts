@@ -1,7 +1,17 @@
-import { indexOfPrevBatch } from "./classic-sync.ts";
+import { indexOfPrevBatch, type ToldEvent } from "./classic-sync.ts";
 import { contentOf, type ModelEvent, type ModelRoom } from "./homeserver-room.ts";
 import type { KnownRoom, WireEvent, WireRoom } from "./model-client.ts";
 import type { ModelHomeserver } from "./model-homeserver.ts";
+
+/** How far the homeserver's polls have told of what happened. */
+export interface Telling {
+  /** Every poll has told everything. */
+  isAtRest(): boolean;
+  /** What a poll that was taken in said of an event; undefined = none has told it. */
+  told(roomId: string, eventId: string): ToldEvent | undefined;
+}
+
+const ALL_TOLD: Telling = { isAtRest: () => true, told: () => undefined };
 
 /** Looks at every room entry the moment it arrives: what may never be in one, whatever happened before. */
 export class Witness {
@@ -9,17 +19,16 @@ export class Witness {
   readonly #me: string;
   readonly #deviceId: string;
   readonly #tell: (what: string) => void;
-  readonly #isAtRest: () => boolean;
+  readonly #telling: Telling;
 
-  /** `isAtRest`: every poll has told everything. */
   constructor(
     hs: ModelHomeserver,
     me: string,
     deviceId: string,
     tell: (what: string) => void,
-    isAtRest: () => boolean = () => true,
+    telling: Telling = ALL_TOLD,
   ) {
-    this.#isAtRest = isAtRest;
+    this.#telling = telling;
     this.#hs = hs;
     this.#me = me;
     this.#deviceId = deviceId;
@@ -104,7 +113,7 @@ export class Witness {
       if (last !== undefined && event.index !== last.index + 1) {
         const missing = room.log.slice(last.index + 1, event.index).filter((skipped) => !this.#mayBeIgnored(skipped));
         if (event.index < last.index) this.#tell(`${room.id}: ${event.id} comes after ${last.id}`);
-        else if (missing.length > 0 && this.#isOneStay(room, last, event) && !this.#isOwed(event)) {
+        else if (missing.length > 0 && this.#isOneStay(room, last, event) && !this.#isOwed(room, missing, event)) {
           const ids = missing.map(({ id }) => id).join(",");
           this.#tell(`${room.id}: ${ids} missing between ${last.id} and ${event.id}, and nothing says so`);
         }
@@ -113,11 +122,21 @@ export class Witness {
     }
   }
 
-  /** Who joins may not see what was before: until others have polled, nobody knows that there was anything. */
-  #isOwed(event: ModelEvent): boolean {
+  /**
+   * Until others have polled, nobody knows that there was anything before: who joins may not see it, and a second device goes on from
+   * where it logged in, a moment before the first one's poll brings what came before that. It is told in its place then.
+   */
+  #isOwed(room: ModelRoom, missing: readonly ModelEvent[], event: ModelEvent): boolean {
+    if (this.#telling.isAtRest()) return false;
     const isJoin = event.type === "m.room.member" && event.content["membership"] === "join";
-    const isOurs = (this.#hs.users.get(event.stateKey ?? "")?.devices.length ?? 0) > 0;
-    return isJoin && isOurs && !this.#isAtRest();
+    if (isJoin && this.#devicesOf(event.stateKey ?? "") > 0) return true;
+    const isGap = this.#telling.told(room.id, event.id)?.gapBefore !== false;
+    const isUnheard = missing.every(({ id }) => this.#telling.told(room.id, id) === undefined);
+    return !isGap && isUnheard && this.#devicesOf(this.#me) > 1;
+  }
+
+  #devicesOf(userId: string): number {
+    return this.#hs.users.get(userId)?.devices.length ?? 0;
   }
 
   /** Between an invite and its end, a leave and a ban, others go on. */
