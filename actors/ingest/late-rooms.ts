@@ -3,7 +3,7 @@ import type { DeviceId, EventId, RoomNid, StreamPos, UserId } from "#src/protoco
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
-import { certaintyOf, type PolledChunk } from "#src/state/chunk.ts";
+import { certaintyOf, isPlaceable, type PolledChunk } from "#src/state/chunk.ts";
 import { standingKey } from "#src/state/ingest-context.ts";
 
 /** Newest events of a room that a late one may belong before; one that is older still is left to paging back. */
@@ -70,8 +70,9 @@ export function lateRooms(
     const firstNew = timeline.findIndex(({ id }, index) => index >= certain.from && !isKnown(id));
     const isAmong = firstNew !== -1 && timeline.some(({ id }, index) => index > firstNew && isKnown(id));
     const passesSeam = (): boolean => {
-      if (firstNew === -1 || certain.from === timeline.length) return false;
       const polledAt = known.polledAt(batch.userId, batch.deviceId);
+      if (!isPlaceable(batch, timeline, certain, polledAt)) return false;
+      if (timeline.every(({ id }, index) => (index < certain.from && !batch.isFirstSync) || isKnown(id))) return false;
       return before?.isSeam === true || meta.seams.some(([id, pos]) => pos > polledAt && !isListed(id));
     };
     // What it says of state beside its timeline may be of the past.

@@ -8,6 +8,7 @@ import {
   createFirst,
   findOwnMember,
   firstKept,
+  isPlaceable,
   type PolledChunk,
   withCreateInState,
 } from "./chunk.ts";
@@ -196,11 +197,11 @@ export class ChunkReduction {
     const { section, group, room, batch } = this.#parts();
     const isKnown = (id: EventId): boolean => group.isKnownEvent(room, id);
     const first = firstKept(timeline, certain.from, room.gapEventId, ({ id }) => isKnown(id));
-    const tail = certain.from === timeline.length ? null : group.tail(room);
+    const polledAt = group.context.polledAt(batch.userId, batch.deviceId);
+    const tail = isPlaceable(batch, timeline, certain, polledAt) ? group.tail(room) : null;
     if (certain.isJoin) this.#seams.add(certain.from);
     if (certain.from > 0 && first === 0 && this.#isHeld) this.#seams.add(first);
     if (tail === null) return (index) => index >= first;
-    const polledAt = group.context.polledAt(batch.userId, batch.deviceId);
     const sight = { isKnown, polledAt, seams: room.seams };
     const { places, newerFrom } = placeChunk(
       { timeline, certain, state: section.state, isLimited: section.limited },

@@ -1,5 +1,5 @@
 import type { EventFields } from "#src/protocol/events.ts";
-import type { UserId } from "#src/protocol/ids.ts";
+import type { StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PolledJoin, PolledLeave } from "#src/protocol/poll-batch.ts";
 import type { UserRoom } from "#src/protocol/room-meta.ts";
 
@@ -54,6 +54,17 @@ export function certaintyOf(
   if (join !== -1) return timeline[join]?.membership === "join" ? { from: join, isJoin: true } : nowhere;
   return standing?.membership === "join" && !state.some(isOwn) ? { from: 0, isJoin: false } : nowhere;
 }
+
+/**
+ * True when something is known of where a section's events belong: from where its timeline is certain, or, of rooms that a device reads
+ * beside its `since`, by what was stored after that poll began. `polledAt`: see `LateSight`.
+ */
+export const isPlaceable = (
+  { isFirstSync }: { isFirstSync: boolean },
+  timeline: readonly EventFields[],
+  certain: Certainty,
+  polledAt: StreamPos,
+): boolean => certain.from < timeline.length || (isFirstSync && polledAt >= 0);
 
 /**
  * Where the events to keep begin: after the last one that is already stored. What lies before it is history that somebody's join

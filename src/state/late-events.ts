@@ -41,16 +41,17 @@ export function placeChunk(chunk: LateChunk, tail: readonly StoredEvent[], sight
   const end = orderEnd(chunk, tail, indexOf, sight);
   const places = new Map<number, number>();
   const isAfterGap = tail[0]?.gapBefore === true;
+  const last = end === 0 && isAfterGap ? LOST : end;
   let next: number | null = null;
   for (const [index, event] of [...timeline.entries()].reverse()) {
     const anchor = indexOf.get(event.id);
     if (index < certain.from) {
       // New history comes before the own join that exposed it, if that is new, and is not taken otherwise.
-      if (!sight.isKnown(event.id)) places.set(index, next ?? end);
+      if (!sight.isKnown(event.id)) places.set(index, next ?? (certain.isJoin ? end : last));
     } else if (anchor !== undefined) next = Math.min(next ?? anchor, anchor);
     // A stored message that is not among them is older; state may be stored beside the timeline.
     else if (sight.isKnown(event.id)) next = event.stateKey === null ? LOST : next;
-    else places.set(index, next === 0 && isAfterGap ? LOST : (next ?? (end === 0 && isAfterGap ? LOST : end)));
+    else places.set(index, next === 0 && isAfterGap ? LOST : (next ?? last));
   }
   return {
     places,

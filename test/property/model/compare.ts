@@ -1,5 +1,6 @@
 import { stateKeyOf } from "./homeserver-room.ts";
-import { type ClientView, type KnownDevice, type KnownRoom, receiptKey } from "./model-client.ts";
+import { type KnownDevice, receiptKey } from "./client-extensions.ts";
+import type { ClientView, KnownRoom } from "./model-client.ts";
 import type { ModelHomeserver } from "./model-homeserver.ts";
 import { ANY_EMPTY_ROOM, type Oracle, trueContent, type TrueRoom } from "./oracle.ts";
 import type { Upstream } from "./upstream.ts";

@@ -1,5 +1,13 @@
 import { NaiveList, type WireOp } from "#test/support/naive-client.ts";
 import type { ListOp } from "#src/protocol/list-ops.ts";
+import {
+  emptyData,
+  emptyDevice,
+  type KnownData,
+  takeData,
+  takeDevice,
+  type WireExtensions,
+} from "./client-extensions.ts";
 import { stateKeyOf } from "./homeserver-room.ts";
 import type { Wishes } from "./wishes.ts";
 
@@ -33,30 +41,13 @@ export interface WireRoom {
   timestamp?: number;
 }
 
-type Receipts = Record<string, Record<string, Record<string, { ts: number; thread_id?: string }>>>;
-
-interface Typed {
-  type: string;
-  content: Record<string, unknown>;
-}
-
 /** A response as it is on the wire. */
 export interface WireResponse {
   pos: string;
   txn_id?: string;
   lists: Record<string, { count: number; ops?: WireOp[] }>;
   rooms: Record<string, WireRoom>;
-  extensions: {
-    account_data?: { global?: Typed[]; rooms?: Record<string, Typed[]> };
-    receipts?: { rooms?: Record<string, { content: Receipts }> };
-    typing?: { rooms?: Record<string, { content: { user_ids: string[] } }> };
-    to_device?: { next_batch: string; events?: { content: { n: number } }[] };
-    e2ee?: {
-      device_one_time_keys_count?: Record<string, number>;
-      device_unused_fallback_key_types?: string[];
-      device_lists?: { changed: string[]; left: string[] };
-    };
-  };
+  extensions: WireExtensions;
 }
 
 /** What a client knows of one room. */
@@ -66,38 +57,13 @@ export interface KnownRoom {
   state: Map<string, WireEvent>;
 }
 
-/** What a client knows of its device. */
-export interface KnownDevice {
-  toDevice: number[];
-  toDeviceSince: string;
-  otkCount: number | null;
-  fallback: string[] | null;
-  lists: Map<string, "changed" | "left">;
-}
-
 /** All that a client has made of the responses of one connection. */
-export interface ClientView {
+export interface ClientView extends KnownData {
   lists: Map<string, { count: number; list: NaiveList<string> }>;
   rooms: Map<string, KnownRoom>;
-  globalData: Map<string, Typed>;
-  roomData: Map<string, Map<string, Typed>>;
-  /** By room; value = event id by user, thread and privacy. */
-  receipts: Map<string, Map<string, string>>;
-  typing: Map<string, string[]>;
 }
 
-const emptyView = (): ClientView => ({
-  lists: new Map(),
-  rooms: new Map(),
-  globalData: new Map(),
-  roomData: new Map(),
-  receipts: new Map(),
-  typing: new Map(),
-});
-
-/** Key of a receipt in `ClientView.receipts`. */
-export const receiptKey = (userId: string, threadId: string, isPrivate: boolean): string =>
-  JSON.stringify([userId, threadId, isPrivate]);
+const emptyView = (): ClientView => ({ lists: new Map(), rooms: new Map(), ...emptyData() });
 
 /** A client as simple as can be: it takes every response for what it says. */
 export class ModelClient {
@@ -105,7 +71,7 @@ export class ModelClient {
   wishes: Wishes;
   view = emptyView();
   /** Survives connections, as a crypto store does. */
-  readonly device: KnownDevice = { toDevice: [], toDeviceSince: "", otkCount: null, fallback: null, lists: new Map() };
+  readonly device = emptyDevice();
   /** Told of everything before it is applied, with the room as it was known. */
   readonly #look: (roomId: string, entry: WireRoom, known: KnownRoom | undefined) => void;
   readonly #problem: (what: string) => void;
@@ -218,38 +184,10 @@ export class ModelClient {
   }
 
   #applyExtensions(extensions: WireResponse["extensions"]): boolean {
+    takeData(this.view, extensions);
+    takeDevice(this.device, extensions);
     const { account_data: data, receipts, typing, to_device: toDevice, e2ee } = extensions;
-    for (const event of data?.global ?? []) this.view.globalData.set(event.type, event);
-    for (const [roomId, events] of Object.entries(data?.rooms ?? {})) {
-      const known = this.view.roomData.get(roomId) ?? new Map<string, Typed>();
-      this.view.roomData.set(roomId, known);
-      for (const event of events) known.set(event.type, event);
-    }
-    for (const [roomId, { content }] of Object.entries(receipts?.rooms ?? {})) this.#applyReceipts(roomId, content);
-    for (const [roomId, { content }] of Object.entries(typing?.rooms ?? {})) {
-      this.view.typing.set(roomId, content.user_ids);
-    }
-    if (toDevice !== undefined) {
-      this.device.toDeviceSince = toDevice.next_batch;
-      for (const { content } of toDevice.events ?? []) this.device.toDevice.push(content.n);
-    }
-    this.device.otkCount = e2ee?.device_one_time_keys_count?.["signed_curve25519"] ?? this.device.otkCount;
-    this.device.fallback = e2ee?.device_unused_fallback_key_types ?? this.device.fallback;
-    for (const target of e2ee?.device_lists?.changed ?? []) this.device.lists.set(target, "changed");
-    for (const target of e2ee?.device_lists?.left ?? []) this.device.lists.set(target, "left");
     const hasMessages = (toDevice?.events?.length ?? 0) > 0;
     return hasMessages || [data, receipts, typing, e2ee].some((section) => section !== undefined);
-  }
-
-  #applyReceipts(roomId: string, content: Receipts): void {
-    const known = this.view.receipts.get(roomId) ?? new Map<string, string>();
-    this.view.receipts.set(roomId, known);
-    for (const [eventId, types] of Object.entries(content)) {
-      for (const [type, users] of Object.entries(types)) {
-        for (const [userId, { thread_id: threadId = "" }] of Object.entries(users)) {
-          known.set(receiptKey(userId, threadId, type === "m.read.private"), eventId);
-        }
-      }
-    }
   }
 }

@@ -272,6 +272,27 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       ask(0),
     ],
   ],
+  [
+    "rooms that a device reads beside its place and late lie in the gap that they fell into",
+    [
+      ask(3),
+      act("message", 0),
+      { kind: "pass", ms: 1_200_000 },
+      { kind: "poll-early", device: 2, limit: 50 },
+      poll(0, 0),
+      act("message", 0),
+    ],
+  ],
+  [
+    "state that falls back at once is as it was",
+    [
+      { kind: "ask-simplified", client: 1, fate: "arrives", n: 3 },
+      act("upgrade", 0),
+      act("name", 3),
+      act("fall-back", 11),
+      poll(0),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

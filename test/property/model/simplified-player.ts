@@ -146,13 +146,7 @@ export class SimplifiedPlayer {
       timeline: isAnew ? timeline : [...(before?.timeline ?? []), ...news],
       state: new Map(before?.state),
     };
-    // What an entry begins with is history: other state may have won since.
-    const liveFrom = isExpanded ? timeline.length : timeline.length - (entry.num_live ?? 0);
-    for (const [index, event] of timeline.entries()) {
-      if (event.state_key === undefined) continue;
-      const key = stateKeyOf(event.type, event.state_key);
-      if (index >= liveFrom || !known.state.has(key)) known.state.set(key, event);
-    }
+    // State is what is told as state: in a timeline it may have lost against other state (spec 2.12).
     for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
     this.#rooms.set(roomId, known);
   }

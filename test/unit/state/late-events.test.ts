@@ -132,6 +132,21 @@ describe("late events", () => {
     expect(made.standing(BOB, ROOM).joinPos).toBe(made.event("$bob").pos);
   });
 
+  test("[KEPT-32] rooms that a device reads beside its place are not put behind what was stored meanwhile", async () => {
+    const made = await world();
+    const first = (since: string, rooms: ReturnType<typeof joinSection>[]) =>
+      made.apply(pollBatch(ALICE, { device: "TWO", isFirstSync: true, since, rooms }));
+    await first("s2", []);
+    made.polledAt = made.head;
+    await poll(made, ALICE, { timeline: [polledEvent("$9", { ts: 90 })], limited: true, prevBatch: "back9" });
+    const read = (id: string, ts: number) =>
+      joinSection(ROOM, { timeline: [polledEvent(id, { ts })], limited: true, prevBatch: `back${id}` });
+    await first("s2", [read("$5", 50)]);
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$1", "$9"]);
+    await first("s2", [read("$95", 95)]);
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$9", "$95"]);
+  });
+
   test("[KEPT-32] a poll from before a join that others skipped to is told before it", async () => {
     const made = await world();
     await poll(made, BOB, { timeline: [memberEvent("$bob", BOB, "join", { ts: 50 })] });
