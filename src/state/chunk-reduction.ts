@@ -81,8 +81,13 @@ export class ChunkReduction {
     const isKept = this.#place(timeline, certain);
     if (section.isStateAfter) {
       const shown = new Set(timeline.filter((_, index) => isKept(index)).map((event) => event.id));
-      for (const event of state) if (!shown.has(event.id)) this.#storeState(event);
+      const isParting = this.#isParting(timeline, isKept);
+      const storeBeside = (): void => {
+        for (const event of state) if (!shown.has(event.id)) this.#storeState(event);
+      };
+      if (!isParting) storeBeside();
       const news = this.#reduceTimeline(timeline, isKept);
+      if (isParting) storeBeside();
       this.#applyStateAfter(state, shown, news.length > 0);
       this.#applyOwnLeave();
       this.#settleOverruled(news);
@@ -99,6 +104,22 @@ export class ChunkReduction {
     const isBack = section.kind === "join" && standing !== null && standing.membership !== "join";
     if (isBack && this.#isHeld && this.#hasNewState) this.#suspect("rejoined");
     return this.#firstPos;
+  }
+
+  /**
+   * Somebody of ours leaves in this timeline. When state that is listed beside it became current nobody can tell: whoever is out by
+   * the end may not see it.
+   */
+  #isParting(timeline: readonly EventFields[], isKept: (index: number) => boolean): boolean {
+    if (this.#section.kind !== "join" || this.#isWhole) return false;
+    return timeline.some(
+      ({ type, stateKey, membership }, index) =>
+        type === "m.room.member" &&
+        stateKey !== null &&
+        (membership === "leave" || membership === "ban") &&
+        isKept(index) &&
+        this.#group.isKnownUser(stateKey),
+    );
   }
 
   #parts(): { section: PolledChunk; group: GroupDraft; room: RoomDraft; batch: PollBatch } {
@@ -162,12 +183,12 @@ export class ChunkReduction {
   }
 
   /**
-   * True for a change before this poller's gap that others have passed: what is current came after this poller's previous
+   * True for a change before this poller's timeline that others have passed: what is current came after this poller's previous
    * poll, and was sent later.
    */
   #isOvertaken({ type, stateKey, ts, replacesState }: EventFields): boolean {
-    const { section, group, room, batch } = this.#parts();
-    if (!section.limited || batch.isFirstSync || !this.#isHeld || stateKey === null) return false;
+    const { group, room, batch } = this.#parts();
+    if (batch.isFirstSync || !this.#isHeld || stateKey === null) return false;
     const polledAt = group.context.polledAt(batch.userId, batch.deviceId);
     const row = room.row(type, stateKey);
     if (polledAt < 0 || row === null || row.pos <= polledAt || row.eventId === replacesState) return false;

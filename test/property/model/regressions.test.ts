@@ -293,6 +293,26 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       poll(0),
     ],
   ],
+  [
+    "state beside a timeline that others have passed meanwhile does not come back",
+    [
+      act("upgrade", 0),
+      act("outlier", 9),
+      { kind: "poll-early", device: 1, limit: 50 },
+      ask(1),
+      act("outlier", 1),
+      poll(0),
+    ],
+  ],
+  [
+    "state beside a timeline in which somebody leaves is not for who left",
+    [
+      { kind: "ask-simplified", client: 1, fate: "arrives", n: 0 },
+      act("leave", 1, 0, 3),
+      act("outlier", 1),
+      { kind: "ask-simplified", client: 0, fate: "arrives", n: 0 },
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

@@ -300,6 +300,18 @@ describe("state that does not fit together", () => {
     expect(world.meta(ROOM).name).toBe("last");
   });
 
+  test("[HEAL-25] neither is one that is told beside a timeline without a gap", async () => {
+    const world = await settled();
+    const renamed = (id: string, ts: number) =>
+      polledEvent(id, { type: "m.room.name", stateKey: "", ts, content: { name: id.slice(1) } });
+    world.polledAt = world.head;
+    const beside = (userId: string, event: EventFields, said: string) =>
+      pollBatch(userId, { rooms: [joinSection(ROOM, { state: [event], timeline: [polledEvent(said)] })] });
+    await world.apply(beside(ALICE, renamed("$newer", 3000), "$2"));
+    expect(reasons(await world.apply(beside(BOB, renamed("$old", 2000), "$1")))).toEqual([`${ROOM} lagging`]);
+    expect(world.meta(ROOM).name).toBe("newer");
+  });
+
   test("[HEAL-26] with state after the timeline there is nothing to doubt", async () => {
     const world = await settled();
     const renamed = replacing(stateEvent("$name2", "m.room.name", "", { name: "second" }), "$unknown");

@@ -380,6 +380,18 @@ describe("state_after", () => {
     expect(world.current(ROOM, "m.room.member", ALICE)?.eventId).toBe("$gone");
   });
 
+  test("[KEPT-41] state beside a timeline in which somebody of ours leaves is behind it: they may not see it", async () => {
+    await startRoom();
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    const [topic, avatar] = ["topic", "avatar"].map((what) => stateEvent(`$${what}`, `m.room.${what}`, "", {}));
+    await after({ timeline: [polledEvent("$2")], state: [topic as never] });
+    expect(world.event("$topic").pos).toBeLessThan(world.event("$2").pos);
+    const gone = memberEvent("$gone", BOB, "leave");
+    await after({ timeline: [gone], state: [gone, avatar as never] });
+    expect(world.event("$avatar").pos).toBeGreaterThan(world.event("$gone").pos);
+    expect(world.standing(BOB, ROOM)).toMatchObject({ leftPos: world.event("$gone").pos });
+  });
+
   test("[KEPT-23] a new event of the block that no timeline carried resets the room", async () => {
     await startRoom();
     const topic = stateEvent("$topic", "m.room.topic", "", { topic: "x" });
