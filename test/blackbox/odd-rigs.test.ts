@@ -77,14 +77,14 @@ describe("a black box behind odd homeservers", () => {
       [a, b] = await Promise.all([box.sync(alice.token, {}, { pos: a.pos }), box.sync(bob.token, {}, { pos: b.pos })]);
       expect([a.rooms[shared]?.timeline, b.rooms[shared]?.timeline]).toEqual([[said], [said]]);
     }
-    const waiting = box.ask(alice.token, {}, { pos: a.pos, timeoutMs: 8000 });
+    const waiting = box.ask(alice.token, {}, { pos: a.pos, timeoutMs: 40_000 });
     await push(alice, {
       next_batch: "a2",
       rooms: { leave: { [own]: { timeline: { events: [box.member(alice.id, "leave")] } } } },
     });
     const left = await waiting;
-    expect([left.body.lists["a"]!.count, left.tookMs < 5000]).toEqual([1, true]);
+    expect([left.body.lists["a"]!.count, left.tookMs < 20_000]).toEqual([1, true]);
     expect((await box.sync(alice.token, ALL)).lists["a"]!.count).toBe(1);
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    expect(performance.now() - startedMs).toBeLessThan(40_000);
   });
 });

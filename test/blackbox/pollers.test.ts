@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import { BlackBox, type CannedEvent, type Json, joined } from "#test/support/black-box.ts";
+import { until } from "#test/support/until.ts";
 
 /** A busy machine takes its time to start a process. */
 setDefaultTimeout(60_000);
@@ -48,7 +49,7 @@ describe("a black box's pollers", () => {
     queue(alice, join(fresh(alice, a)));
     const first = await box.sync(alice.token, ALL);
     const before = box.homeserver.pollsOf(alice.token).length;
-    while (box.homeserver.pollsOf(alice.token).length < before + 3) await Bun.sleep(20);
+    await until("more polls", () => box.homeserver.pollsOf(alice.token).length >= before + 3);
     expect(box.homeserver.pollsOf(alice.token).at(-1)!.query.has("since")).toBe(false);
     await push(alice, join(fresh(alice, b)));
     const second = await box.sync(alice.token, {}, { pos: first.pos });
@@ -78,7 +79,8 @@ describe("a black box's pollers", () => {
       at = await box.sync(alice.token, {}, { pos: at.pos });
       expect(at.rooms[id]!.timeline).toEqual([said]);
     }
-    expect(performance.now() - startedMs).toBeLessThan(5000);
+    // A pause of a second after each would be as long.
+    expect(performance.now() - startedMs).toBeLessThan(20_000);
   });
 
   test("[BBX-103] users of devices with one name, and of none, are told apart", async () => {
@@ -112,9 +114,13 @@ describe("a black box's pollers", () => {
     const laptop = { id: alice.id, token: `${alice.token}-laptop` };
     box.homeserver.addToken(laptop.token, alice.id, "LAPTOP");
     // Whose first sync lasts.
+    const held = Promise.withResolvers<Response | null>();
+    box.homeserver.intercept = (kind, token) =>
+      kind === "sync" && token === laptop.token ? (held.promise as Promise<Response>) : null;
     const first = await box.ask(laptop.token, ALL);
     expect(first.body.rooms[id]).toMatchObject({ initial: true });
-    expect(first.tookMs).toBeLessThan(3000);
+    box.homeserver.intercept = null;
+    held.resolve(null);
     queue(laptop, {});
     await box.homeserver.drained(laptop.token);
     const polls = box.homeserver.pollsOf(laptop.token);
@@ -164,11 +170,11 @@ describe("a black box's pollers", () => {
     const alice = box.user("alice");
     queue(alice, join(fresh(alice, box.roomId("a"))));
     const first = await box.sync(alice.token, ALL);
-    const waiting = box.ask(alice.token, {}, { pos: first.pos, timeoutMs: 8000 });
-    await Bun.sleep(100);
+    const waiting = box.ask(alice.token, {}, { pos: first.pos, timeoutMs: 40_000 });
+    await box.waiting(1);
     box.homeserver.removeToken(alice.token);
     const ended = await waiting;
-    expect(ended.tookMs).toBeLessThan(5000);
+    expect(ended.tookMs).toBeLessThan(20_000);
     expect([200, 401]).toContain(ended.status);
     for (const pos of [first.pos, undefined]) {
       const refused = await box.ask(alice.token, {}, pos === undefined ? {} : { pos });
@@ -280,9 +286,13 @@ describe("a black box's pollers", () => {
       if (polls === 1) await held;
       return null as unknown as Response;
     };
-    const gone = await box.ask(alice.token, ALL, { signal: AbortSignal.timeout(300) }).catch(() => "gave up" as const);
-    expect(gone).toBe("gave up");
+    const givesUp = new AbortController();
+    const gone = box.ask(alice.token, ALL, { signal: givesUp.signal }).catch(() => "gave up" as const);
+    await until("the first poll", () => polls === 1);
+    givesUp.abort();
+    expect(await gone).toBe("gave up");
     const [one, two] = [box.ask(alice.token, ALL), box.ask(alice.token, { ...ALL, conn_id: "2" })];
+    await box.waiting(2);
     await Bun.sleep(200);
     expect(polls).toBe(1);
     queue(alice, join(fresh(alice, box.roomId("a"))));
@@ -302,9 +312,9 @@ describe("a black box's pollers", () => {
       if (kind === "sync" && token === slow.token) await held;
       return null as unknown as Response;
     };
-    const waiting = box.ask(slow.token, ALL, { signal: AbortSignal.timeout(20_000) });
+    const waiting = box.ask(slow.token, ALL, { signal: AbortSignal.timeout(50_000) });
     const answer = await box.ask(quick.token, ALL);
-    expect([answer.status, answer.tookMs < 3000]).toEqual([200, true]);
+    expect(answer.status).toBe(200);
     queue(slow, join(fresh(slow, box.roomId("b"))));
     release();
     expect((await waiting).status).toBe(200);
@@ -334,7 +344,7 @@ describe("a black box's pollers", () => {
     box.homeserver.queue(alice.token, { errcode: "M_UNKNOWN", error: "trouble" }, 502);
     box.homeserver.queue(alice.token, "<html>", 200);
     queue(alice, join(fresh(alice, box.roomId("a"))));
-    const answer = await box.ask(alice.token, ALL, { signal: AbortSignal.timeout(30_000) });
+    const answer = await box.ask(alice.token, ALL, { signal: AbortSignal.timeout(50_000) });
     expect([answer.status, answer.body.lists["a"]?.count]).toEqual([200, 1]);
   });
 

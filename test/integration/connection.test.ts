@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test } from "bun:test";
 import type { UserId } from "#src/protocol/ids.ts";
 import { NaiveClient } from "#test/support/naive-client.ts";
 import { SyncRig } from "#test/support/sync-rig.ts";
+import { until } from "#test/support/until.ts";
 
 const LIST = {
   ranges: [[0, 20]],
@@ -120,8 +121,8 @@ describe("connection", () => {
   test("[CON-112] crashes one upon the other do not have rooms sent whole that the client is known to hold", async () => {
     await makeRooms(["a", "b"]);
     let { pos } = await rig.sync(alice, { lists: { all: LIST } });
-    // What the client holds is written down half a second later.
-    await Bun.sleep(700);
+    const isWritten = (): boolean => [...rig.stores.db.connections.values()].some(({ cursors }) => cursors !== null);
+    await until("what the client holds to be written down", isWritten);
     for (const body of ["one", "two", "three"]) {
       await rig.nodes.restartHost("sync");
       await rig.poll(bob, [rig.join("!a", { timeline: [say(bob, body)] })]);

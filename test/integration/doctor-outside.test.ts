@@ -100,9 +100,9 @@ describe("the outside as it is", () => {
 
   test("[DCT-76] every question ends: by an answer, a deadline, or a connection that breaks", async () => {
     const ask = (path: string, more: object = {}) =>
-      strict.ask(both, { method: "POST", path, deadlineMs: 300, ...more });
-    expect(await ask("/silent")).toMatchObject({ ok: false, reason: "no answer in time" });
-    expect(await ask("/broken", { deadlineMs: 5000 })).toMatchObject({ ok: false });
+      strict.ask(both, { method: "POST", path, deadlineMs: 20_000, ...more });
+    expect(await ask("/silent", { deadlineMs: 300 })).toMatchObject({ ok: false, reason: "no answer in time" });
+    expect(await ask("/broken")).toMatchObject({ ok: false });
     expect(await strict.ask({ ...both, port: 1 }, { method: "GET", path: "/" })).toMatchObject({
       ok: false,
       reason: "ECONNREFUSED",

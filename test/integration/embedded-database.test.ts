@@ -13,7 +13,7 @@ import { migrateDatabase } from "#db/migrate.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 
 const { logger } = databaseDeps;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 180_000;
 const start = (dataDir: string) => startEmbeddedDatabase({ dataDir, timers: systemTimers, logger });
 
 /**

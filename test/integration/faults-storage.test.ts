@@ -3,7 +3,7 @@ import { CuttableDatabase, embeddedDatabase } from "#test/support/faulty-databas
 import { NodeRig } from "#test/support/node-rig.ts";
 
 /** The first of these starts a server. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 const POOLS = [4, 1] as const;
 let rig: NodeRig | null = null;
 
@@ -45,7 +45,7 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
       await database.restore();
       await node.talk(4);
     }
-    await node.caughtUp(30_000);
+    await node.caughtUp();
     expect(node.faults()).toEqual([]);
     // Three are killed; a commit that ingest could not tell of takes a sync host with it.
     expect(node.crashesOf("host")).toBeLessThanOrEqual(4);
@@ -59,7 +59,7 @@ describe.each(POOLS)("a whole node on PostgreSQL with pools of %d", (connections
       await node.talk(8);
       await node.until(() => !database.isCommitPlanned);
     }
-    await node.caughtUp(30_000);
+    await node.caughtUp();
     expect(node.faults()).toEqual([]);
   });
 });
@@ -69,14 +69,19 @@ describe("a whole node with its database embedded", () => {
     const node = await NodeRig.start({ database: await embeddedDatabase(1) });
     rig = node;
     await node.populate(["alice"], 1);
-    node.nodes.killHost("store");
-    const startedMs = performance.now();
-    await node.talk(3);
-    await node.until(() => node.metrics.of("ingest_failures_total", { code: "storage_unavailable" }) > 0);
+    /** Without the time that the database takes to start: none of it waits until a call that hangs is given up. */
+    const atOnce = async (work: () => Promise<void>): Promise<void> => {
+      const startedMs = performance.now();
+      await work();
+      expect(performance.now() - startedMs).toBeLessThan(15_000);
+    };
+    await atOnce(async () => {
+      node.nodes.killHost("store");
+      await node.talk(3);
+      await node.until(() => node.metrics.of("ingest_failures_total", { code: "storage_unavailable" }) > 0);
+    });
     await node.nodes.hostUp("store");
-    await node.caughtUp();
-    // Not by waiting until a call that hangs is given up.
-    expect(performance.now() - startedMs).toBeLessThan(15_000);
+    await atOnce(() => node.caughtUp());
     expect(node.faults()).toEqual([]);
   });
 
@@ -90,7 +95,7 @@ describe("a whole node with its database embedded", () => {
       await node.talk(5);
       await node.nodes.hostUp(role);
     }
-    await node.caughtUp(30_000);
+    await node.caughtUp();
     expect(node.faults()).toEqual([]);
   });
 });

@@ -50,7 +50,8 @@ describe("when something ends early", () => {
     const answer = await get("/_matrix/x");
     expect(answer).not.toEndWith("0\r\n\r\n");
     await until("the line of it", () => front.log.lines.some(({ message }) => message === "forwarding failed"));
-    const late = await RawFront.start(homeserver, 50);
+    // Long enough for what comes at once, however busy the machine is.
+    const late = await RawFront.start(homeserver, 1500);
     homeserver.answer = (socket) => void socket.write("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nstuck");
     expect(bodyOf(await rawExchange(late.url, `GET /_matrix/x HTTP/1.1\r\n${HOST}\r\n`))).toBe("stuck");
     await late.stop();

@@ -1,10 +1,12 @@
 import { withPostgres } from "./database.ts";
+import { untilInFlight } from "./metrics-page.ts";
+import { freePort } from "./ports.ts";
 import { CannedHomeserver, type CannedOptions } from "./canned-homeserver.ts";
 import { GlissadeProcess } from "./glissade-process.ts";
 
 const SYNC_PATH = "/_matrix/client/v3/sync";
-/** Beyond its timeout no answer may take longer than this. */
-const GRACE_MS = 10_000;
+/** Beyond its timeout no answer may take longer than this, on the busiest machine. */
+const GRACE_MS = 30_000;
 
 export type Json = Record<string, unknown>;
 
@@ -65,29 +67,41 @@ export interface Asking {
 export class BlackBox implements AsyncDisposable {
   readonly homeserver: CannedHomeserver;
   readonly server: GlissadeProcess;
+  readonly #metricsAt: string;
   #clock = 1_700_000_000_000;
   #count = 0;
 
-  private constructor(homeserver: CannedHomeserver, server: GlissadeProcess) {
+  private constructor(homeserver: CannedHomeserver, server: GlissadeProcess, metricsAt: string) {
     this.homeserver = homeserver;
     this.server = server;
+    this.#metricsAt = metricsAt;
   }
 
   static async start(options: CannedOptions = {}, env: Record<string, string> = {}): Promise<BlackBox> {
     const postgres = await withPostgres();
     const homeserver = new CannedHomeserver(options);
+    const metricsAt = env["SYNCV3_PROM"] ?? `127.0.0.1:${await freePort()}`;
     const server = await GlissadeProcess.create({
       SYNCV3_SERVER: homeserver.url,
       SYNCV3_DB: await postgres.createDatabase(),
       SYNCV3_SECRET: "a secret of the black box",
+      SYNCV3_PROM: metricsAt,
       ...env,
     });
     await server.start();
-    return new BlackBox(homeserver, server);
+    return new BlackBox(homeserver, server, metricsAt);
   }
 
-  async restart(): Promise<void> {
+  /** Resolves when so many sync requests wait for their answers. */
+  waiting(count: number): Promise<void> {
+    return untilInFlight(`http://${this.#metricsAt}/metrics`, count);
+  }
+
+  /** `between` its lives: all that the homeserver was asked by then was asked in the first one. */
+  async restart(between: () => void = () => undefined): Promise<void> {
     await this.server.kill("SIGKILL");
+    await this.homeserver.quiet();
+    between();
     await this.server.start();
   }
 

@@ -1,3 +1,5 @@
+import { until } from "./until.ts";
+
 /** One classic sync request as it came in. */
 export interface SeenPoll {
   token: string;
@@ -28,13 +30,15 @@ interface Account {
   /** Polls that have come in, and how many had when the queue was last found empty by one. */
   polls: number;
   idlePolls: number;
+  /** Polls that wait here for news. */
+  heldPolls: number;
   wake: () => void;
 }
 
 type Canned = { status: number; body: string };
 
 const HOLD_MS = 500;
-const DRAIN_DEADLINE_MS = 15_000;
+const PATIENCE = { limitMs: 20_000, everyMs: 2 };
 
 /**
  * A homeserver as black-box suites make one: a queue of answers for each access token, whoami, and 404 for everything else.
@@ -70,7 +74,7 @@ export class CannedHomeserver implements AsyncDisposable {
 
   /** Makes a token known; several may be of one device, and several users may have devices of one name. */
   addToken(token: string, userId: string, deviceId: string | null = "FOO"): void {
-    const account = { userId, deviceId, queue: [], polls: 0, idlePolls: 0, wake: () => undefined };
+    const account = { userId, deviceId, queue: [], polls: 0, idlePolls: 0, heldPolls: 0, wake: () => undefined };
     this.#accounts.set(token, account);
   }
 
@@ -104,12 +108,20 @@ export class CannedHomeserver implements AsyncDisposable {
     await this.#pollAfter(account, before);
   }
 
-  async #pollAfter(account: Account, idlePolls: number): Promise<void> {
-    const endsAt = performance.now() + DRAIN_DEADLINE_MS;
-    while (account.queue.length > 0 || account.idlePolls === idlePolls) {
-      if (performance.now() > endsAt) throw new Error(`the poller of ${account.userId} did not come back`);
-      await Bun.sleep(2);
-    }
+  #pollAfter(account: Account, idlePolls: number): Promise<void> {
+    const isBack = (): boolean => account.queue.length === 0 && account.idlePolls > idlePolls;
+    return until(`the poller of ${account.userId}`, isBack, PATIENCE);
+  }
+
+  /** Resolves when no poll waits here any more: who had asked has hung up, and what is queued now is not told to them. */
+  async released(token: string): Promise<void> {
+    const account = this.#account(token);
+    await until(`${account.userId} to hang up`, () => account.heldPolls === 0, PATIENCE);
+  }
+
+  /** The same for everybody: resolves when nothing of a process that is dead is under way. */
+  async quiet(): Promise<void> {
+    await until("the end of all requests", () => this.#server.pendingRequests === 0, PATIENCE);
   }
 
   pollsOf(token: string): SeenPoll[] {
@@ -136,7 +148,7 @@ export class CannedHomeserver implements AsyncDisposable {
     if (request.method === "GET" && endpoint === "/sync") {
       const names = [...searchParams.keys()];
       this.seen.push({ token, path: pathname, names, query: searchParams, headers: request.headers });
-      return this.#sync(token);
+      return this.#sync(token, request.signal);
     }
     return this.#options.otherwise(request);
   }
@@ -152,7 +164,7 @@ export class CannedHomeserver implements AsyncDisposable {
     return Response.json({ user_id: userId, ...(deviceId === null ? {} : { device_id: deviceId }) });
   }
 
-  async #sync(token: string): Promise<Response> {
+  async #sync(token: string, signal: AbortSignal): Promise<Response> {
     const special = await this.intercept?.("sync", token);
     if (special !== undefined && special !== null) return special;
     const account = this.#accounts.get(token);
@@ -160,18 +172,25 @@ export class CannedHomeserver implements AsyncDisposable {
     account.polls++;
     if (account.queue.length === 0) {
       account.idlePolls++;
-      await Promise.race([
-        Bun.sleep(this.#options.holdMs),
-        new Promise<void>((resolve) => {
-          account.wake = resolve;
-        }),
-      ]);
-      account.wake = () => undefined;
+      await this.#hold(account, signal);
       if (this.#accounts.get(token) !== account) return unknownToken();
     }
+    // Who has hung up is told nothing: it would be lost.
+    if (signal.aborted) return json(this.#options.idle);
     const next = account.queue.shift();
     if (next === undefined) return json(this.#options.idle);
     return json(next.body, next.status);
+  }
+
+  /** Until there is news, the time is up, or who asked has hung up. */
+  async #hold(account: Account, signal: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    account.wake = resolve;
+    account.heldPolls++;
+    signal.addEventListener("abort", () => resolve());
+    await Promise.race([Bun.sleep(this.#options.holdMs), promise]);
+    account.heldPolls--;
+    if (account.wake === resolve) account.wake = () => undefined;
   }
 }
 

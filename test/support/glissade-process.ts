@@ -4,6 +4,8 @@ import { freePort } from "./ports.ts";
 /** The compiled executable; a build of one's own is tested by naming it. */
 export const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
 const READY_DEADLINE_MS = 60_000;
+/** Of one look at whether it is ready: one that hangs must not outlast the deadline of them all. */
+const LOOK_LIMIT_MS = 5000;
 
 /** How clients reach a listener that is not plain HTTP on a port. */
 export interface Reach {
@@ -19,6 +21,8 @@ export class GlissadeProcess {
   readonly #env: Record<string, string>;
   #child: Bun.Subprocess<"ignore", "pipe", "pipe"> | null = null;
   #output = "";
+  /** Everything that the child printed is in `#output` when this is settled. */
+  #collected: Promise<unknown> = Promise.resolve();
 
   constructor(port: number, env: Record<string, string>, reach: Reach = {}) {
     this.url = reach.url ?? `http://127.0.0.1:${port}`;
@@ -66,22 +70,27 @@ export class GlissadeProcess {
     const startedMs = performance.now();
     const child = Bun.spawn([EXECUTABLE], { env: this.#env, stdin: "ignore", stdout: "pipe", stderr: "pipe" });
     this.#child = child;
-    void this.#collect(child.stdout);
-    void this.#collect(child.stderr);
+    this.#collected = Promise.all([this.#collect(child.stdout), this.#collect(child.stderr)]);
     while (performance.now() - startedMs < READY_DEADLINE_MS) {
       const exit = child.exitCode ?? child.signalCode;
-      if (exit !== null) throw new Error(`glissade exited with ${exit}:\n${this.#output}`);
-      const answer = await this.fetch("/health/ready").catch(() => null);
+      if (exit !== null) {
+        // The news of its end may come before its last words.
+        await this.#collected;
+        throw new Error(`glissade exited with ${exit}:\n${this.#output}`);
+      }
+      const signal = AbortSignal.timeout(LOOK_LIMIT_MS);
+      const answer = await this.fetch("/health/ready", { signal }).catch(() => null);
       if (answer?.ok === true) return performance.now() - startedMs;
       await Bun.sleep(20);
     }
     throw new Error(`glissade was not ready in time:\n${this.#output}`);
   }
 
-  /** `SIGKILL` by default: no chance to write anything down. */
+  /** `SIGKILL` by default: no chance to write anything down. All that it has printed is known afterwards. */
   async kill(signal: "SIGKILL" | "SIGTERM" = "SIGKILL"): Promise<number | null> {
     this.#child?.kill(signal);
     await this.#child?.exited;
+    await this.#collected;
     return this.#child?.exitCode ?? null;
   }
 

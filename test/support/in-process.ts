@@ -62,8 +62,8 @@ export interface InProcess {
 }
 
 const ASK_DEADLINE_MS = 10_000;
-/** A death is noticed and the host made anew within milliseconds. */
-const UP_DEADLINE_MS = 10_000;
+/** A death is noticed and the host made anew within milliseconds; one with a database of its own takes seconds. */
+const UP_DEADLINE_MS = 60_000;
 /** Turns of the event loop in a row without work before everything counts as settled: a hop takes two. */
 const QUIET_ROUNDS = 8;
 

@@ -4,7 +4,6 @@ import type { EventFields, Membership } from "#src/protocol/events.ts";
 import type { ConnId, DeviceId, EventId, UserId } from "#src/protocol/ids.ts";
 import { packPollBatch } from "#src/protocol/packed.ts";
 import { type PollBatch, type PolledJoin, type PolledRoom, newBatch } from "#src/protocol/poll-batch.ts";
-import { systemClock, systemTimers } from "#src/system.ts";
 import { composeSyncHost } from "#src/hosts/sync-actors.ts";
 import { connectionAddress, INGEST } from "#actors/addresses.ts";
 import type { SyncAnswer } from "#actors/connection/messages.ts";
@@ -12,6 +11,7 @@ import { ingestKind } from "#actors/ingest/ingest-actor.ts";
 import type { PollerMessage } from "#actors/poller/messages.ts";
 import type { ActorKind } from "#actors/runtime/actor.ts";
 import { type FakeStores, makeFakeStores } from "./fake-stores.ts";
+import { HastenedTime } from "./hastened-time.ts";
 import { type InProcess, noMetrics, startInProcess } from "./in-process.ts";
 import type { WireResponse } from "./naive-client.ts";
 import { joinSection } from "./polls.ts";
@@ -55,9 +55,10 @@ export class SyncRig {
   static async start(stores: FakeStores = makeFakeStores(), haste = HASTE): Promise<SyncRig> {
     const mac = (text: string): string =>
       new Bun.CryptoHasher("sha256", "a key for tests").update(text).digest("base64url").slice(0, 22);
+    const time = new HastenedTime(haste);
     const nodes = await startInProcess({
-      clock: { now: () => systemClock.now(), mono: () => systemClock.mono() * haste },
-      timers: { after: (delayMs, run) => systemTimers.after(delayMs / haste, run) },
+      clock: time,
+      timers: time,
       compositions: {
         ingest: (_init, { metrics }) => ({
           kinds: { ingest: ingestKind({ store: stores.ingest, metrics, syncHostCount: 1 }) },

@@ -1,4 +1,4 @@
-const LIMIT_MS = 20_000;
+const LIMIT_MS = 40_000;
 const LOOK_AGAIN_MS = 5;
 
 /** Resolves when it holds; looks again and again, and says in vain for what. For what no event tells of. */

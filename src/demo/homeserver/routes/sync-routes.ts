@@ -88,7 +88,9 @@ async function sync(parts: ServerParts, script: Script, context: RouteContext): 
     }
     const waitMs = Math.max((nowMs < silentUntil ? silentUntil : deadline) - nowMs, 0);
     const end = await parts.stream.wait(account.userId, accessToken, waitMs, context.request.signal);
-    if (end === "gone") throw new MatrixError(499, "M_UNKNOWN", "Client closed the request");
+    if (end === "woken" && script.queuedCount(accessToken, account.userId) > 0) await script.beforeTaking();
+    if (end === "gone" || context.request.signal.aborted)
+      throw new MatrixError(499, "M_UNKNOWN", "Client closed the request");
   }
 }
 
