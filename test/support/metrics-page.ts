@@ -3,11 +3,9 @@ import { until } from "./until.ts";
 /** Resolves when the page of a running server says that a metric without labels has this value. */
 export async function untilMetric(url: string, name: string, value: number): Promise<void> {
   const line = new RegExp(`^${name} (.+)$`, "mu");
-  await until(
-    `${name} to be ${value}`,
-    async () => Number(line.exec(await (await fetch(url)).text())?.[1]) === value,
-    { everyMs: 20 },
-  );
+  await until(`${name} to be ${value}`, async () => Number(line.exec(await (await fetch(url)).text())?.[1]) === value, {
+    everyMs: 20,
+  });
 }
 
 /** Resolves when so many sync requests wait for their answers. */
