@@ -46,16 +46,18 @@ export interface ShutdownHooks {
 
 /** The longest a launch may take: the database is created and migrated in it. */
 const LAUNCH_LIMIT_MS = 180_000;
-/** Stages of the shutdown, together less than the 10 s after which a service manager kills. */
-const LIMITS = {
-  accept: 300,
-  settle: 1500,
+/** The whole shutdown: less than the 10 s after which a service manager kills. */
+const SHUTDOWN_MS = 9500;
+/** Of that, what each stage has in any case. */
+const SHARES_MS = {
+  accept: 200,
+  settle: 1000,
   server: 500,
-  pollers: 1500,
-  ingest: 2500,
-  pools: 1000,
-  store: 1500,
-  spans: 700,
+  pollers: 1000,
+  ingest: 2000,
+  pools: 800,
+  store: 1200,
+  spans: 500,
 };
 
 /** Main's half of the actor system: its own actors, the supervisor, and every other host. */
@@ -129,7 +131,7 @@ export class MainHost {
 
   /** Ends everything in order, within 10 s; true when every stage ended well. Further calls share the first. */
   shutdown(hooks: ShutdownHooks): Promise<boolean> {
-    this.#shutdown ??= runStages(this.#stages(hooks), this.#deps);
+    this.#shutdown ??= runStages(this.#stages(hooks), SHUTDOWN_MS, this.#deps);
     return this.#shutdown;
   }
 
@@ -141,26 +143,26 @@ export class MainHost {
     return [
       {
         name: "stop accepting",
-        limitMs: LIMITS.accept,
+        shareMs: SHARES_MS.accept,
         run: () => {
           this.runtime.tell(SUPERVISOR, { type: "begin-shutdown" });
           return hooks.stopAccepting();
         },
       },
-      { name: "settle parked polls", limitMs: LIMITS.settle, run: () => drain("sync", LIMITS.settle) },
-      { name: "close server", limitMs: LIMITS.server, run: hooks.closeServer },
-      { name: "stop pollers", limitMs: LIMITS.pollers, run: () => drain("poller", LIMITS.pollers) },
-      { name: "flush ingest", limitMs: LIMITS.ingest, run: () => drain("ingest", LIMITS.ingest) },
+      { name: "settle parked polls", shareMs: SHARES_MS.settle, run: (limitMs) => drain("sync", limitMs) },
+      { name: "close server", shareMs: SHARES_MS.server, run: hooks.closeServer },
+      { name: "stop pollers", shareMs: SHARES_MS.pollers, run: (limitMs) => drain("poller", limitMs) },
+      { name: "flush ingest", shareMs: SHARES_MS.ingest, run: (limitMs) => drain("ingest", limitMs) },
       {
         name: "close pools",
-        limitMs: LIMITS.pools,
-        run: async () => {
+        shareMs: SHARES_MS.pools,
+        run: async (limitMs) => {
           const roles: SpawnedRole[] = ["sync", "poller", "ingest"];
-          await allOf([hooks.closePools(), ...roles.map((role) => close(role, LIMITS.pools))]);
+          await allOf([hooks.closePools(), ...roles.map((role) => close(role, limitMs))]);
         },
       },
-      { name: "close store", limitMs: LIMITS.store, run: () => close("store", LIMITS.store) },
-      { name: "flush spans", limitMs: LIMITS.spans, run: hooks.flushSpans },
+      { name: "close store", shareMs: SHARES_MS.store, run: (limitMs) => close("store", limitMs) },
+      { name: "flush spans", shareMs: SHARES_MS.spans, run: hooks.flushSpans },
     ];
   }
 

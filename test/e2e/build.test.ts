@@ -15,7 +15,7 @@ function run(cmd: readonly string[], cwd: string, env: Record<string, string | u
     cwd,
     env: { PATH: process.env["PATH"], HOME: directory, ...env },
     stdin: "ignore",
-    timeout: 60_000,
+    timeout: 280_000,
   });
   return { code: exitCode, out: stdout.toString(), err: stderr.toString() };
 }
@@ -30,7 +30,7 @@ beforeAll(() => {
     GLISSADE_COMMIT: "abc1234",
   });
   if (built.code !== 0) throw new Error(`the build failed: ${built.out}${built.err}`);
-}, 120_000);
+}, 300_000);
 
 afterAll(() => {
   rmSync(directory, { recursive: true, force: true });
@@ -42,7 +42,7 @@ describe("the executable", () => {
     mkdirSync(empty);
     const { code, err } = run([executable, "--smoke-test"], empty, { PATH: "/nowhere" });
     expect({ code, err }).toMatchObject({ code: 0 });
-  }, 90_000);
+  }, 300_000);
 
   test("[BUILD-2] says the version of package.json and the commit it was built of", () => {
     expect(run([executable, "--version"], directory).out.trim()).toBe(`glissade ${packageVersion()} (abc1234)`);
@@ -72,7 +72,7 @@ describe("with nothing but npm", () => {
   test("[BUILD-5] arguments reach Glissade and its exit code comes back", () => {
     expect(start("--version").out).toContain(packageVersion());
     expect(start("no-such-command").code).toBe(2);
-  }, 60_000);
+  }, 300_000);
 
   test("[BUILD-6] an unknown command says what there is", () => {
     const { code, err } = run(["node", "tools/with-bun.mjs", "fly"], ROOT);

@@ -10,7 +10,7 @@ describe("runStages", () => {
     const order: string[] = [];
     const stage = (name: string, run: () => Promise<void>): ShutdownStage => ({
       name,
-      limitMs: 1000,
+      shareMs: 1000,
       run: () => {
         order.push(name);
         return run();
@@ -23,14 +23,41 @@ describe("runStages", () => {
         stage("hanging", () => new Promise(() => {})),
         stage("last", async () => {}),
       ],
+      4000,
       { clock: time, timers: time, logger },
     );
-    await time.advance(999);
+    // What the first two have left is for it too.
+    await time.advance(2999);
     expect(order).toEqual(["good", "failing", "hanging"]);
     await time.advance(1);
     expect(await finished).toBe(false);
     expect(order).toEqual(["good", "failing", "hanging", "last"]);
     const failed = logger.lines.filter(({ level }) => level === "error").map(({ fields }) => fields["stage"]);
     expect(failed).toEqual(["failing", "hanging"]);
+  });
+
+  test("[SUP-15] a stage may take what nobody needs, the later ones keep their shares, and the whole ends in time", async () => {
+    const time = new VirtualTime();
+    const logger = recordingLogger();
+    const given: number[] = [];
+    const stage = (shareMs: number, takesMs: number): ShutdownStage => ({
+      name: `of ${shareMs}`,
+      shareMs,
+      run: (limitMs) => {
+        given.push(limitMs);
+        return new Promise((resolve) => void time.after(takesMs, resolve));
+      },
+    });
+    const finished = runStages([stage(100, 400), stage(200, 5000), stage(300, 50), stage(50, 299)], 1500, {
+      clock: time,
+      timers: time,
+      logger,
+    });
+    await time.advance(1499);
+    expect(given).toEqual([950, 750, 300, 300]);
+    expect(await finished).toBe(false);
+    expect(logger.lines.filter(({ level }) => level === "error").map(({ fields }) => fields["stage"])).toEqual([
+      "of 200",
+    ]);
   });
 });
