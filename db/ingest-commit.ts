@@ -205,6 +205,30 @@ function receiptPart(rows: IngestTransaction["receipts"]): Part {
   };
 }
 
+function stickyPart(rows: IngestTransaction["sticky"]): Part {
+  return {
+    name: "sticky",
+    isEmpty: rows.length === 0,
+    sql: (param) => {
+      const { blob, offsets, lengths } = packBytes(rows.map(({ json }) => json));
+      const bytes = param(blob, "bytea");
+      return `
+      insert into sticky_events as s (nid, event_id, sender, expires_ms, pos, json)
+      select nid, event_id, sender, expires_ms, pos, substring(${bytes} from start for length)
+      from unnest(
+        ${param(intArray(rows.map(({ nid }) => nid)), "int4[]")},
+        ${param(keyArray(rows.map(({ id }) => id)), "text[]")},
+        ${param(textArray(rows.map(({ sender }) => sender)), "text[]")},
+        ${param(intArray(rows.map(({ expiresMs }) => storableInt(expiresMs))), "int8[]")},
+        ${param(intArray(rows.map(({ pos }) => pos)), "int8[]")},
+        ${param(intArray(offsets), "int4[]")},
+        ${param(intArray(lengths), "int4[]")}
+      ) c (nid, event_id, sender, expires_ms, pos, start, length) ${IF_GUARDED}
+      on conflict (nid, event_id) do update set pos = excluded.pos, expires_ms = excluded.expires_ms, json = excluded.json`;
+    },
+  };
+}
+
 function accountDataPart(rows: IngestTransaction["accountData"]): Part {
   return {
     name: "account_data",
@@ -394,6 +418,7 @@ export class CommitStatements {
       removedStatePart(tx.repairs),
       userRoomPart(tx.userRooms),
       receiptPart(tx.receipts),
+      stickyPart(tx.sticky),
       accountDataPart(tx.accountData),
       toDevicePart(tx.toDevice),
       deviceListPart(tx.deviceLists),

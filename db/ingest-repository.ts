@@ -205,6 +205,28 @@ class IngestRepository implements IngestStore {
     return rows.map(userRoomOf);
   }
 
+  async loadStickyIds(nids: readonly RoomNid[], afterMs: number): ReturnType<IngestStore["loadStickyIds"]> {
+    if (nids.length === 0) return [];
+    const rows = await this.#db.query<{
+      nid: number;
+      event_id: string;
+      sender: string;
+      expires_ms: number;
+      size: number;
+    }>(
+      `select nid, event_id, sender, expires_ms, length(json) as size from sticky_events
+       where nid = any($1::int4[]) and expires_ms > $2::int8`,
+      [intArray(nids), afterMs],
+    );
+    return rows.map((row) => ({
+      nid: row.nid as RoomNid,
+      id: originalText(row.event_id) as EventId,
+      sender: originalText(row.sender),
+      expiresMs: row.expires_ms,
+      sizeBytes: row.size,
+    }));
+  }
+
   async loadSinces(devices: Parameters<IngestStore["loadSinces"]>[0]): ReturnType<IngestStore["loadSinces"]> {
     if (devices.length === 0) return [];
     const rows = await this.#db.query<{ user_id: string; device_id: string; since: string; pos: number }>(

@@ -10,6 +10,7 @@ import tokenlessDevices from "./migrations/0004_tokenless_devices.sql" with { ty
 import operators from "./migrations/0006_operators.sql" with { type: "text" };
 import movedDatabases from "./migrations/0005_moved_databases.sql" with { type: "text" };
 import sincePositions from "./migrations/0007_since_positions.sql" with { type: "text" };
+import stickyEvents from "./migrations/0008_sticky_events.sql" with { type: "text" };
 
 interface Migration {
   id: number;
@@ -27,6 +28,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 5, name: "0005_moved_databases", sql: movedDatabases },
   { id: 6, name: "0006_operators", sql: operators },
   { id: 7, name: "0007_since_positions", sql: sincePositions },
+  { id: 8, name: "0008_sticky_events", sql: stickyEvents },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

@@ -44,6 +44,17 @@ const DELETE_RECEIPTS = `
   )
   select count(*) as n from gone`;
 
+/** Of one hour; what is left over is for the next. */
+const STICKY_SLICES = 200;
+const DELETE_STICKY = `
+  with due as materialized (
+    select nid, event_id from sticky_events where expires_ms < $1::int8 order by expires_ms limit ${ROWS_AT_ONCE}
+  ), gone as (
+    delete from sticky_events s using due where s.nid = due.nid and s.event_id = due.event_id
+      and s.expires_ms < $1::int8 returning 1
+  )
+  select count(*)::int4 as n from gone`;
+
 /** Where the newest so many events begin, if there are clearly more. */
 const SELECT_BOUNDARY = `
   select max(first_pos) filter (where total >= $2::int8) as pos, coalesce(max(total), 0)::int8 as total from (
@@ -102,6 +113,16 @@ class RetentionRepository implements RetentionStore {
     if (littered === undefined) return null;
     await this.#db.query(`vacuum ${littered.table}`);
     return littered;
+  }
+
+  async expireSticky(beforeMs: number): Promise<number> {
+    let gone = 0;
+    for (let slice = 0; slice < STICKY_SLICES; slice += 1) {
+      const [row] = await this.#db.query<{ n: number }>(DELETE_STICKY, [beforeMs]);
+      gone += row?.n ?? 0;
+      if (row === undefined || row.n < ROWS_AT_ONCE) break;
+    }
+    return gone;
   }
 
   async trim(from: RetentionPlace | null, keep: { ours: number; others: number } | null): Promise<Trimmed> {

@@ -1,7 +1,8 @@
 import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { ConnId, DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { ConnId, DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { DeviceSnapshot, RoomReader, TimelineChunk, UserSnapshot } from "#src/ports/stores.ts";
@@ -91,6 +92,15 @@ interface ReceiptRow {
   is_private: boolean;
   ts: number;
   pos: number;
+}
+
+interface StickyRow {
+  nid: number;
+  event_id: string;
+  sender: string;
+  expires_ms: number;
+  pos: number;
+  json: Uint8Array;
 }
 
 interface AccountDataRow {
@@ -230,6 +240,23 @@ class RoomRepository implements RoomReader {
       isPrivate: row.is_private,
       ts: row.ts,
       pos: row.pos,
+    }));
+  }
+
+  async loadSticky(nids: readonly RoomNid[], afterMs: number): Promise<StickyEvent[]> {
+    if (nids.length === 0) return [];
+    const rows = await this.#db.query<StickyRow>(
+      `select nid, event_id, sender, expires_ms, pos, json from sticky_events
+       where nid = any($1::int4[]) and expires_ms > $2::int8 order by pos`,
+      [intArray(nids), afterMs],
+    );
+    return rows.map((row) => ({
+      nid: row.nid as RoomNid,
+      id: originalText(row.event_id) as EventId,
+      sender: originalText(row.sender),
+      pos: row.pos,
+      expiresMs: row.expires_ms,
+      json: row.json,
     }));
   }
 

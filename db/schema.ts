@@ -151,6 +151,23 @@ export const receipts = pgTable(
   (t) => [primaryKey({ name: "receipts_pkey", columns: [t.nid, t.userId, t.threadId, t.isPrivate] })],
 );
 
+/** Events that are sticky until they expire (MSC4354), be they in a timeline or not; no `json` = redacted. */
+export const stickyEvents = pgTable(
+  "sticky_events",
+  {
+    pos: int8().notNull(),
+    expiresMs: int8("expires_ms").notNull(),
+    nid: integer().notNull(),
+    eventId: key("event_id").notNull(),
+    sender: text().notNull(),
+    json: bytes().notNull(),
+  },
+  (t) => [
+    primaryKey({ name: "sticky_events_pkey", columns: [t.nid, t.eventId] }),
+    index("sticky_events_expiry").on(t.expiresMs),
+  ],
+);
+
 /** Account data; `nid` 0 = global. */
 export const accountData = pgTable(
   "account_data",

@@ -2,6 +2,7 @@ import type { StoredEvent } from "#src/protocol/events.ts";
 import type { RoomData, TimelineTail } from "#src/protocol/engine/room-data.ts";
 import type { DeviceId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import type { StateSelection } from "#src/protocol/required-state.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 import type { LiveUser } from "#actors/user/live-user.ts";
@@ -13,9 +14,11 @@ export class ConnectionData implements RoomData {
   readonly #directory: RoomDirectory;
   readonly #user: LiveUser;
   readonly #deviceId: DeviceId;
+  readonly nowMs: number;
   readonly #changes = new Map<RoomNid, readonly StoredEvent[]>();
 
-  constructor(directory: RoomDirectory, user: LiveUser, deviceId: DeviceId) {
+  constructor(directory: RoomDirectory, user: LiveUser, deviceId: DeviceId, nowMs: number) {
+    this.nowMs = nowMs;
     this.#directory = directory;
     this.#user = user;
     this.#deviceId = deviceId;
@@ -60,6 +63,15 @@ export class ConnectionData implements RoomData {
 
   accountData(nid: RoomNid | 0, after: StreamPos): Uint8Array[] {
     return this.#user.accountData(nid, after);
+  }
+
+  sticky(nid: RoomNid): readonly StickyEvent[] {
+    return this.#directory.room(nid)?.sticky(this.nowMs) ?? [];
+  }
+
+  stickyTtlMs(nid: RoomNid, eventId: string): number | null {
+    const untilMs = this.#directory.room(nid)?.stickyUntil(eventId) ?? null;
+    return untilMs === null || untilMs <= this.nowMs ? null : untilMs - this.nowMs;
   }
 
   txnId(eventId: string): string | null {

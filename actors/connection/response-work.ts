@@ -9,6 +9,8 @@ import type { RoomEntry } from "#src/protocol/engine/room-entry.ts";
 import type { ChangesNeed } from "#src/protocol/engine/entries-api.ts";
 import { type Page, RoomPages } from "#src/protocol/engine/room-pages.ts";
 import type { ConnId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import { readStickyToken } from "#src/protocol/sticky-events.ts";
+import type { Clock } from "#src/ports/basics.ts";
 import type { RoomReader } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
 import type { DeviceReader, LiveDevice } from "#actors/user/live-device.ts";
@@ -20,6 +22,7 @@ export interface ResponseWorkDeps {
   directory: RoomDirectory;
   reader: RoomReader;
   history: HistoryReader;
+  clock: Pick<Clock, "now">;
   /** Positions of to-device messages as clients see them: tied to this database, so a foreign one is known. */
   toDeviceToken: { make(pos: StreamPos): string; read(token: string): StreamPos | null };
 }
@@ -86,7 +89,7 @@ export class ResponseWork {
     this.#connId = reader.connId;
     this.#device = reader.device;
     this.#deps = deps;
-    this.#data = new ConnectionData(deps.directory, user, reader.device.deviceId);
+    this.#data = new ConnectionData(deps.directory, user, reader.device.deviceId, deps.clock.now());
     this.#history = deps.history.visit({ userId: user.userId, deviceId: reader.device.deviceId }, !isNews);
     this.#pages = new RoomPages(user, engine, draft, this.#data);
     this.#receivedPos = receivedToDevice(engine, deps);
@@ -98,6 +101,7 @@ export class ResponseWork {
       () => this.#user.ensureAccountData(this.#engine.extensionNeeds(this.#user, this.#draft).accountData),
       () => (this.#needsDevice() ? this.#device.ensure() : null),
       () => (isShared ? this.#checkDeviceLists() : null),
+      () => this.#checkSticky(),
       () => this.#readToDevice(),
     ];
   }
@@ -166,6 +170,7 @@ export class ResponseWork {
       directory.ensureReceipts(needs.receipts),
       this.#user.ensureAccountData(needs.accountData),
       this.#needsDevice() ? this.#device.ensure() : null,
+      directory.ensureSticky(this.#stickyNeeds(), this.#data.nowMs),
     ].filter((wait) => wait !== null);
     return waits.length === 0 ? null : allOf(waits);
   }
@@ -202,6 +207,19 @@ export class ResponseWork {
     const { e2ee } = this.#engine.params.extensions;
     const isBehind = e2ee.enabled && !this.#draft.isFirst && !this.#device.hasDeviceListsAfter(this.#draft.since);
     return isBehind ? Promise.reject(new SyncError("unknown_pos", "changes of device lists are gone")) : null;
+  }
+
+  /** A token from before a copy was restored, or made up: where its client is cannot be known. */
+  #checkSticky(): Promise<void> | null {
+    const { enabled, since } = this.#engine.params.extensions.sticky_events;
+    const isAhead = enabled && readStickyToken(since).at > this.#draft.upTo;
+    return isAhead ? Promise.reject(new SyncError("unknown_pos", "a token of sticky events is ahead")) : null;
+  }
+
+  /** Rooms whose sticky events are told, or say how long they are sticky where they are told otherwise. */
+  #stickyNeeds(): RoomNid[] {
+    const { enabled } = this.#engine.params.extensions.sticky_events;
+    return this.#user.stickyRooms(this.#data.nowMs).filter((nid) => enabled || this.#draft.rooms.has(nid));
   }
 
   #needsDevice(): boolean {

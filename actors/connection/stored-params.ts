@@ -30,7 +30,8 @@ export class ParamsHistory {
 
   static parse(text: string): ParamsHistory {
     const parsed: unknown = JSON.parse(text);
-    return new ParamsHistory(Array.isArray(parsed) ? (parsed as ParamsVersion[]) : []);
+    const versions = Array.isArray(parsed) ? (parsed as ParamsVersion[]) : [];
+    return new ParamsHistory(versions.map((version) => withAllExtensions(version)));
   }
 
   /** Parameters in force at response `seq`; null when they are not known any more. */
@@ -58,4 +59,10 @@ export class ParamsHistory {
   stringify(): string {
     return JSON.stringify(this.#versions);
   }
+}
+
+/** What an earlier version stored may lack extensions that it did not know. */
+function withAllExtensions(version: ParamsVersion): ParamsVersion {
+  const extensions = { ...EMPTY_PARAMS.extensions, ...version.params.extensions };
+  return { ...version, params: { ...version.params, extensions } };
 }

@@ -4,6 +4,7 @@ import type { TimelineTail } from "#src/protocol/engine/room-data.ts";
 import { firstAfter } from "#src/protocol/engine/timeline.ts";
 import type { StateSelection } from "#src/protocol/required-state.ts";
 import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import type { TimelineChunk } from "#src/ports/stores.ts";
 
@@ -43,6 +44,9 @@ export class RoomCache {
   #isStateWhole = false;
   #receipts = new Map<string, StoredReceipt>();
   #areReceiptsWhole = false;
+  /** By event id; redacted ones have no bytes. */
+  readonly #sticky = new Map<string, StickyEvent>();
+  #isStickyWhole = false;
   #drops = 0;
   #resets = 0;
   #readCount = 0;
@@ -87,6 +91,7 @@ export class RoomCache {
       this.#redacted.clear();
       this.#retold = [];
       if (!this.#areReceiptsWhole) this.#receipts.clear();
+      if (!this.#isStickyWhole) this.#sticky.clear();
     }
     this.#measure();
   }
@@ -169,6 +174,30 @@ export class RoomCache {
     return found;
   }
 
+  /** True when all sticky events that have not expired are here: at once for a room that has none. */
+  hasSticky(nowMs: number): boolean {
+    return this.#isStickyWhole || (this.meta.stickyUntilMs ?? 0) <= nowMs;
+  }
+
+  setSticky(read: RoomRead, events: readonly StickyEvent[]): void {
+    if (read.drops !== this.#drops) return;
+    for (const event of events) this.#addSticky(event);
+    this.#isStickyWhole = true;
+  }
+
+  /** Sticky events that have not expired; they were fetched before. */
+  sticky(nowMs: number): StickyEvent[] {
+    if (this.#sticky.size === 0) return [];
+    for (const [id, { expiresMs }] of this.#sticky) if (expiresMs <= nowMs) this.#sticky.delete(id);
+    return [...this.#sticky.values()].filter(({ json }) => json.length > 0).sort((a, b) => a.pos - b.pos);
+  }
+
+  /** When a sticky event expires; null for one that is not sticky. */
+  stickyUntil(eventId: string): number | null {
+    const event = this.#sticky.get(eventId);
+    return event === undefined || event.json.length === 0 ? null : event.expiresMs;
+  }
+
   /** Applies a committed update; what is known already changes nothing. `keep` makes bytes safe to hold on to. */
   apply(update: RoomUpdate, keep: (event: StoredEvent) => StoredEvent): void {
     if (update.meta.latestPos >= this.meta.latestPos) this.meta = update.meta;
@@ -184,6 +213,8 @@ export class RoomCache {
     for (const event of update.state) this.#replaceState(event, keep);
     for (const event of update.redacted) this.#redact(keep(event));
     if (this.#areReceiptsWhole || this.#readCount > 0) for (const receipt of update.receipts) this.#addReceipt(receipt);
+    if (update.sticky !== undefined && (this.#isStickyWhole || this.#readCount > 0))
+      for (const event of update.sticky) this.#addSticky(event);
     if (this.#events.length > MAX_TAIL_EVENTS) this.#trim();
     if (update.isReset) this.#forgetState();
   }
@@ -195,6 +226,8 @@ export class RoomCache {
     this.#isComplete = false;
     this.#receipts = new Map();
     this.#areReceiptsWhole = false;
+    this.#sticky.clear();
+    this.#isStickyWhole = false;
     this.#drops += 1;
     this.#forgetState();
   }
@@ -274,6 +307,14 @@ export class RoomCache {
     if (known === undefined || known.pos < receipt.pos) this.#receipts.set(key, receipt);
   }
 
+  /** A copy: it outlives the message it came in. */
+  #addSticky(event: StickyEvent): void {
+    const known = this.#sticky.get(event.id);
+    if (known !== undefined && known.pos >= event.pos) return;
+    this.#sticky.set(event.id, { ...event, json: event.json.slice() });
+    this.bytes += ENTRY_OVERHEAD_BYTES + event.json.length - (known?.json.length ?? 0);
+  }
+
   #trim(): void {
     this.#events = this.#events.slice(-KEPT_TAIL_EVENTS);
     this.#coversFrom = (this.#events[0]?.pos ?? this.#coversFrom + 1) - 1;
@@ -285,6 +326,7 @@ export class RoomCache {
     let bytes = 0;
     for (const event of this.#events) bytes += event.json.length + ENTRY_OVERHEAD_BYTES;
     for (const event of this.#state.values()) bytes += ENTRY_OVERHEAD_BYTES + (event?.json.length ?? 0);
+    for (const { json } of this.#sticky.values()) bytes += ENTRY_OVERHEAD_BYTES + json.length;
     this.bytes = bytes + this.#receipts.size * ENTRY_OVERHEAD_BYTES;
   }
 }

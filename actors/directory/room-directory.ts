@@ -4,7 +4,8 @@ import type { StateNeed } from "#src/protocol/engine/room-entry.ts";
 import type { TimelineNeed } from "#src/protocol/engine/room-timelines.ts";
 import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
-import type { RoomUpdate, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
+import type { RoomUpdate, StoredReceipt, UpdateBatch, UserUpdate } from "#src/protocol/update.ts";
 import type { RoomReader, StateQuery } from "#src/ports/stores.ts";
 import type { Barrier } from "./barrier.ts";
 import { RoomCache, type RoomRead } from "./room-cache.ts";
@@ -269,7 +270,19 @@ export class RoomDirectory {
   /** Brings receipts into memory; null when they are there already. */
   ensureReceipts(nids: readonly RoomNid[]): Promise<void> | null {
     const missing = nids.filter((nid) => this.#use(nid)?.hasReceipts === false);
-    return missing.length === 0 ? null : this.#readReceipts(missing);
+    if (missing.length === 0) return null;
+    const load = (): Promise<StoredReceipt[]> => this.#reader.loadReceipts(missing);
+    return this.#readByRoom(missing, load, ({ room, read }, receipts) => room.setReceipts(read, receipts));
+  }
+
+  /** Brings sticky events into memory; null when they are there already, as for rooms without any. */
+  ensureSticky(nids: readonly RoomNid[], nowMs: number): Promise<void> | null {
+    const missing = nids.filter(
+      (nid) => this.#rooms.get(nid)?.hasSticky(nowMs) === false && this.#use(nid) !== undefined,
+    );
+    if (missing.length === 0) return null;
+    const load = (): Promise<StickyEvent[]> => this.#reader.loadSticky(missing, nowMs);
+    return this.#readByRoom(missing, load, ({ room, read }, events) => room.setSticky(read, events));
   }
 
   #readTimelines(queries: TimelineQuery[]): Promise<void> {
@@ -299,18 +312,15 @@ export class RoomDirectory {
     );
   }
 
-  #readReceipts(nids: readonly RoomNid[]): Promise<void> {
-    return this.#read(
-      nids,
-      () => this.#reader.loadReceipts(nids),
-      (receipts, reads) => {
-        const byRoom = Map.groupBy(receipts, (receipt) => receipt.nid);
-        for (const nid of nids) {
-          const into = reads.get(nid);
-          into?.room.setReceipts(into.read, byRoom.get(nid) ?? []);
-        }
-      },
-    );
+  #readByRoom<T extends { nid: RoomNid }>(
+    nids: readonly RoomNid[],
+    load: () => Promise<T[]>,
+    take: (into: { room: RoomCache; read: RoomRead }, found: readonly T[]) => void,
+  ): Promise<void> {
+    return this.#read(nids, load, (found, reads) => {
+      const byRoom = Map.groupBy(found, ({ nid }) => nid);
+      for (const [nid, into] of reads) take(into, byRoom.get(nid) ?? []);
+    });
   }
 
   /** Reads into the very rooms that asked: one that was dropped and made anew meanwhile knows nothing of this read. */

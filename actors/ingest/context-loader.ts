@@ -9,6 +9,7 @@ import {
   type AwaitedEvent,
   type IngestContext,
   type KnownDeviceKeys,
+  type KnownSticky,
   pollerKey,
   standingKey,
   stateKeyOf,
@@ -19,6 +20,7 @@ import { isBareRoom } from "#src/state/room-meta-reducer.ts";
 import type { IngestMemory } from "./ingest-memory.ts";
 import { lateRooms, loadTails } from "./late-rooms.ts";
 import { loadNamedEvents } from "./named-events.ts";
+import { loadSticky } from "./sticky-rooms.ts";
 import type { PollingDevices } from "./polling-devices.ts";
 
 /** The part of the store that reading a context takes. */
@@ -35,6 +37,7 @@ export type ContextStore = Pick<
   | "loadSinces"
   | "loadTimelines"
   | "loadStays"
+  | "loadStickyIds"
 >;
 
 /** One polled batch; `createdAfter` is a position that all of its continuing sections' events were stored after, if at all. */
@@ -60,6 +63,8 @@ interface KnownChunk {
   meta: RoomMeta;
 }
 
+const NO_STICKY: ReadonlyMap<string, KnownSticky> = new Map();
+
 /** The stored world as far as one group touches it. Everything in it was committed before the group. */
 class GroupContext implements IngestContext {
   readonly head: StreamPos;
@@ -76,6 +81,7 @@ class GroupContext implements IngestContext {
   readonly roomRowsByNid = new Map<RoomNid, StateRow[]>();
   readonly polledAts = new Map<string, StreamPos>();
   readonly tails = new Map<RoomNid, readonly StoredEvent[]>();
+  readonly stickyEvents = new Map<RoomNid, ReadonlyMap<string, KnownSticky>>();
   readonly standingsInTails = new Map<RoomNid, UserRoom[]>();
   readonly #memory: IngestMemory;
   readonly #polling: PollingDevices;
@@ -132,6 +138,10 @@ class GroupContext implements IngestContext {
     return this.heroes.get(nid) ?? [];
   }
 
+  sticky(nid: RoomNid): ReadonlyMap<string, KnownSticky> {
+    return this.stickyEvents.get(nid) ?? NO_STICKY;
+  }
+
   receipt(key: string): { eventId: string; ts: number } | undefined {
     return this.#memory.receipts.get(key);
   }
@@ -181,6 +191,8 @@ export async function loadContext(
   const late = lateRooms(chunks, context);
   if (late.size > 0) await loadTails(store, late, context);
   await loadNamedEvents(store, chunks, context);
+  const sticky = loadSticky(store, memory, chunks, context);
+  if (sticky !== null) await sticky;
   await loadRows(store, memory, batches, chunks, context);
   return context;
 }

@@ -3,6 +3,7 @@ import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import {
   type AwaitedEvent,
   type KnownDeviceKeys,
+  type KnownSticky,
   pollerKey,
   receiptKey,
   standingKey,
@@ -27,6 +28,7 @@ const LIMITS = {
   deviceKeys: 20_000,
   devices: 20_000,
   typing: 10_000,
+  sticky: 2_000,
   awaited: 5_000,
 } as const;
 
@@ -46,6 +48,8 @@ export class IngestMemory {
   readonly devices = new GenerationalCache<string, true>(LIMITS.devices);
   /** Own events of which not every device has been heard. */
   readonly awaited = new GenerationalCache<EventId, AwaitedEvent>(LIMITS.awaited);
+  /** Sticky events of a room, by id. */
+  readonly sticky = new GenerationalCache<RoomNid, Map<string, KnownSticky>>(LIMITS.sticky);
   readonly typing = new GenerationalCache<RoomNid, TypingState>(LIMITS.typing);
   /** Rooms each poller speaks for. */
   readonly #typingOf = new Map<string, Set<RoomNid>>();
@@ -71,6 +75,9 @@ export class IngestMemory {
     for (const receipt of tx.receipts) {
       this.receipts.set(receiptKey(receipt), { eventId: receipt.eventId, ts: receipt.ts });
     }
+    // Of a room that is not here all are read when they are needed.
+    for (const { nid, id, sender, expiresMs, json } of tx.sticky)
+      this.sticky.get(nid)?.set(id, { sender, expiresMs, sizeBytes: json.length });
     for (const keys of tx.deviceKeys) {
       const key = pollerKey(keys.userId, keys.deviceId);
       const before = this.deviceKeys.get(key);
@@ -111,7 +118,7 @@ export class IngestMemory {
   clear(head: StreamPos): void {
     this.events = new EventLog(LIMITS.events, head);
     for (const cache of [this.rooms, this.rows, this.standings, this.users]) cache.clear();
-    for (const cache of [this.receipts, this.accountHashes, this.deviceKeys]) cache.clear();
+    for (const cache of [this.receipts, this.accountHashes, this.deviceKeys, this.sticky]) cache.clear();
   }
 
   #learnTyping(nid: RoomNid, typing: TypingState): void {

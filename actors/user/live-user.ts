@@ -56,6 +56,8 @@ export class LiveUser implements World {
   /** By event and device. */
   readonly #txns = new Map<string, string>();
   readonly #held = new HeldEvents();
+  /** Rooms that have, or had, sticky events. */
+  readonly #sticky = new Set<RoomNid>();
   /** By room (0 = global), once read. */
   readonly #accountData = new Map<RoomNid | 0, AccountData>();
   /** What arrived while account data of rooms was being read. */
@@ -73,6 +75,7 @@ export class LiveUser implements World {
       this.#standings.set(standing.nid, standing);
       const roomId = (meta ?? this.meta(standing.nid))?.roomId;
       if (roomId !== undefined) this.#nids.set(roomId, standing.nid);
+      this.#noteSticky(standing.nid, meta ?? this.meta(standing.nid));
     }
     this.#direct = snapshot.direct === null ? new Set() : readDirect(parse(snapshot.direct));
     this.#ignored = (snapshot.ignored === null ? null : readIgnored(parse(snapshot.ignored))) ?? new Set();
@@ -135,6 +138,11 @@ export class LiveUser implements World {
     return this.#standings.get(nid)?.membership === "invite" ? this.stripped(nid) : null;
   }
 
+  stickyRooms(nowMs: number): readonly RoomNid[] {
+    for (const nid of this.#sticky) if ((this.meta(nid)?.stickyUntilMs ?? 0) <= nowMs) this.#sticky.delete(nid);
+    return [...this.#sticky].filter((nid) => this.#standings.get(nid)?.membership === "join");
+  }
+
   activity(nid: RoomNid): number {
     return this.#activity.get(nid) ?? this.#restingActivity(nid);
   }
@@ -182,7 +190,10 @@ export class LiveUser implements World {
     const mark = (nid: RoomNid, bits: number): void => void dirty.set(nid, (dirty.get(nid) ?? 0) | bits);
     const changes: UserChanges = { rooms: [], bits: 0, devices: new Map() };
     for (const standing of user?.rooms ?? []) this.#applyStanding(standing, mark);
-    for (const room of rooms) this.#applyRoom(room, mark);
+    for (const room of rooms) {
+      this.#applyRoom(room, mark);
+      if (room.sticky !== undefined) changes.bits |= DIRTY_USER.sticky;
+    }
     if (user !== null) {
       this.#applyAccountData(user, mark, changes);
       this.#applyTxns(user, mark, nowMs);
@@ -284,6 +295,7 @@ export class LiveUser implements World {
     const meta = this.meta(standing.nid);
     if (meta !== undefined) this.#nids.set(meta.roomId, standing.nid);
     if (standing.membership !== "join") this.#held.releaseRoom(standing.nid);
+    this.#noteSticky(standing.nid, meta);
     this.#noteLinks(meta);
     if (before?.membership === standing.membership && before.memberPos === standing.memberPos) {
       const isCounted =
@@ -299,6 +311,10 @@ export class LiveUser implements World {
     this.#markChildren(meta.spaceChildren, mark);
   }
 
+  #noteSticky(nid: RoomNid, meta: RoomMeta | undefined): void {
+    if (meta?.stickyUntilMs !== undefined) this.#sticky.add(nid);
+  }
+
   #applyRoom(room: RoomUpdate, mark: (nid: RoomNid, bits: number) => void): void {
     if (room.timeline.length > 0 && this.#standings.get(room.nid)?.membership === "join") this.#noteActivity(room.nid);
     if (room.timeline.length > 0 || room.state.length > 0) mark(room.nid, DIRTY.event);
@@ -306,6 +322,7 @@ export class LiveUser implements World {
     if (room.typing !== null) mark(room.nid, DIRTY.typing);
     if (room.receipts.some(({ isPrivate, userId }) => !isPrivate || userId === this.userId))
       mark(room.nid, DIRTY.receipt);
+    this.#noteSticky(room.nid, room.meta);
     this.#markChildren(this.#noteLinks(room.meta), mark);
   }
 

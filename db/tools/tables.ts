@@ -11,6 +11,7 @@ export const TABLES = [
   "user_rooms",
   "account_data",
   "receipts",
+  "sticky_events",
   "room_state",
   "events",
   "txns",

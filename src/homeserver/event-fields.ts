@@ -2,7 +2,8 @@ import { isUtf8 } from "node:buffer";
 import type { EventFields, Membership } from "#src/protocol/events.ts";
 import { MEMBERSHIPS } from "#src/protocol/events.ts";
 import type { EventId } from "#src/protocol/ids.ts";
-import { decodeString, findMember, hasEscape, stringAt } from "./json-text.ts";
+import { type Stickiness, stickyDuration } from "#src/protocol/sticky-events.ts";
+import { decodeString, findMember, hasEscape, numberAt, stringAt } from "./json-text.ts";
 import {
   FAIL,
   byteAt,
@@ -47,6 +48,7 @@ interface EventOffsets {
   ts: number;
   redacts: number;
   content: number;
+  sticky: number;
   /** Starts of all `unsigned` members, in order: what belongs to one user is cut from every one of them. */
   unsigned: number[];
 }
@@ -61,6 +63,7 @@ const FIELDS: ReadonlyMap<string | null, keyof EventOffsets> = new Map([
   ["origin_server_ts", "ts"],
   ["redacts", "redacts"],
   ["content", "content"],
+  ["msc4354_sticky", "sticky"],
   ["unsigned", "unsigned"],
 ]);
 
@@ -96,6 +99,8 @@ function fieldOf(bytes: Buffer, start: number, end: number): keyof EventOffsets 
       return equalsText(bytes, start, end, "unsigned") ? "unsigned" : null;
     case 9:
       return equalsText(bytes, start, end, "state_key") ? "stateKey" : null;
+    case 14:
+      return equalsText(bytes, start, end, "msc4354_sticky") ? "sticky" : null;
     case 16:
       return equalsText(bytes, start, end, "origin_server_ts") ? "ts" : null;
     default:
@@ -174,6 +179,7 @@ export class EventReader {
       ts: FAIL,
       redacts: FAIL,
       content: FAIL,
+      sticky: FAIL,
       unsigned: [],
     };
     let i = skipSpace(bytes, at + 1, end);
@@ -224,6 +230,7 @@ export class EventReader {
     }
     let unsigned: UnsignedFields = NO_UNSIGNED;
     for (const unsignedAt of at.unsigned) unsigned = readUnsigned(bytes, unsignedAt, end, unsigned);
+    const sticky = at.sticky === FAIL ? null : this.#stickiness(at.sticky, end, unsigned.stickyTtlMs);
     const redacts = type === "m.room.redaction" ? this.#redacted(at, end) : null;
     return {
       id: id as EventId,
@@ -236,6 +243,7 @@ export class EventReader {
       redacts: redacts === null || identifierFault(redacts) !== null ? null : redacts,
       replacesState: unsigned.replacesState,
       txnId: unsigned.txnId,
+      ...(sticky === null ? {} : { sticky }),
       json: withoutRanges(bytes, start, end, unsigned.cuts),
     };
   }
@@ -253,6 +261,11 @@ export class EventReader {
   #hasMembership(contentAt: number, end: number): boolean {
     const at = contentAt === FAIL ? FAIL : findMember(this.#bytes, contentAt, end, "membership");
     return (stringAt(this.#bytes, at, end) ?? "") !== "";
+  }
+
+  #stickiness(at: number, end: number, ttlMs: number | null): Stickiness | null {
+    const durationMs = stickyDuration(numberAt(this.#bytes, findMember(this.#bytes, at, end, "duration_ms"), end));
+    return durationMs === null ? null : { durationMs, ttlMs };
   }
 
   #redacted(at: EventOffsets, end: number): string | null {

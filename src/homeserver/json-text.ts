@@ -71,6 +71,12 @@ export function membersAt(bytes: Buffer, at: number, end: number): { members: Ma
   return { members, end: after };
 }
 
+/** The number at `at`; null when there is something else. */
+export function numberAt(bytes: Buffer, at: number, end: number): number | null {
+  const value = at === FAIL ? null : parseJson(bytes, at, skipValue(bytes, at, end));
+  return typeof value === "number" ? value : null;
+}
+
 /** The string at `at`; null when there is something else. */
 export function stringAt(bytes: Buffer, at: number, end: number): string | null {
   if (at === FAIL || bytes[at] !== 0x22) return null;

@@ -13,6 +13,9 @@ import { FAIL, byteAt, checkValue, isArrayAt, isObjectAt, skipValue } from "./sl
 /** State after the timeline (MSC4222), under its stable and its unstable name. */
 const STATE_AFTER_NAMES = ["state_after", "org.matrix.msc4222.state_after"] as const;
 
+/** Sticky events beside the timeline (MSC4354). */
+const STICKY_NAME = "msc4354_sticky";
+
 /** One room of a poll while it is read: its sections and where to note what is skipped. */
 interface RoomScope {
   reader: EventReader;
@@ -88,9 +91,13 @@ function readFull(scope: RoomScope): PolledRoom {
     ),
   };
   if (scope.section === "leave") return { kind: "leave", ...common };
+  const stickyAt = members.get(STICKY_NAME) ?? FAIL;
+  const stickyEventsAt = stickyAt === FAIL ? FAIL : findMember(bytes, stickyAt, end, "events");
+  const sticky = readEvents(scope, STICKY_NAME, stickyAt, stickyEventsAt).events;
   const join: PolledJoin = {
     kind: "join",
     ...common,
+    ...(sticky.length === 0 ? {} : { sticky }),
     typing: null,
     receipts: [],
     notificationCount: null,

@@ -1,9 +1,12 @@
-import { isKey, stringAt } from "./json-text.ts";
+import { stickyDuration } from "#src/protocol/sticky-events.ts";
+import { isKey, numberAt, stringAt } from "./json-text.ts";
 import { FAIL, eachMember, isObjectAt, skipValue } from "./slicer.ts";
 
-/** What `unsigned` says, and which bytes of it belong to one user alone. */
+/** What `unsigned` says, and which bytes of it belong to one user or one moment alone. */
 export interface UnsignedFields {
   txnId: string | null;
+  /** What is left of a sticky event's time (MSC4354). */
+  stickyTtlMs: number | null;
   replacesState: string | null;
   /** Where `prev_content` starts when it is an object; FAIL otherwise. */
   prevContentAt: number;
@@ -12,18 +15,27 @@ export interface UnsignedFields {
 }
 
 /** An event without `unsigned`. */
-export const NO_UNSIGNED: UnsignedFields = { txnId: null, replacesState: null, prevContentAt: FAIL, cuts: [] };
+export const NO_UNSIGNED: UnsignedFields = {
+  txnId: null,
+  stickyTtlMs: null,
+  replacesState: null,
+  prevContentAt: FAIL,
+  cuts: [],
+};
+
+/** What is left of a sticky event's time is true for a moment: it is told anew each time. */
+const STICKY_TTL = "msc4354_sticky_duration_ttl_ms";
 
 /** Where in an event something personal may be. Events come inside of events: why one was redacted, what replaced it, a thread's latest. */
 type Shape = "unsigned" | "event" | "relations" | "thread";
 
-/** Members that only the polling user or device may see, and where to look for more of them. */
+/** Members that are for the polling user or device, or for the moment of the poll, and where to look for more of them. */
 const SHAPES: Record<
   Shape,
   { personal: readonly string[]; inside: readonly (readonly [key: string, shape: Shape])[] }
 > = {
   unsigned: {
-    personal: ["transaction_id", "membership", "io.element.msc4115.membership", "txn_id"],
+    personal: ["transaction_id", "membership", "io.element.msc4115.membership", "txn_id", STICKY_TTL],
     inside: [
       ["redacted_because", "event"],
       ["m.relations", "relations"],
@@ -56,17 +68,20 @@ const storable = (text: string | null): string | null =>
 export function readUnsigned(bytes: Buffer, at: number, end: number, before: UnsignedFields): UnsignedFields {
   if (!isObjectAt(bytes, at, end)) return { ...NO_UNSIGNED, cuts: before.cuts };
   let txnId: string | null = null;
+  let stickyTtlMs: number | null = null;
   let replacesState: string | null = null;
   let prevContentAt = FAIL;
   const cuts: number[] = [];
   cutPersonal(bytes, at, end, "unsigned", 0, cuts, (keyStart, keyEnd, valueAt) => {
     if (isKey(bytes, keyStart, keyEnd, "transaction_id")) txnId = storable(stringAt(bytes, valueAt, end));
+    else if (isKey(bytes, keyStart, keyEnd, STICKY_TTL)) stickyTtlMs = stickyDuration(numberAt(bytes, valueAt, end));
     else if (isKey(bytes, keyStart, keyEnd, "replaces_state")) replacesState = storable(stringAt(bytes, valueAt, end));
     else if (isKey(bytes, keyStart, keyEnd, "prev_content")) {
       prevContentAt = isObjectAt(bytes, valueAt, end) ? valueAt : FAIL;
     }
   });
-  return { txnId, replacesState, prevContentAt, cuts: before.cuts.length === 0 ? cuts : [...before.cuts, ...cuts] };
+  const all = before.cuts.length === 0 ? cuts : [...before.cuts, ...cuts];
+  return { txnId, stickyTtlMs, replacesState, prevContentAt, cuts: all };
 }
 
 /** Notes in `cuts` what is personal in the object at `at`, and shows every member of it to `visit`. */

@@ -77,6 +77,7 @@ export function keepHouse(
     const connections = await stores.connections.expire(nowMs - CONNECTION_LIFE_MS, CONNECTIONS_PER_DEVICE);
     metrics.count("sliding_sync_api_expiry_conn_timed_out", connections);
     const txns = await stores.devices.expireTxns(nowMs - TXN_LIFE_MS);
+    const sticky = await stores.retention.expireSticky(nowMs);
     const tokens = await stores.devices.expireTokens(nowMs - TOKEN_LIFE_MS);
     for (const { tokenHash, userId, deviceId } of tokens) {
       const unused: TokenUnused = { type: "token-unused", tokenHash };
@@ -85,10 +86,10 @@ export function keepHouse(
       actors.tell(GATEWAY, expired);
     }
     const devices = await stores.devices.expireDevices(nowMs - TOKENLESS_DEVICE_LIFE_MS, nowMs);
-    for (const [kind, count] of Object.entries({ connections, txns, tokens: tokens.length, devices })) {
+    for (const [kind, count] of Object.entries({ connections, txns, sticky, tokens: tokens.length, devices })) {
       if (count > 0) metrics.count("retention_removed_total", count, { kind });
     }
-    logger.debug({ connections, txns, tokens: tokens.length, devices }, "housekeeping done");
+    logger.debug({ connections, txns, sticky, tokens: tokens.length, devices }, "housekeeping done");
     await walkRooms();
     await clearUp();
   };

@@ -72,6 +72,7 @@ export function composeSyncHost(parts: SyncHostParts): HostComposition {
     reader,
     history,
     metrics,
+    clock: parts.clock,
     toDeviceToken,
     store: parts.connections,
     mac: parts.mac,

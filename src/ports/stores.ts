@@ -1,6 +1,7 @@
 import type { StoredEvent, TypedJson } from "#src/protocol/events.ts";
 import type { ConnId, DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { IngestTransaction, StateRow } from "#src/state/ingest-transaction.ts";
 
@@ -35,6 +36,11 @@ export interface IngestStore {
   loadTimelines(queries: readonly TimelineQuery[]): Promise<TimelineChunk[]>;
   /** Standings of users who are in these rooms since this position or a later one. */
   loadStays(queries: readonly { nid: RoomNid; from: StreamPos }[]): Promise<UserRoom[]>;
+  /** Sticky events of these rooms that expire after `afterMs`, redacted or not. */
+  loadStickyIds(
+    nids: readonly RoomNid[],
+    afterMs: number,
+  ): Promise<{ nid: RoomNid; id: EventId; sender: string; expiresMs: number; sizeBytes: number }[]>;
   /** Stored tokens of these devices, and where the stream stood when they were stored; absent where there is none. */
   loadSinces(
     devices: readonly { userId: UserId; deviceId: DeviceId }[],
@@ -109,6 +115,8 @@ export interface RoomReader {
   loadStateSince(queries: readonly { nid: RoomNid; since: StreamPos }[]): Promise<StoredEvent[]>;
   /** All receipts of these rooms; private ones only of `userId`. */
   loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]>;
+  /** Sticky events of these rooms that expire after `afterMs`, oldest first; `json` is empty where one was redacted. */
+  loadSticky(nids: readonly RoomNid[], afterMs: number): Promise<StickyEvent[]>;
   /** Account data of a user: of these rooms (0 = global), changed after `after`. */
   loadAccountData(
     userId: UserId,
@@ -173,6 +181,8 @@ export interface Trimmed {
 }
 
 export interface RetentionStore {
+  /** Takes away sticky events that expired before `beforeMs`; how many went. */
+  expireSticky(beforeMs: number): Promise<number>;
   /**
    * Takes away a bounded part of what nobody is shown any more: events before the newest so many of a room, by whether somebody of ours
    * is in it (null = none), but for state; receipts of who is gone. What stays begins with a gap that clients can page into.

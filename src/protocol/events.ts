@@ -1,4 +1,5 @@
 import type { EventId, RoomNid, StreamPos } from "./ids.ts";
+import type { Stickiness } from "./sticky-events.ts";
 
 /** Membership states of the Matrix specification, in the order of their stored codes (1…5; 0 = none). */
 export const MEMBERSHIPS = ["join", "invite", "leave", "ban", "knock"] as const;
@@ -26,7 +27,9 @@ export interface EventFields<B = Uint8Array> {
   replacesState: string | null;
   /** `unsigned.transaction_id`, which belongs to the polling device alone and is cut out of `json`. */
   txnId: string | null;
-  /** Exactly the bytes of the homeserver, less the `unsigned` members that belong to one user. */
+  /** Set for a sticky event (MSC4354). */
+  sticky?: Stickiness;
+  /** Exactly the bytes of the homeserver, less the `unsigned` members that belong to one user or one moment. */
   json: B;
 }
 

@@ -3,12 +3,21 @@ import { isObjectAt, lastMember, memberPlaces, skipSpace } from "./json-members.
 const encoder = new TextEncoder();
 const CLOSE = 0x7d;
 
-/**
- * The event with `unsigned.transaction_id` set: the one member that belongs to the sending device alone and is
- * therefore not stored with the event (I3). All other bytes stay as they are.
- */
-export function withTransactionId(event: Uint8Array, txnId: string): Uint8Array {
-  const member = `"transaction_id":${JSON.stringify(txnId)}`;
+/** What of an event is of one device, or of the moment in which it is sent, and therefore not stored with it (I3). */
+export interface Overlay {
+  /** null where it is none of this device's. */
+  txnId: string | null;
+  /** What is left of a sticky event's time; null for one that is not sticky. */
+  stickyTtlMs: number | null;
+}
+
+/** The event with these set in `unsigned`. All other bytes stay as they are. */
+export function withOverlay(event: Uint8Array, { txnId, stickyTtlMs }: Overlay): Uint8Array {
+  if (txnId === null && stickyTtlMs === null) return event;
+  const members: string[] = [];
+  if (txnId !== null) members.push(`"transaction_id":${JSON.stringify(txnId)}`);
+  if (stickyTtlMs !== null) members.push(`"msc4354_sticky_duration_ttl_ms":${stickyTtlMs}`);
+  const member = members.join(",");
   const unsigned = lastMember(memberPlaces(event, skipSpace(event, 0)), "unsigned");
   if (unsigned !== null && isObjectAt(event, unsigned.valueStart)) {
     const inside = unsigned.valueStart + 1;

@@ -1,6 +1,7 @@
 import type { ByteRef, EventFields, StoredEvent, TypedJson } from "./events.ts";
 import type { PollBatch, PolledRoom } from "./poll-batch.ts";
 import type { UserRoom } from "./room-meta.ts";
+import type { StickyEvent } from "./sticky-events.ts";
 import type { UpdateBatch } from "./update.ts";
 
 /**
@@ -73,7 +74,8 @@ function mapRoom<A, B>(room: PolledRoom<A>, map: MapBytes<A, B>): PolledRoom<B> 
         timeline: mapAll(room.timeline, map) as EventFields<B>[],
         accountData: mapAll(room.accountData, map) as TypedJson<B>[],
         typing: room.typing === null ? null : mapJson(room.typing, map),
-      };
+        ...(room.sticky === undefined ? {} : { sticky: mapAll(room.sticky, map) as EventFields<B>[] }),
+      } as PolledRoom<B>;
   }
 }
 
@@ -95,7 +97,8 @@ function mapUpdates<A, B>(updates: UpdateBatch<A>, map: MapBytes<A, B>): UpdateB
       state: mapAll(room.state, map) as StoredEvent<B>[],
       redacted: mapAll(room.redacted, map) as StoredEvent<B>[],
       typing: room.typing === null ? null : mapJson(room.typing, map),
-    })),
+      ...(room.sticky === undefined ? {} : { sticky: mapAll(room.sticky, map) as StickyEvent<B>[] }),
+    })) as UpdateBatch<B>["rooms"],
     users: updates.users.map((user) => ({
       ...user,
       rooms: user.rooms.map((room): UserRoom<B> => ({

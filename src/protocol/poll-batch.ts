@@ -19,6 +19,8 @@ export interface PolledJoin<B = Uint8Array> {
   state: EventFields<B>[];
   isStateAfter: boolean;
   timeline: EventFields<B>[];
+  /** Sticky events that are in no timeline of this device (MSC4354); absent = none. */
+  sticky?: EventFields<B>[];
   limited: boolean;
   /** Token at the start of `timeline`. Belongs to the raw first event: null when that event was rejected. */
   prevBatch: string | null;

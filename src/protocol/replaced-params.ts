@@ -47,6 +47,7 @@ const asWhole = ({ extensions = {}, ...request }: SyncRequest): SyncRequest => (
     account_data: { ...OFF, ...extensions.account_data },
     receipts: { ...OFF, ...extensions.receipts },
     typing: { ...OFF, ...extensions.typing },
+    sticky_events: { enabled: false, limit: 100, since: "", ...extensions.sticky_events },
   },
 });
 

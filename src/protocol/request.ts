@@ -60,4 +60,5 @@ export interface ExtensionsRequest {
   account_data?: ExtensionRequest;
   receipts?: ExtensionRequest;
   typing?: ExtensionRequest;
+  sticky_events?: { enabled?: boolean; limit?: number; since?: string };
 }

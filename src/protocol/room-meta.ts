@@ -69,6 +69,8 @@ export interface RoomMeta {
   vanished: [type: string, stateKey: string, pos: StreamPos][];
   /** Of what vanished up to here the keys are not kept. */
   vanishedUpTo: StreamPos;
+  /** When the last of its sticky events expires: a room without any is never looked at for them. Absent = it never had one. */
+  stickyUntilMs?: number;
 }
 
 /** Five heroes are shown; one more is kept because the viewer may be among them. */

@@ -46,6 +46,14 @@ export interface ToDeviceParams extends ExtensionParams {
   since: string;
 }
 
+/** Of sticky events, which have scopes of their own: every room in a list or subscription. */
+export interface StickyEventsParams {
+  enabled: boolean;
+  limit: number;
+  /** "" = none. */
+  since: string;
+}
+
 /** Everything a connection remembers of its requests: plain JSON, because it is stored. */
 export interface StickyParams {
   lists: Record<string, ListParams>;
@@ -56,6 +64,7 @@ export interface StickyParams {
     account_data: ExtensionParams;
     receipts: ExtensionParams;
     typing: ExtensionParams;
+    sticky_events: StickyEventsParams;
   };
 }
 
@@ -95,6 +104,9 @@ const DEFAULT_TO_DEVICE_LIMIT = 100;
 /** Bounds what one response carries of a backlog; the rest follows with the next ones. */
 const MAX_TO_DEVICE_LIMIT = 1000;
 
+/** Sticky events of one response, as MSC4354 has it. */
+const DEFAULT_STICKY_LIMIT = 100;
+
 const OFF: ExtensionParams = { enabled: false, lists: ["*"], rooms: ["*"] };
 
 /** Parameters of a connection that has not been asked anything. */
@@ -107,6 +119,7 @@ export const EMPTY_PARAMS: StickyParams = {
     account_data: OFF,
     receipts: OFF,
     typing: OFF,
+    sticky_events: { enabled: false, limit: DEFAULT_STICKY_LIMIT, since: "" },
   },
 };
 
@@ -312,6 +325,7 @@ function mergeExtensions(before: StickyParams["extensions"], request: Extensions
     account_data: mergeExtension(before.account_data, request.account_data),
     receipts: mergeExtension(before.receipts, request.receipts),
     typing: mergeExtension(before.typing, request.typing),
+    sticky_events: mergeStickyEvents(before.sticky_events, request.sticky_events),
   };
   // Parts that stayed are the very same.
   const isSame =
@@ -319,7 +333,8 @@ function mergeExtensions(before: StickyParams["extensions"], request: Extensions
     before.e2ee === after.e2ee &&
     before.account_data === after.account_data &&
     before.receipts === after.receipts &&
-    before.typing === after.typing;
+    before.typing === after.typing &&
+    before.sticky_events === after.sticky_events;
   return isSame ? before : after;
 }
 
@@ -343,6 +358,15 @@ function mergeToDevice(before: ToDeviceParams, request: ExtensionsRequest["to_de
     limit: limit > 0 ? Math.min(limit, MAX_TO_DEVICE_LIMIT) : before.limit,
     since: request.since ?? before.since,
   };
+  return sameJson(before, after) ? before : after;
+}
+
+function mergeStickyEvents(
+  before: StickyEventsParams,
+  request: ExtensionsRequest["sticky_events"],
+): StickyEventsParams {
+  if (request === undefined) return before;
+  const after = { ...before, ...request, limit: Math.min(request.limit ?? before.limit, DEFAULT_STICKY_LIMIT) };
   return sameJson(before, after) ? before : after;
 }
 

@@ -1,6 +1,7 @@
 import type { StoredEvent, TypedJson } from "./events.ts";
 import type { DeviceId, RoomId, RoomNid, StreamPos, UserId } from "./ids.ts";
 import type { RoomMeta, UserRoom } from "./room-meta.ts";
+import type { StickyEvent } from "./sticky-events.ts";
 
 /** A receipt with its place in the stream. */
 export interface StoredReceipt {
@@ -30,6 +31,8 @@ export interface RoomUpdate<B = Uint8Array> {
   /** Timeline events at and behind this position are told anew by `timeline`, in another order; null = none are. */
   retoldFrom: StreamPos | null;
   receipts: StoredReceipt[];
+  /** Events that are sticky from now on, and those redacted that were; absent = none. */
+  sticky?: StickyEvent<B>[];
   /** The new `m.typing` event; null = unchanged. Never stored. */
   typing: { json: B; userIds: string[] } | null;
 }

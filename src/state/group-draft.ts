@@ -9,6 +9,7 @@ import { emptyRoom } from "./room-meta-reducer.ts";
 import { hashBytes } from "./bytes.ts";
 import type { TypedJson } from "#src/protocol/events.ts";
 import { OwnEvents } from "./own-events.ts";
+import { StickyDrafts } from "./sticky-drafts.ts";
 import { UserDrafts } from "./user-draft.ts";
 
 /** Skipped things kept for inspection in one commit; more are only counted. */
@@ -45,6 +46,7 @@ export class GroupDraft {
   readonly tx: IngestTransaction;
   readonly users: UserDrafts;
   readonly ownEvents: OwnEvents;
+  readonly sticky: StickyDrafts;
   readonly typing = new Map<RoomNid, TypingState>();
   readonly accountHashes = new Map<string, string>();
   newEventCount = 0;
@@ -69,6 +71,7 @@ export class GroupDraft {
     this.tx = emptyTransaction(context.head);
     this.users = new UserDrafts(context);
     this.ownEvents = new OwnEvents(context);
+    this.sticky = new StickyDrafts(context, () => this.nextPos());
     this.#head = context.head;
     this.#maxRoomNid = context.maxRoomNid;
   }

@@ -25,6 +25,13 @@ export interface AwaitedEvent {
   devices: ReadonlySet<DeviceId>;
 }
 
+/** A sticky event that is stored and has not expired, redacted or not. */
+export interface KnownSticky {
+  sender: string;
+  expiresMs: number;
+  sizeBytes: number;
+}
+
 /** All a group of batches is reduced against: the stored world as far as these batches touch it. */
 export interface IngestContext {
   readonly head: StreamPos;
@@ -48,6 +55,8 @@ export interface IngestContext {
   isKnownUser(userId: string): boolean;
   /** Joined and invited members by membership position, as stored before this group. */
   heroEvents(nid: RoomNid): readonly StoredEvent[];
+  /** By event id: the sticky events of a room, where the group has any to add or to redact. */
+  sticky(nid: RoomNid): ReadonlyMap<string, KnownSticky>;
   /** undefined = not remembered. */
   receipt(key: string): { eventId: string; ts: number } | undefined;
   accountDataHash(key: string): string | undefined;

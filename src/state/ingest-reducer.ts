@@ -80,7 +80,11 @@ function finish(group: GroupDraft, devices: DeviceDrafts, batches: readonly Poll
     const repair = tx.repairs.find(({ nid }) => nid === room.nid);
     if (repair !== undefined) repair.removed = room.removedKeys();
     const finished = room.finish(
-      { receipts: receipts.get(room.nid) ?? [], redacted: redacted.get(room.nid) ?? [] },
+      {
+        receipts: receipts.get(room.nid) ?? [],
+        redacted: redacted.get(room.nid) ?? [],
+        sticky: group.sticky.finish(tx, room.nid),
+      },
       group.head,
       awaited.has(room.nid),
     );
@@ -125,6 +129,7 @@ export function isOnlySinces(tx: IngestTransaction): boolean {
     tx.repairs.length === 0 &&
     tx.userRooms.length === 0 &&
     tx.receipts.length === 0 &&
+    tx.sticky.length === 0 &&
     tx.accountData.length === 0 &&
     tx.toDevice.length === 0 &&
     tx.deviceLists.length === 0 &&

@@ -2,6 +2,7 @@ import type { Membership, StoredEvent, TypedJson } from "#src/protocol/events.ts
 import type { DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PolledToDevice, Rejected } from "#src/protocol/poll-batch.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 
 /** One row of current state, without its event. */
@@ -39,6 +40,8 @@ export interface IngestTransaction {
   repairs: { nid: RoomNid; pos: StreamPos; removed: { type: string; stateKey: string }[] }[];
   userRooms: UserRoom[];
   receipts: StoredReceipt[];
+  /** Events that are sticky now, or were and are redacted. */
+  sticky: StickyEvent[];
   /** `roomNid` 0 = global. */
   accountData: (TypedJson & { userId: UserId; roomNid: RoomNid | 0; pos: StreamPos })[];
   toDevice: (PolledToDevice & { userId: UserId; deviceId: DeviceId; pos: StreamPos })[];
@@ -68,6 +71,7 @@ export const emptyTransaction = (head: StreamPos): IngestTransaction => ({
   repairs: [],
   userRooms: [],
   receipts: [],
+  sticky: [],
   accountData: [],
   toDevice: [],
   deviceLists: [],

@@ -7,6 +7,7 @@ import type { RoomDraft } from "./room-draft.ts";
 export function reduceRedaction(group: GroupDraft, room: RoomDraft, event: StoredEvent): void {
   const target = targetOf(room, event);
   if (target === null) return;
+  group.sticky.redact(room.nid, target);
   if (group.findEvent(target) === null) {
     const others = room.awaitedRedactions.filter(([awaited]) => awaited !== target);
     room.setAwaitedRedactions([...others, [target, event.id]]);
@@ -18,6 +19,7 @@ export function reduceRedaction(group: GroupDraft, room: RoomDraft, event: Store
 /** Applies a redaction that is not kept, as one that lies in a gap; true when it changed anything. */
 export function reduceUnseenRedaction(group: GroupDraft, room: RoomDraft, event: EventFields): boolean {
   const target = targetOf(room, event);
+  if (target !== null) group.sticky.redact(room.nid, target);
   return target !== null && redact(group, room, target, event);
 }
 
@@ -56,6 +58,7 @@ export function asAwaited(group: GroupDraft, room: RoomDraft, event: EventFields
   const awaited = room.awaitedRedactions.find(([target]) => target === event.id);
   const redaction = awaited === undefined ? null : group.findEvent(awaited[1]);
   if (redaction === null) return event;
+  group.sticky.redact(room.nid, event.id);
   room.setAwaitedRedactions(room.awaitedRedactions.filter((other) => other !== awaited));
   const json = redactEvent(event.json, room.roomVersion, redaction.json);
   return json === null ? event : { ...event, json };

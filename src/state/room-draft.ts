@@ -7,7 +7,8 @@ import {
   type RoomMeta,
   SEAMS_LIMIT,
 } from "#src/protocol/room-meta.ts";
-import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
+import type { RoomUpdate } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes, reduceLeavers } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
 import type { StateRow } from "./ingest-transaction.ts";
@@ -259,7 +260,7 @@ export class RoomDraft {
    * `isAwaited`: somebody's first standing in the room is told of, so that its host may not know the room.
    */
   finish(
-    { receipts, redacted }: { receipts: StoredReceipt[]; redacted: StoredEvent[] },
+    { receipts, redacted, sticky }: Pick<RoomUpdate, "receipts" | "redacted"> & { sticky: StickyEvent[] },
     head: StreamPos,
     isAwaited: boolean,
   ): { update: RoomUpdate; isStored: boolean } | null {
@@ -270,9 +271,12 @@ export class RoomDraft {
     const vanished = reduceVanished(this.#meta, this.removedKeys(), isBack, head);
     if (vanished !== null) this.#change(vanished);
     if (this.isReset) this.#change({ resetPos: head });
+    const stickyUntilMs = sticky.reduce((latest, { expiresMs }) => Math.max(latest, expiresMs), 0);
+    if (stickyUntilMs > (this.#meta.stickyUntilMs ?? 0)) this.#change({ stickyUntilMs });
     const isStored = this.isNew || this.#meta !== this.#before;
     const isLight = this.isNew && (this.isFromFirstSync || this.#state.length > MAX_ANNOUNCED_STATE);
-    const hasNews = isStored || this.#state.length > 0 || receipts.length > 0 || this.typing !== null;
+    const hasNews =
+      isStored || this.#state.length > 0 || receipts.length > 0 || this.typing !== null || sticky.length > 0;
     if (!hasNews && !isAwaited) return null;
     const update: RoomUpdate = {
       nid: this.nid,
@@ -285,6 +289,7 @@ export class RoomDraft {
       retoldFrom: this.#retoldFrom,
       receipts,
       typing: this.typing,
+      ...(sticky.length === 0 ? {} : { sticky }),
     };
     return { update, isStored };
   }

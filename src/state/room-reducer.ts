@@ -4,6 +4,7 @@ import { hashBytes } from "./bytes.ts";
 import { findOwnMember, isCreate, stayOf } from "./chunk.ts";
 import { ChunkReduction } from "./chunk-reduction.ts";
 import type { GroupDraft } from "./group-draft.ts";
+import { hasNul } from "./identifiers.ts";
 import { pollerKey } from "./ingest-context.ts";
 import type { RoomDraft } from "./room-draft.ts";
 import { reduceForgotten, reduceGone, reduceSnapshot } from "./snapshot-reducer.ts";
@@ -34,6 +35,7 @@ function reduceJoin(group: GroupDraft, batch: PollBatch, section: PolledJoin): v
   // Counts or receipts of a room of which nothing is known would show clients an empty room.
   if (room === null || isWithoutCreate(group, batch, section, room)) return;
   const firstPos = hasEvents || section.limited ? new ChunkReduction(group, batch, section, room).run() : 0;
+  reduceSticky(group, batch, section, room);
   for (const receipt of section.receipts) group.addReceipt(room.nid, receipt);
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
   reduceTyping(group, batch, section, room);
@@ -70,6 +72,18 @@ function isWithoutCreate(group: GroupDraft, batch: PollBatch, section: PolledJoi
 
 function reduceStripped(group: GroupDraft, batch: PollBatch, section: PolledStripped): void {
   settleStripped(group, batch, section, group.room(section.roomId));
+}
+
+/** Events are sticky whether or not their place in the timeline is known, or shown. */
+function reduceSticky(group: GroupDraft, batch: PollBatch, section: PolledJoin, room: RoomDraft): void {
+  for (const list of [section.sticky ?? [], section.timeline]) {
+    for (const event of list) {
+      if (event.sticky === undefined || room.awaitedRedactions.some(([target]) => target === event.id)) continue;
+      const fault = hasNul(event) ? "NUL in an identifier" : group.sticky.add(room.nid, event, event.sticky);
+      if (fault === null || list === section.timeline) continue;
+      group.reject(batch, { roomId: section.roomId, section: "join.msc4354_sticky", reason: fault, sample: "" });
+    }
+  }
 }
 
 /** The first poller that reports typing in a room speaks for it until it stops: several would contradict each other. */

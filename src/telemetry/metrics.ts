@@ -111,7 +111,7 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     name: "retention_removed_total",
     type: "counter",
     labels: ["kind"],
-    help: "What housekeeping removed; kind: events, receipts, connections, txns, tokens, or devices whose waiting data went.",
+    help: "What housekeeping removed; kind: events, receipts, connections, txns, sticky (events whose time is up), tokens, or devices whose waiting data went.",
   },
   {
     name: "ingest_quarantined_total",

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId } from "#src/protocol/ids.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import { jsonBytes, roomMeta, stateRowOf, storedEvent, transaction, userRoom } from "#test/support/stored-samples.ts";
 import { ALICE, BOB, PHONE, room, ids, member, type StoresSuite } from "./stores-suite.ts";
 
@@ -50,6 +51,53 @@ export function describeIngestStore(suite: StoresSuite): void {
         .catch((error: unknown) => error);
       expect(refused).toMatchObject({ code: "internal" });
       expect(await suite.stores.rooms.loadHead()).toBe(suite.head);
+    });
+
+    test("[STO-123] sticky events are stored with their poll, come back as they were until they expire, and are emptied by a redaction", async () => {
+      const odd = "$odd\0\ud800:example.org" as EventId;
+      const sticky = (nid: number, pos: number, expiresMs: number, parts: Partial<StickyEvent> = {}): StickyEvent => ({
+        nid: room(nid),
+        id: `$sticky-${pos}` as EventId,
+        sender: ALICE,
+        pos,
+        expiresMs,
+        json: jsonBytes({ pos, text: 'quoted " \\ {},NULL' }),
+        ...parts,
+      });
+      const first = await suite.commit(4, (at) => ({
+        sticky: [
+          sticky(31, at, 5000),
+          sticky(31, at + 1, 9000, { id: odd, sender: "@\ud800:x" }),
+          sticky(32, at + 2, 9000),
+          sticky(33, at + 3, 9000),
+        ],
+      }));
+      const read = async (nids: number[], afterMs: number): Promise<StickyEvent[]> =>
+        suite.stores.rooms.loadSticky(nids.map(room), afterMs);
+      expect(await read([31, 32], 0)).toEqual([
+        sticky(31, first, 5000),
+        sticky(31, first + 1, 9000, { id: odd, sender: "@\ud800:x" }),
+        sticky(32, first + 2, 9000),
+      ]);
+      expect((await read([31, 32], 5000)).map(({ pos }) => pos)).toEqual([first + 1, first + 2]);
+      expect(await read([31], 9000)).toEqual([]);
+      expect(await read([], 0)).toEqual([]);
+      await suite.commit(1, (at) => ({
+        sticky: [sticky(32, at, 9000, { id: `$sticky-${first + 2}` as EventId, json: new Uint8Array(0) })],
+      }));
+      expect(await read([32], 0)).toMatchObject([{ pos: first + 4, json: new Uint8Array(0) }]);
+      const known = await suite.stores.ingest.loadStickyIds([room(31), room(32)], 5000);
+      expect(known.toSorted((a, b) => a.nid - b.nid)).toEqual([
+        {
+          nid: room(31),
+          id: odd,
+          sender: "@\ud800:x",
+          expiresMs: 9000,
+          sizeBytes: sticky(31, first + 1, 0).json.length,
+        },
+        { nid: room(32), id: `$sticky-${first + 2}` as EventId, sender: ALICE, expiresMs: 9000, sizeBytes: 0 },
+      ]);
+      expect(await suite.stores.ingest.loadStickyIds([], 0)).toEqual([]);
     });
 
     test("[STO-5] rooms are found by id, with their newest metadata", async () => {

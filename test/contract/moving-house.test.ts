@@ -243,7 +243,7 @@ const OLDER = `
   alter table devices drop column rooms_due, drop column imported_pos, drop column imported_since,
     drop column paused_ms, drop column since_pos;
   alter table meta drop column imported_pos, drop column secret_rotated_ms;
-  drop table audit;
+  drop table audit, sticky_events;
   delete from glissade_migrations where id > 4`;
 
 for (const server of [withPostgres, withPglite]) {

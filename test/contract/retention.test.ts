@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { StoredEvent } from "#src/protocol/events.ts";
-import type { DeviceId, RoomNid, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, EventId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { IngestStore, RetentionPlace, RetentionStore, RoomReader } from "#src/ports/stores.ts";
 import type { Database } from "#db/connection.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
@@ -191,6 +191,23 @@ for (const server of [withPostgres, withPglite]) {
       expect(await own.clearUp()).toEqual({ table: "to_device" });
       expect(await own.clearUp()).toBeNull();
       expect(await deliver(10_000)).toBeLessThanOrEqual(first);
+    });
+
+    test("[STE-31] sticky events that have expired go, a few at a time, and the others stay", async () => {
+      const head = await reader.loadHead();
+      const sticky = Array.from({ length: 1203 }, (_, index) => ({
+        nid: room(1),
+        id: `$s${index}` as EventId,
+        sender: ALICE,
+        pos: head + index + 1,
+        expiresMs: index < 1200 ? 10 : 30,
+        json: new Uint8Array(0),
+      }));
+      await ingest.commit(transaction(head + sticky.length, { sticky }));
+      expect(await retention.expireSticky(10)).toBe(0);
+      expect(await retention.expireSticky(20)).toBe(1200);
+      expect(await reader.loadSticky([room(1)], 0)).toHaveLength(3);
+      expect(await retention.expireSticky(31)).toBe(3);
     });
   });
 }

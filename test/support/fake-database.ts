@@ -2,6 +2,7 @@ import { SyncError, invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { RepairRequest } from "#src/ports/repair.ts";
 import type { IngestTransaction, StateRow, StoredConnection, TimelineChunk, TimelineQuery } from "#src/ports/stores.ts";
@@ -45,6 +46,7 @@ export class FakeDatabase {
   readonly state = new Map<string, StateRow>();
   readonly userRooms = new Map<string, UserRoom>();
   readonly receipts = new Map<string, StoredReceipt>();
+  readonly sticky = new Map<string, StickyEvent>();
   readonly accountData = new Map<string, IngestTransaction["accountData"][number]>();
   toDevice: IngestTransaction["toDevice"] = [];
   /** Up to where changes were deleted that somebody may not have, by user and device. */

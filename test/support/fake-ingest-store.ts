@@ -79,6 +79,13 @@ export class FakeIngestStore implements IngestStore {
     );
   }
 
+  async loadStickyIds(nids: readonly RoomNid[], afterMs: number): ReturnType<IngestStore["loadStickyIds"]> {
+    await this.#db.reach();
+    return [...this.#db.sticky.values()]
+      .filter(({ nid, expiresMs }) => nids.includes(nid) && expiresMs > afterMs)
+      .map(({ nid, id, sender, expiresMs, json }) => ({ nid, id, sender, expiresMs, sizeBytes: json.length }));
+  }
+
   async loadSinces(devices: Parameters<IngestStore["loadSinces"]>[0]): ReturnType<IngestStore["loadSinces"]> {
     await this.#db.reach();
     const wanted = new Set(devices.map(({ userId, deviceId }) => keyOf(userId, deviceId)));
@@ -117,6 +124,7 @@ export class FakeIngestStore implements IngestStore {
     }
     for (const row of tx.userRooms) db.userRooms.set(keyOf(row.userId, row.nid), row);
     for (const row of tx.receipts) db.receipts.set(keyOf(row.nid, row.userId, row.threadId, row.isPrivate), row);
+    for (const row of tx.sticky) db.sticky.set(keyOf(row.nid, row.id), { ...row, json: row.json.slice() });
     for (const row of tx.accountData) db.accountData.set(keyOf(row.userId, row.roomNid, row.type), row);
     db.toDevice.push(...tx.toDevice);
     for (const row of tx.deviceLists) db.deviceLists.set(keyOf(row.userId, row.deviceId, row.target), row);

@@ -2,6 +2,7 @@ import { invariant } from "#src/errors.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { RoomMeta } from "#src/protocol/room-meta.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { StoredReceipt } from "#src/protocol/update.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { DeviceSnapshot, IngestTransaction, RoomReader, TimelineChunk, UserSnapshot } from "#src/ports/stores.ts";
@@ -88,6 +89,13 @@ export class FakeRoomReader implements RoomReader {
   async loadReceipts(nids: readonly RoomNid[]): Promise<StoredReceipt[]> {
     await this.#db.reach();
     return [...this.#db.receipts.values()].filter(({ nid }) => nids.includes(nid)).sort(byPos);
+  }
+
+  async loadSticky(nids: readonly RoomNid[], afterMs: number): Promise<StickyEvent[]> {
+    await this.#db.reach();
+    return [...this.#db.sticky.values()]
+      .filter(({ nid, expiresMs }) => nids.includes(nid) && expiresMs > afterMs)
+      .sort(byPos);
   }
 
   async loadAccountData(

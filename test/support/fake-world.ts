@@ -56,6 +56,12 @@ export class FakeWorld implements World {
     return this.held.get(nid) ?? null;
   }
 
+  stickyRooms(): RoomNid[] {
+    return [...this.#rooms.values()].flatMap(({ standing, meta }) =>
+      meta.stickyUntilMs !== undefined && standing.membership === "join" ? [standing.nid] : [],
+    );
+  }
+
   activity(nid: RoomNid): number {
     return this.#rooms.get(nid)?.meta.latestTs ?? 0;
   }

@@ -180,6 +180,7 @@ export class IngestRig {
       loadRooms: spied("loadRooms", (ids) => ingest.loadRooms(ids)),
       knownEvents: spied("knownEvents", (ids) => ingest.knownEvents(ids)),
       loadState: spied("loadState", (keys) => ingest.loadState(keys)),
+      loadStickyIds: spied("loadStickyIds", (nids, afterMs) => ingest.loadStickyIds(nids, afterMs)),
       loadEvents: spied("loadEvents", (ids) => ingest.loadEvents(ids)),
       loadRoomState: spied("loadRoomState", (nid) => ingest.loadRoomState(nid)),
       loadHeroEvents: spied("loadHeroEvents", (nids, limit) => ingest.loadHeroEvents(nids, limit)),

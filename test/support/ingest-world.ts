@@ -16,6 +16,7 @@ function positionsOf(tx: IngestTransaction): number[] {
     tx.events,
     tx.userRooms,
     tx.receipts,
+    tx.sticky,
     tx.accountData,
     tx.toDevice,
     tx.deviceLists,

@@ -2,11 +2,11 @@ import type { ByteWriter } from "../byte-writer.ts";
 import type { ExtensionsBody } from "../engine/extensions-body.ts";
 import { writeArray, writeEvents, writeMap } from "./response-writer.ts";
 
-type ExtensionName = "to_device" | "e2ee" | "account_data" | "receipts" | "typing";
+type ExtensionName = "to_device" | "e2ee" | "account_data" | "receipts" | "typing" | "sticky_events";
 
 /** Writes what extensions say; what is empty in them is left out, or told where the dialect always tells it. */
 export function writeExtensions(out: ByteWriter, body: ExtensionsBody, tellsEmpty: boolean): void {
-  const { toDevice, e2ee, accountData, receipts, typing, names } = body;
+  const { toDevice, e2ee, accountData, receipts, typing, sticky, names } = body;
   let separator = "{";
   const key = (name: ExtensionName): void => {
     out.text(`${separator}${JSON.stringify(names?.[name] ?? name)}:`);
@@ -33,6 +33,16 @@ export function writeExtensions(out: ByteWriter, body: ExtensionsBody, tellsEmpt
   if (typing !== undefined) {
     key("typing");
     writeRooms(out, typing, (edu) => out.bytes(edu));
+  }
+  if (sticky !== undefined) {
+    key("sticky_events");
+    out.text(`{"next_batch":${JSON.stringify(sticky.nextBatch)},"rooms":`);
+    writeMap(out, sticky.rooms, (events) => {
+      out.text('{"events":');
+      writeArray(out, events);
+      out.text("}");
+    });
+    out.text("}");
   }
   out.text(separator === "{" ? "{}" : "}");
 }

@@ -10,6 +10,7 @@ import type {
   RoomConfigRequest,
   SyncRequest,
 } from "../request.ts";
+import { isStickyToken } from "../sticky-events.ts";
 import { excluded, isMadeUp, LAZY_MEMBERS, literal } from "../simplified-state.ts";
 import {
   arrayAt,
@@ -23,6 +24,8 @@ import {
   wrongType,
 } from "./request-reader.ts";
 
+/** The name of sticky events until they are accepted. */
+const STICKY_EVENTS = "org.matrix.msc4354.sticky_events";
 const MAX_CONN_ID_BYTES = 255;
 const MAX_TXN_ID_BYTES = 255;
 const MAX_LISTS = 100;
@@ -124,6 +127,11 @@ function readExtensions(
     if (used !== name) names[name] = used;
     read[name] = name === "to_device" ? readToDevice(extension, path) : readExtension(extension, path);
   }
+  const sticky = form.extensionNames("sticky_events").find((alias) => Object.hasOwn(extensions, alias));
+  if (sticky !== undefined) {
+    names["sticky_events"] = sticky;
+    read.sticky_events = readStickyEvents(extensions[sticky], `extensions.${sticky}`);
+  }
   return { extensions: read, extension_names: Object.keys(names).length === 0 ? undefined : names };
 }
 
@@ -143,6 +151,20 @@ function readToDevice(extension: JsonObject, path: string): NonNullable<Extensio
     limit: typeof limit === "number" && Number.isSafeInteger(limit) && limit > 0 ? Math.min(limit, 100) : undefined,
     since: typeof since === "string" && since !== "" && since.length <= MAX_TEXT_BYTES ? since : undefined,
   });
+}
+
+/** Nothing of it may be `null`, and its token is one of sticky events or none. */
+function readStickyEvents(value: unknown, path: string): NonNullable<ExtensionsRequest["sticky_events"]> {
+  const extension = asObject(value);
+  if (extension === null) throw wrongType(path, "an object");
+  for (const name of ["enabled", "limit", "since"])
+    if (extension[name] === null) throw wrongType(`${path}.${name}`, "set");
+  const limit = integerAt(extension, "limit", `${path}.`);
+  if (limit !== undefined && limit < 0) throw wrongType(`${path}.limit`, "a count");
+  const { since } = extension;
+  if (since !== undefined && !(typeof since === "string" && isStickyToken(since)))
+    throw wrongType(`${path}.since`, "a token of sticky events");
+  return given({ enabled: booleanAt(extension, "enabled", `${path}.`), limit, since });
 }
 
 function readTypes(filters: JsonObject, name: string, path: string): (string | null)[] | undefined {
@@ -219,7 +241,7 @@ export const UNSTABLE_FORM: RequestForm = {
     return { ranges: disjointRanges(windows), windows: windows.map(([start, end]) => [start, end]) };
   },
   filters: (filters, path) => readFilters(filters, path, "is_invite"),
-  extensionNames: (name) => [name],
+  extensionNames: (name) => (name === "sticky_events" ? [STICKY_EVENTS] : [name]),
 };
 
 /** MSC4186 as it was merged. */
@@ -244,7 +266,10 @@ export const V4_FORM: RequestForm = {
     return { ranges: disjointRanges([readRange(range, `${path}range`)]) };
   },
   filters: (filters, path) => readFilters(filters, path, "is_invited"),
-  extensionNames: (name) => (name === "typing" ? [name, "org.matrix.msc4508.typing"] : [name]),
+  extensionNames: (name) => {
+    if (name === "sticky_events") return [name, STICKY_EVENTS];
+    return name === "typing" ? [name, "org.matrix.msc4508.typing"] : [name];
+  },
 };
 
 function readPatterns(state: JsonObject, name: string, path: string): [string, string][] {

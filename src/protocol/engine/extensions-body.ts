@@ -18,6 +18,12 @@ export interface DeviceData {
   toDevice: readonly Uint8Array[];
 }
 
+/** Sticky events by room id, and where the client goes on once it has them. */
+export interface StickyBody {
+  nextBatch: string;
+  rooms: Map<string, Uint8Array[]>;
+}
+
 /** The `extensions` of one response; undefined = the key is left out. */
 export interface ExtensionsBody {
   toDevice?: { nextBatch: string; events: Uint8Array[] };
@@ -30,6 +36,7 @@ export interface ExtensionsBody {
   /** Room id → `m.receipt` event as JSON text. */
   receipts?: Map<string, string>;
   typing?: Map<string, Uint8Array>;
+  sticky?: StickyBody;
   /** Names that were used instead of their own. */
   names?: Readonly<Record<string, string>>;
 }

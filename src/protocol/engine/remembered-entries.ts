@@ -3,18 +3,10 @@ import type { RoomNid } from "../ids.ts";
 import type { Draft } from "./draft.ts";
 import type { ChangesNeed, Entries } from "./entries-api.ts";
 import { type OlderEvents, type OlderNeed, olderNeeds, withOlder } from "./older-events.ts";
+import { eventBytes } from "./event-bytes.ts";
 import { addHead } from "./remembered-head.ts";
 import { changesOf, chooseMembers, requiredStateOf } from "./remembered-state.ts";
-import {
-  bitsOf,
-  eventBytes,
-  hasNews,
-  isInTimeline,
-  limitOf,
-  type Making,
-  showsState,
-  type Work,
-} from "./remembered-work.ts";
+import { bitsOf, hasNews, isInTimeline, limitOf, type Making, showsState, type Work } from "./remembered-work.ts";
 import type { Remembering } from "./remembering-api.ts";
 import type { RoomData } from "./room-data.ts";
 import { wantsAllMembers } from "./room-entries.ts";
@@ -248,7 +240,7 @@ export class RememberedEntries implements Entries {
       if (limitOf(room) > 0) entry.isLimited = false;
       return;
     }
-    entry.timeline = eventBytes(this.#making, cut.events);
+    entry.timeline = eventBytes(this.#making.world, this.#making.data, cut.events);
     entry.isLimited = cut.isLimited;
     entry.prevBatch = cut.prevBatch;
     if (this.#making.draft.isFirst) return;

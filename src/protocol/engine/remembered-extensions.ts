@@ -74,13 +74,14 @@ export function buildRememberedExtensions(
 
 /** True when an extension has something that ends a wait: key counts and empty bodies do not. */
 export function hasRememberedData(body: ExtensionsBody): boolean {
-  const { toDevice, e2ee, accountData, receipts, typing } = body;
+  const { toDevice, e2ee, accountData, receipts, typing, sticky } = body;
   return (
     (toDevice?.events.length ?? 0) > 0 ||
     (e2ee?.lists != null && e2ee.lists.changed.length + e2ee.lists.left.length > 0) ||
     (accountData?.global.length ?? 0) + (accountData?.rooms.size ?? 0) > 0 ||
     (receipts?.size ?? 0) > 0 ||
-    (typing?.size ?? 0) > 0
+    (typing?.size ?? 0) > 0 ||
+    sticky !== undefined
   );
 }
 

@@ -1,7 +1,8 @@
 import type { StoredEvent } from "../events.ts";
 import type { StateSelection, StateTuple } from "../required-state.ts";
 import { alternatives, compileSimplifiedState } from "../simplified-state.ts";
-import { eventBytes, hasNews, type Making, showsState, type Work } from "./remembered-work.ts";
+import { eventBytes } from "./event-bytes.ts";
+import { hasNews, type Making, showsState, type Work } from "./remembered-work.ts";
 import { firstAfter } from "./timeline.ts";
 
 const NOTHING: readonly StoredEvent[] = [];
@@ -87,7 +88,8 @@ export function requiredStateOf(making: Making, work: Work): Uint8Array[] {
   return [
     ...stubs,
     ...eventBytes(
-      making,
+      making.world,
+      making.data,
       events.sort((a, b) => a.pos - b.pos),
     ),
   ];
@@ -115,8 +117,8 @@ function withOwnMember(making: Making, { room, standing }: Work, events: StoredE
     event.type === "m.room.member" && event.stateKey === making.world.userId;
   const others = events.filter((event) => !isOwn(event)).sort((a, b) => a.pos - b.pos);
   // Where something came of who was outside already, the room does not know of it.
-  if (standing.stripped !== null) return [...eventBytes(making, others), standing.stripped];
-  return eventBytes(making, own?.membership === standing.membership ? [...others, own] : others);
+  if (standing.stripped !== null) return [...eventBytes(making.world, making.data, others), standing.stripped];
+  return eventBytes(making.world, making.data, own?.membership === standing.membership ? [...others, own] : others);
 }
 
 /** What the client was sent once changed without its being told: it is sent again when it is asked for again. */

@@ -1,6 +1,5 @@
 import type { StoredEvent } from "../events.ts";
 import type { StreamPos } from "../ids.ts";
-import { withTransactionId } from "../overlay.ts";
 import type { StateSelection } from "../required-state.ts";
 import type { UserRoom } from "../room-meta.ts";
 import type { Draft, RoomDraft } from "./draft.ts";
@@ -67,13 +66,4 @@ export function isInTimeline(making: Making, room: RoomDraft): boolean {
   const meta = making.world.meta(nid);
   const isReset = (bitsOf(making, room) & DIRTY.reset) !== 0;
   return !isReset && (meta?.resetPos ?? 0) <= since && making.data.tail(nid).coversFrom <= since;
-}
-
-/** Events as this device is sent them. */
-export function eventBytes(making: Making, events: readonly StoredEvent[]): Uint8Array[] {
-  return events.map((event) => {
-    if (event.sender !== making.world.userId) return event.json;
-    const txnId = making.data.txnId(event.id);
-    return txnId === null ? event.json : withTransactionId(event.json, txnId);
-  });
 }

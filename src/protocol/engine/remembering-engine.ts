@@ -22,6 +22,7 @@ import type { RoomHead } from "./room-facts.ts";
 import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
 import { Selections } from "./selections.ts";
 import { StateUnions } from "./state-unions.ts";
+import { buildSticky, hasUnheardSticky, NO_STICKY_PROGRESS, type StickyProgress } from "./sticky-extension.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** Bits that can change whether and where a room is listed. */
@@ -35,6 +36,7 @@ interface Acknowledged {
   isFirst: boolean;
   extensionsSince: ReadonlyMap<ExtensionName, number>;
   behind: ReadonlyMap<RoomNid, StreamPos>;
+  sticky: StickyProgress;
   /** What happened since. */
   dirty: Map<RoomNid, number>;
   dirtyUser: number;
@@ -63,6 +65,7 @@ export class RememberingEngine implements Remembering {
   readonly #subscribed = new Map<RoomNid, string>();
   #behind = new Map<RoomNid, StreamPos>();
   #extensionsSince = new Map<ExtensionName, number>();
+  #sticky = NO_STICKY_PROGRESS;
   readonly #selections = new Selections(compileSimplifiedState);
   readonly #unions = new StateUnions();
   #dirty = new Map<RoomNid, number>();
@@ -146,7 +149,9 @@ export class RememberingEngine implements Remembering {
   }
 
   get hasUnheardExtensions(): boolean {
-    return EXTENSION_NAMES.some((name) => this.params.extensions[name].enabled && !this.#extensionsSince.has(name));
+    const { extensions } = this.params;
+    if (hasUnheardSticky(extensions.sticky_events, this.#sticky)) return true;
+    return EXTENSION_NAMES.some((name) => extensions[name].enabled && !this.#extensionsSince.has(name));
   }
 
   compile(requiredState: RoomConfig["requiredState"], userId: UserId): StateSelection {
@@ -266,6 +271,7 @@ export class RememberingEngine implements Remembering {
     this.isFirst = acked.isFirst;
     this.#extensionsSince = new Map(acked.extensionsSince);
     this.#behind = new Map(acked.behind);
+    this.#sticky = acked.sticky;
     for (const [nid, bits] of acked.dirty) this.markDirty(nid, bits);
     this.#dirtyUser |= acked.dirtyUser;
     // Rooms of which a leave has to be told once more are listed once more.
@@ -290,7 +296,13 @@ export class RememberingEngine implements Remembering {
     device: DeviceData | null,
     sent: SentRooms,
   ): ExtensionsBody {
-    return buildRememberedExtensions(world, this, draft, data, device, sent);
+    const body = buildRememberedExtensions(world, this, draft, data, device, sent);
+    const params = this.params.extensions.sticky_events;
+    if (!params.enabled) return body;
+    const isListed = (nid: RoomNid): boolean => this.#subscribed.has(nid) || this.#lists.keysOf(nid).length > 0;
+    const sticky = buildSticky({ world, data, draft, isListed }, params, this.#sticky, sent);
+    this.#sticky = sticky.progress;
+    return sticky.body === null ? body : { ...body, sticky: sticky.body };
   }
 
   get behind(): RoomNid[] {
@@ -405,6 +417,7 @@ export class RememberingEngine implements Remembering {
       isFirst: this.isFirst,
       extensionsSince: new Map(this.#extensionsSince),
       behind: new Map(this.#behind),
+      sticky: this.#sticky,
       dirty: new Map(),
       dirtyUser: 0,
     };

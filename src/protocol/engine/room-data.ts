@@ -1,6 +1,7 @@
 import type { StoredEvent } from "../events.ts";
 import type { RoomNid, StreamPos } from "../ids.ts";
 import type { StateSelection } from "../required-state.ts";
+import type { StickyEvent } from "../sticky-events.ts";
 import type { StoredReceipt } from "../update.ts";
 
 /** The newest part of a room's timeline that is in memory. */
@@ -29,6 +30,12 @@ export interface RoomData {
   typing(nid: RoomNid): { json: Uint8Array; userIds: readonly string[] } | null;
   /** Account data of the room (0 = global) changed after a position. */
   accountData(nid: RoomNid | 0, after: StreamPos): Uint8Array[];
+  /** When it is, in the time of day. */
+  readonly nowMs: number;
+  /** Sticky events of the room that have not expired, oldest first. */
+  sticky(nid: RoomNid): readonly StickyEvent[];
+  /** What is left of the time for which an event is sticky; null for one that is not. */
+  stickyTtlMs(nid: RoomNid, eventId: string): number | null;
   /** Transaction id under which this device sent one of the user's own events. */
   txnId(eventId: string): string | null;
 }

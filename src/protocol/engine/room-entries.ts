@@ -1,5 +1,5 @@
 import type { RoomNid } from "../ids.ts";
-import { withTransactionId } from "../overlay.ts";
+import { eventBytes } from "./event-bytes.ts";
 import type { StateSelection } from "../required-state.ts";
 import { isListed, isOwnInvite } from "../visibility.ts";
 import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
@@ -316,11 +316,7 @@ export class RoomEntries implements Entries {
   }
 
   #bytes(events: readonly StoredEvent[]): Uint8Array[] {
-    return events.map((event) => {
-      if (event.sender !== this.#world.userId) return event.json;
-      const txnId = this.#data.txnId(event.id);
-      return txnId === null ? event.json : withTransactionId(event.json, txnId);
-    });
+    return eventBytes(this.#world, this.#data, events);
   }
 
   /** Whoever is shown typing in a lazily loaded room has to be known to the client (spec 8.4). */

@@ -23,6 +23,8 @@ export interface World {
   ): RoomOrder<RoomNid>;
   /** From this position on the room waits for the transaction id of an own event; null = nothing waits. */
   heldFrom(nid: RoomNid): StreamPos | null;
+  /** Rooms that the user is in with sticky events that may not have expired at that time. */
+  stickyRooms(nowMs: number): readonly RoomNid[];
   /** Grows with whatever happens in the room, or, for who is not in it, with their membership: rooms are listed by it. */
   activity(nid: RoomNid): number;
   /** Stripped state of an invite or a knock, read once; null for rooms that are neither. */
@@ -49,4 +51,4 @@ export const DIRTY = {
 } as const;
 
 /** What changed for the user apart from rooms. */
-export const DIRTY_USER = { accountData: 1, toDevice: 2, device: 4 } as const;
+export const DIRTY_USER = { accountData: 1, toDevice: 2, device: 4, sticky: 8 } as const;

@@ -36,7 +36,14 @@ describe("keepHouse", () => {
             return [{ tokenHash: "h", userId: "@a:hs" as UserId, deviceId: "D" as DeviceId }];
           },
         },
-        retention: { trim: async () => ({ events: 0, receipts: 0, next: null }), clearUp: async () => null },
+        retention: {
+          trim: async () => ({ events: 0, receipts: 0, next: null }),
+          clearUp: async () => null,
+          expireSticky: async (beforeMs) => {
+            calls.push(`sticky ${(time.now() - beforeMs) / HOUR_MS}`);
+            return 2;
+          },
+        },
       },
       null,
       {
@@ -52,17 +59,17 @@ describe("keepHouse", () => {
       await settlePromises();
     };
     await hour();
-    expect(calls).toEqual(["connections 168 20", "txns 1", "tokens 720", "devices 2160"]);
+    expect(calls).toEqual(["connections 168 20", "txns 1", "sticky 0", "tokens 720", "devices 2160"]);
     expect(told).toEqual(["poller token-unused", "gateway token-expired"]);
-    expect(counted).toEqual([3, 3, 1]);
+    expect(counted).toEqual([3, 3, 2, 1]);
     isDown = true;
     await hour();
     isDown = false;
     await hour();
-    expect(calls).toHaveLength(8);
+    expect(calls).toHaveLength(10);
     end();
     await hour();
-    expect(calls).toHaveLength(8);
+    expect(calls).toHaveLength(10);
   });
 
   test("[HK-2] walks over all rooms step by step, with a pause after each, counts what went, and then has space used again", async () => {
@@ -81,6 +88,7 @@ describe("keepHouse", () => {
         connections: { expire: none },
         devices: { expireTxns: none, expireDevices: none, expireTokens: async () => [] },
         retention: {
+          expireSticky: none,
           trim: async (from, keep) => {
             asked.push(`${from === null ? "start" : `${from.nid}/${from.pos}`} ${keep?.ours} ${keep?.others}`);
             return steps[asked.length - 1] ?? { events: 0, receipts: 0, next: null };

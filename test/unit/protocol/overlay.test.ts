@@ -1,11 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import { withTransactionId } from "#src/protocol/overlay.ts";
+import { withOverlay } from "#src/protocol/overlay.ts";
 
 const overlaid = (json: string): string =>
-  new TextDecoder().decode(withTransactionId(new TextEncoder().encode(json), 't"1'));
+  new TextDecoder().decode(withOverlay(new TextEncoder().encode(json), { txnId: 't"1', stickyTtlMs: null }));
 const TXN = '"transaction_id":"t\\"1"';
 
-describe("withTransactionId", () => {
+describe("withOverlay", () => {
   test.each([
     ["no unsigned", '{"a":1}', `{"a":1,"unsigned":{${TXN}}}`],
     ["blanks at the end", '{"a":1 }\n', `{"a":1 ,"unsigned":{${TXN}}}\n`],
@@ -26,5 +26,12 @@ describe("withTransactionId", () => {
   ])("[I3] %s", (_, json, expected) => {
     expect(overlaid(json)).toBe(expected);
     expect(JSON.parse(expected).unsigned.transaction_id).toBe('t"1');
+  });
+
+  test("[STE-16] the time that is left goes beside the transaction id, and an event with neither is the very same", () => {
+    const event = new TextEncoder().encode('{"unsigned":{"age":1}}');
+    expect(withOverlay(event, { txnId: null, stickyTtlMs: null })).toBe(event);
+    const text = new TextDecoder().decode(withOverlay(event, { txnId: "t", stickyTtlMs: 5 }));
+    expect(text).toBe('{"unsigned":{"transaction_id":"t","msc4354_sticky_duration_ttl_ms":5,"age":1}}');
   });
 });

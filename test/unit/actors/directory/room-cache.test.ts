@@ -1,6 +1,8 @@
 import { describe, expect, test } from "bun:test";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import { compileRequiredState } from "#src/protocol/required-state.ts";
+import type { EventId } from "#src/protocol/ids.ts";
+import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { RoomUpdate } from "#src/protocol/update.ts";
 import { RoomCache } from "#actors/directory/room-cache.ts";
 import { roomMeta, storedEvent } from "#test/support/stored-samples.ts";
@@ -164,5 +166,39 @@ describe("redactions", () => {
     cache.endRead();
     expect(shown(cache)).toEqual(["redacted", "whole"]);
     expect(cache.state(NAMES).map(({ json }) => json.length)).toEqual([2]);
+  });
+
+  test("[STE-30] sticky events that arrive while they are read are there once, expired and redacted ones are not, and a room without any needs no reading", () => {
+    const until = (stickyUntilMs: number): Partial<RoomUpdate> => ({ meta: roomMeta(1, { stickyUntilMs }) });
+    const sticky = (pos: number, expiresMs: number, id = pos, json = new Uint8Array(9)): StickyEvent => ({
+      nid: META.nid,
+      id: `$${id}` as EventId,
+      sender: "@a:hs",
+      pos,
+      expiresMs,
+      json,
+    });
+    const room = new RoomCache(META, 10);
+    const idsAt = (nowMs: number): string[] => room.sticky(nowMs).map(({ id }) => id);
+    expect(room.hasSticky(0)).toBe(true);
+    // Of a room that nobody asked about nothing is kept.
+    room.apply(update({ ...until(50), sticky: [sticky(11, 50)] }), keep);
+    expect([room.hasSticky(49), room.hasSticky(50)]).toEqual([false, true]);
+    expect(idsAt(0)).toEqual([]);
+    const read = room.beginRead(11);
+    room.apply(update({ ...until(60), sticky: [sticky(12, 60), sticky(13, 50, 11, new Uint8Array(0))] }), keep);
+    room.setSticky(read, [sticky(9, 40), sticky(11, 50), sticky(12, 60)]);
+    room.endRead();
+    expect(room.hasSticky(0)).toBe(true);
+    expect(idsAt(0)).toEqual(["$9", "$12"]);
+    expect([room.stickyUntil("$9"), room.stickyUntil("$11"), room.stickyUntil("$x")]).toEqual([40, null, null]);
+    expect(idsAt(40)).toEqual(["$12"]);
+    expect(idsAt(60)).toEqual([]);
+    const { bytes } = room;
+    room.apply(update({ ...until(90), sticky: [sticky(14, 90)] }), keep);
+    expect(room.bytes).toBeGreaterThan(bytes);
+    expect(idsAt(60)).toEqual(["$14"]);
+    room.drop(14);
+    expect([idsAt(60), room.hasSticky(60)]).toEqual([[], false]);
   });
 });
