@@ -19,9 +19,7 @@ import { temporaryDirectory } from "#test/support/database.ts";
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { freePort } from "#test/support/ports.ts";
 
-const LIMIT_MS = 60_000;
-/** Longer than the homeserver holds a poll. */
-const HELD_MS = 700;
+const LIMIT_MS = 120_000;
 const TOKEN = "an-admin-token-of-the-tests";
 const LIST = { lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [] } } };
 
@@ -51,7 +49,7 @@ async function get<T>(path: string): Promise<T> {
 async function eventually<T>(read: () => Promise<T>, wanted: (value: T) => boolean): Promise<T> {
   for (let tries = 0; ; tries += 1) {
     const value = await read();
-    if (wanted(value) || tries > 100) return value;
+    if (wanted(value) || tries > 400) return value;
     await Bun.sleep(50);
   }
 }
@@ -199,8 +197,8 @@ describe("the admin listener", () => {
     expect((await isPaused()).items.map(({ userId }) => userId)).toEqual([user.id]);
     const polls = (): number => box.homeserver.seen.filter(({ token }) => token === user.token).length;
     const before = polls();
-    // The homeserver still holds the poll that was given up: what is queued now would be told to nobody.
-    await Bun.sleep(HELD_MS);
+    // As long as the homeserver holds the poll that was given up, what is queued would be told to nobody.
+    await box.homeserver.released(user.token);
     box.homeserver.queue(user.token, response([joined(user.roomId, { timeline: [box.say(user.id, "unheard")] })]));
     const later = await box.sync(user.token, LIST, { pos: user.pos, timeoutMs: 300 });
     expect(later.rooms).toEqual({});
@@ -301,7 +299,10 @@ describe("the admin listener", () => {
     const { pos } = await box.sync(user.token, LIST);
     box.homeserver.intercept = null;
     await box.sync(user.token, LIST, { pos, timeoutMs: 700 });
-    const slow = (await get<SlowRequestView[]>("/slow-requests")).filter(({ userId }) => userId === user.id);
+    const ofUser = (await get<SlowRequestView[]>("/slow-requests")).filter(({ userId }) => userId === user.id);
+    // On a busy machine the second may have worked long as well.
+    const waited = ({ phases }: SlowRequestView): number => phases.find(({ name }) => name === "waiting")?.ms ?? 0;
+    const slow = ofUser.filter((one) => one.isInitial || one.durationMs - waited(one) < 500);
     expect(slow).toMatchObject([{ dialect: "msc3575", status: 200, isInitial: true, deviceId: "FOO", connId: "" }]);
     const [{ phases, durationMs }] = slow as [SlowRequestView];
     expect(phases.map(({ name }) => name)).toEqual(["body", "token", "setup", "waiting", "work"]);
@@ -317,7 +318,12 @@ describe("the admin listener", () => {
     });
     const { id } = (await started.json()) as { id: number };
     const [newest] = await get<ResyncView[]>("/resyncs");
-    expect(newest).toMatchObject({ id, kind: "room", target: user.roomId, endedAtMs: null });
+    expect(newest).toMatchObject({ id, kind: "room", target: user.roomId });
+    const ended = await eventually(
+      async () => (await get<ResyncView[]>("/resyncs")).find((one) => one.id === id)?.endedAtMs ?? null,
+      (endedAtMs) => endedAtMs !== null,
+    );
+    expect(ended).toBeGreaterThanOrEqual(newest?.askedAtMs ?? 0);
     for (const body of ['{"kind":"room","target":"nonsense"}', '{"kind":"world"}', "[]"]) {
       expect((await ask("/admin/v1/resync", { method: "POST", body })).status).toBe(400);
     }
@@ -401,47 +407,55 @@ describe("the admin listener", () => {
   });
 });
 
-test("[ADM-15] a unix socket is for this user alone, and needs no token", async () => {
-  const folder = cleanup.use(await temporaryDirectory()).path;
-  const socket = join(folder, "admin.sock");
-  const glissade = await GlissadeProcess.create({
-    SYNCV3_SERVER: box.homeserver.url,
-    SYNCV3_DATA: join(folder, "data"),
-    SYNCV3_ADMIN: socket,
-  });
-  cleanup.defer(async () => void (await glissade.kill()));
-  await glissade.start();
-  expect((await stat(socket)).mode & 0o777).toBe(0o600);
-  const answer = await fetch("http://localhost/admin/v1/overview", { unix: socket });
-  const overview = (await answer.json()) as Overview;
-  expect(overview.hosts.map(({ host }) => host)).toContain("store:0");
-  expect(overview.hosts.every(({ vitals }) => vitals !== null)).toBe(true);
-  for (const url of ["/database", "/users/@a:b", "/audit", "/quarantine", "/resyncs"]) {
-    expect((await fetch(`http://localhost/admin/v1${url}`, { unix: socket })).status).toBe(200);
-  }
-}, 60_000);
+test(
+  "[ADM-15] a unix socket is for this user alone, and needs no token",
+  async () => {
+    const folder = cleanup.use(await temporaryDirectory()).path;
+    const socket = join(folder, "admin.sock");
+    const glissade = await GlissadeProcess.create({
+      SYNCV3_SERVER: box.homeserver.url,
+      SYNCV3_DATA: join(folder, "data"),
+      SYNCV3_ADMIN: socket,
+    });
+    cleanup.defer(async () => void (await glissade.kill()));
+    await glissade.start();
+    expect((await stat(socket)).mode & 0o777).toBe(0o600);
+    const answer = await fetch("http://localhost/admin/v1/overview", { unix: socket });
+    const overview = (await answer.json()) as Overview;
+    expect(overview.hosts.map(({ host }) => host)).toContain("store:0");
+    expect(overview.hosts.every(({ vitals }) => vitals !== null)).toBe(true);
+    for (const url of ["/database", "/users/@a:b", "/audit", "/quarantine", "/resyncs"]) {
+      expect((await fetch(`http://localhost/admin/v1${url}`, { unix: socket })).status).toBe(200);
+    }
+  },
+  LIMIT_MS,
+);
 
-test("[ADM-17] without an admin listener explain tells what is stored, and says that it is no more than that", async () => {
-  const folder = cleanup.use(await temporaryDirectory()).path;
-  const glissade = await GlissadeProcess.create({
-    SYNCV3_SERVER: box.homeserver.url,
-    SYNCV3_DATA: join(folder, "data"),
-  });
-  cleanup.defer(async () => void (await glissade.kill()));
-  await glissade.start();
-  const user = box.user("stored");
-  box.homeserver.queue(user.token, response([], { next_batch: "s1" }));
-  const synced = await glissade.fetch("/_matrix/client/v3/sync?timeout=20", {
-    method: "POST",
-    headers: { authorization: `Bearer ${user.token}` },
-    body: JSON.stringify(LIST),
-  });
-  expect(synced.status).toBe(200);
-  const served = await glissade.command("explain", user.id);
-  expect(served.out).toContain("device FOO");
-  expect(served.out).toContain("From the database alone");
-  await glissade.kill("SIGTERM");
-  const alone = await glissade.command("explain", user.id);
-  expect(alone).toMatchObject({ code: 0, err: "" });
-  expect(alone.out).toContain("first sync: stored");
-}, 60_000);
+test(
+  "[ADM-17] without an admin listener explain tells what is stored, and says that it is no more than that",
+  async () => {
+    const folder = cleanup.use(await temporaryDirectory()).path;
+    const glissade = await GlissadeProcess.create({
+      SYNCV3_SERVER: box.homeserver.url,
+      SYNCV3_DATA: join(folder, "data"),
+    });
+    cleanup.defer(async () => void (await glissade.kill()));
+    await glissade.start();
+    const user = box.user("stored");
+    box.homeserver.queue(user.token, response([], { next_batch: "s1" }));
+    const synced = await glissade.fetch("/_matrix/client/v3/sync?timeout=20", {
+      method: "POST",
+      headers: { authorization: `Bearer ${user.token}` },
+      body: JSON.stringify(LIST),
+    });
+    expect(synced.status).toBe(200);
+    const served = await glissade.command("explain", user.id);
+    expect(served.out).toContain("device FOO");
+    expect(served.out).toContain("From the database alone");
+    await glissade.kill("SIGTERM");
+    const alone = await glissade.command("explain", user.id);
+    expect(alone).toMatchObject({ code: 0, err: "" });
+    expect(alone.out).toContain("first sync: stored");
+  },
+  LIMIT_MS,
+);

@@ -4,9 +4,10 @@ import { readFileSync } from "node:fs";
 import { temporaryDirectory } from "#test/support/database.ts";
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { HttpClient } from "#test/support/http-client.ts";
+import { until } from "#test/support/until.ts";
 import { startSynapse, type Synapse, synapseProblem, SynapseUser } from "#test/support/synapse.ts";
 
-const STEP_MS = 120_000;
+const STEP_MS = 240_000;
 const MIB = 1024 * 1024;
 const problem = synapseProblem();
 const hashOf = (bytes: Uint8Array): string => createHash("sha256").update(bytes).digest("hex");
@@ -125,7 +126,7 @@ describe.skipIf(problem !== null)(
       async () => {
         const client = new HttpClient(glissade, alice.accessToken, { extensions: { e2ee: { enabled: true } } });
         await client.sync();
-        const waiting = client.sync({ timeoutMs: 30_000 });
+        const waiting = client.sync({ timeoutMs: 100_000 });
         const keys = Object.fromEntries(
           Array.from({ length: 5 }, (_, index) => [
             `signed_curve25519:AAAA${index}`,
@@ -136,7 +137,7 @@ describe.skipIf(problem !== null)(
         await alice.call("POST", "/keys/upload", { one_time_keys: keys });
         const { extensions } = await waiting;
         expect(extensions["e2ee"]?.["device_one_time_keys_count"]).toMatchObject({ signed_curve25519: 5 });
-        expect(performance.now() - startedMs).toBeLessThan(5000);
+        expect(performance.now() - startedMs).toBeLessThan(25_000);
         expect(glissade.output).toContain("the homeserver has sliding sync of its own");
         expect(glissade.output).not.toContain(alice.accessToken);
       },
@@ -166,10 +167,11 @@ describe("Glissade before a homeserver that never answers", () => {
           () => "ended",
         ),
       );
-      while (homeserver.pendingRequests < waiting.length) await Bun.sleep(5);
+      await until("all requests", () => homeserver.pendingRequests >= waiting.length);
       const startedMs = performance.now();
       expect(await glissade.kill("SIGTERM")).toBe(0);
-      expect(performance.now() - startedMs).toBeLessThan(9000);
+      // The homeserver would have them wait for ever.
+      expect(performance.now() - startedMs).toBeLessThan(25_000);
       expect(new Set(await Promise.all(waiting))).toEqual(new Set(["ended"]));
     },
     STEP_MS,

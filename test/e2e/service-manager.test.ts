@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePort } from "#test/support/ports.ts";
+import { until } from "#test/support/until.ts";
 
 const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
 const HARNESS = join(import.meta.dir, "../support/service-manager.py");
@@ -13,6 +14,7 @@ afterAll(() => rmSync(folder, { recursive: true }), 60_000);
 /** A server that was started as systemd starts it, and what it told since. */
 class Service {
   readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
+  readonly #listened: Promise<void>;
   #told = "";
 
   constructor(name: string, port: number, env: Record<string, string>) {
@@ -23,7 +25,7 @@ class Service {
       stdout: "pipe",
       stderr: "pipe",
     });
-    void this.#listen();
+    this.#listened = this.#listen();
   }
 
   async #listen(): Promise<void> {
@@ -36,17 +38,16 @@ class Service {
   }
 
   async until(line: string): Promise<void> {
-    for (let attempt = 0; attempt < 600; attempt += 1) {
-      if (this.told.some((told) => told.startsWith(line))) return;
-      if (this.#child.exitCode !== null) break;
-      await Bun.sleep(50);
-    }
+    const isTold = (): boolean => this.told.some((told) => told.startsWith(line));
+    await until(line, () => isTold() || this.#child.exitCode !== null, { limitMs: 60_000 });
+    if (isTold()) return;
     throw new Error(`${line} was not told:\n${this.#told}\n${await new Response(this.#child.stderr).text()}`);
   }
 
   async end(): Promise<string[]> {
     this.#child.kill("SIGTERM");
     await this.#child.exited;
+    await this.#listened;
     return this.told;
   }
 }
@@ -65,7 +66,7 @@ describe.skipIf(problem !== "")(`under a service manager${problem}`, () => {
       "STATUS=ending: requests under way are answered",
       "EXIT=0",
     ]);
-  }, 60_000);
+  }, 120_000);
 
   for (const forward of ["0", "1"]) {
     test(`[SYSD-21] clients come in by a socket that was opened before it was, SYNCV3_FORWARD=${forward}`, async () => {
@@ -90,6 +91,6 @@ describe.skipIf(problem !== "")(`under a service manager${problem}`, () => {
       const others = await fetch(`${base}/_matrix/client/v3/account/whoami`);
       expect(others.status).toBe(forward === "1" ? 502 : 404);
       expect((await service.end()).at(-1)).toBe("EXIT=0");
-    }, 60_000);
+    }, 120_000);
   }
 });
