@@ -172,7 +172,11 @@ class Node {
       initialTimeoutMs: address.initialTimeoutMs,
     });
     this.#main.addKinds({ gateway: gateway.kind });
-    const operator = createOperator({ actors: this.#main.runtime, hosts: this.#main.hosts });
+    const operator = createOperator({
+      actors: this.#main.runtime,
+      hosts: this.#main.hosts,
+      startedAtMs: Math.round(processUsage().startedAtSeconds * 1000),
+    });
     const health = createHealthSource({
       log,
       clock: systemClock,

@@ -22,8 +22,8 @@ export interface ThreadVitals {
 /** Which actors are asked for. */
 export interface ActorsQuery {
   kind: Address["kind"];
-  /** Behind this key; "" = from the first on. */
-  after: string;
+  /** Behind this key, which may be ""; null = from the first on. */
+  after: string | null;
   limit: number;
   /** Only those whose description has these members with these values. */
   where: Readonly<Record<string, string>>;

@@ -22,6 +22,8 @@ export interface OperatorDeps {
   actors: Pick<ActorContext<never>, "ask" | "tell">;
   /** All hosts, main included. */
   hosts: readonly HostId[];
+  /** When this process began. */
+  startedAtMs: number;
 }
 
 type Question<T extends InspectorCommand["type"]> = Omit<Extract<InspectorCommand, { type: T }>, "reply">;
@@ -30,21 +32,23 @@ type Question<T extends InspectorCommand["type"]> = Omit<Extract<InspectorComman
 class ActorOperator implements Operator {
   readonly hosts: readonly HostId[];
   readonly #actors: OperatorDeps["actors"];
+  readonly #startedAtMs: number;
   #isSnapshotting = false;
 
-  constructor({ actors, hosts }: OperatorDeps) {
+  constructor({ actors, hosts, startedAtMs }: OperatorDeps) {
     this.#actors = actors;
     this.hosts = hosts;
+    this.#startedAtMs = startedAtMs;
   }
 
   async describeHosts(): Promise<DescribedHost[]> {
     const [supervised, ...described] = await Promise.all([
-      this.#list("main:0", { kind: "supervisor", after: "", limit: 1, where: {} }),
+      this.#list("main:0", { kind: "supervisor", after: null, limit: 1, where: {} }),
       ...this.hosts.map((host) => this.#describeHost(host)),
     ]);
     const [supervisor] = supervised.items as { hosts: Omit<HostView, "vitals">[] }[];
     return this.hosts.map((host, index) => {
-      const known = supervisor?.hosts.find((child) => child.host === host) ?? { ...MAIN, host };
+      const known = supervisor?.hosts.find((child) => child.host === host) ?? this.#unsupervised(host);
       const description = described[index] ?? null;
       if (description === null) return { ...known, vitals: null, upstream: null };
       const { upstream, ...vitals } = description;
@@ -116,12 +120,12 @@ class ActorOperator implements Operator {
     const items: T[] = [];
     for (let index = from.index; index < hosts.length; index += 1) {
       const host = hosts[index] ?? "main:0";
-      const key = index === from.index ? from.key : "";
+      const key = index === from.index ? from.key : null;
       const found = await this.#list(host, { kind, after: key, limit: limit - items.length, where });
       items.push(...found.items.map((item) => ({ host, ...item }) as T));
       if (found.next !== null) return { items, next: writeCursor({ index, key: found.next }) };
       if (items.length >= limit && index + 1 < hosts.length) {
-        return { items, next: writeCursor({ index: index + 1, key: "" }) };
+        return { items, next: writeCursor({ index: index + 1, key: null }) };
       }
     }
     return { items, next: null };
@@ -142,6 +146,20 @@ class ActorOperator implements Operator {
     for (const count of counts)
       for (const [state, n] of Object.entries(count)) if (state in total) total[state as K] += n;
     return total;
+  }
+
+  /** Nobody supervises main: it is there when it answers. */
+  #unsupervised(host: HostId): Omit<HostView, "vitals"> {
+    return {
+      host,
+      state: "up",
+      incarnation: 1,
+      restarts: 0,
+      upSinceAtMs: splitHostId(host).role === "main" ? this.#startedAtMs : null,
+      lastDeath: null,
+      lastHeartbeatAtMs: null,
+      heartbeatMs: null,
+    };
   }
 
   async #describeHost(host: HostId): Promise<HostDescription | null> {
@@ -171,30 +189,20 @@ class ActorOperator implements Operator {
   }
 }
 
-/** Nobody supervises main: it is there when it answers. */
-const MAIN: Omit<HostView, "vitals" | "host"> = {
-  state: "up",
-  incarnation: 1,
-  restarts: 0,
-  upSinceAtMs: null,
-  lastDeath: null,
-  lastHeartbeatAtMs: null,
-  heartbeatMs: null,
-};
-
 interface Cursor {
   index: number;
-  key: string;
+  /** null = from the host's first on. */
+  key: string | null;
 }
 
 const writeCursor = (cursor: Cursor): string =>
   Buffer.from(JSON.stringify([cursor.index, cursor.key])).toString("base64url");
 
 function readCursor(text: string | null): Cursor {
-  if (text === null) return { index: 0, key: "" };
+  if (text === null) return { index: 0, key: null };
   try {
     const [index, key] = JSON.parse(Buffer.from(text, "base64url").toString()) as unknown[];
-    if (Number.isSafeInteger(index) && typeof key === "string") return { index: Number(index), key };
+    if (Number.isSafeInteger(index) && (key === null || typeof key === "string")) return { index: Number(index), key };
   } catch {
     // Told below.
   }

@@ -218,10 +218,10 @@ export class HostRuntime {
     return Object.fromEntries(counts);
   }
 
-  /** What the awake actors of a kind say of themselves, by key, from the one behind `after` on. */
-  *describe(kind: Address["kind"], after: string): Generator<{ key: string; description: object }> {
+  /** What the awake actors of a kind say of themselves, by key, from the one behind `after` on, or from the first. */
+  *describe(kind: Address["kind"], after: string | null): Generator<{ key: string; description: object }> {
     const cells = this.#kinds.get(kind)?.cells ?? new Map<string, ActorCell>();
-    const keys = [...cells.keys()].filter((key) => key > after).sort();
+    const keys = [...cells.keys()].filter((key) => after === null || key > after).sort();
     for (const key of keys) {
       const description = cells.get(key)?.describe() ?? null;
       if (description !== null) yield { key, description };

@@ -114,6 +114,7 @@ describe("the admin listener", () => {
     expect(overview.hosts.map(({ host }) => host)).toEqual(["main:0", "ingest:0", "sync:0", "poller:0"]);
     for (const host of overview.hosts) {
       expect(host).toMatchObject({ state: "up", incarnation: 1, restarts: 0, lastDeath: null });
+      expect(host.upSinceAtMs).toBeWithin(overview.startedAtMs - 1000, overview.nowAtMs + 1);
       expect(host.vitals?.heapUsedBytes).toBeGreaterThan(1e6);
       expect(host.vitals?.threadCpuMs).toBeGreaterThan(0);
       expect(host.vitals?.actors.find(({ kind }) => kind === "inspector")?.count).toBe(1);

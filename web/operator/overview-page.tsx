@@ -65,7 +65,7 @@ export function OverviewPage({ api, now }: PageProps) {
               <PartsBar label="Connections by state" parts={partsOf(overview.connections, CONNECTION_COLOURS)} />
             </Section>
           </div>
-          <Hosts overview={overview} nowMs={now()} />
+          <Hosts overview={overview} />
           <p class="muted small">
             Version {overview.version}, started {agoText(overview.startedAtMs, now())}.
           </p>
@@ -91,8 +91,7 @@ function Health({ overview }: { overview: Overview }) {
   );
 }
 
-function Hosts({ overview, nowMs }: { overview: Overview; nowMs: number }) {
-  const { hosts } = overview;
+function Hosts({ overview: { hosts, nowAtMs } }: { overview: Overview }) {
   const deepest = Math.max(1, ...hosts.map(depthOf));
   const fullest = Math.max(1, ...hosts.map(({ vitals }) => vitals?.heapUsedBytes ?? 0));
   return (
@@ -113,7 +112,7 @@ function Hosts({ overview, nowMs }: { overview: Overview; nowMs: number }) {
               </span>
             ),
           },
-          { name: "Up for", isNumber: true, show: ({ upSinceAtMs }) => upText(upSinceAtMs, nowMs) },
+          { name: "Up for", isNumber: true, show: ({ upSinceAtMs }) => upText(upSinceAtMs, nowAtMs) },
           { name: "Restarts", isNumber: true, show: restartsOf },
           {
             name: "Lag",
@@ -155,7 +154,7 @@ function restartsOf({ restarts, lastDeath }: HostView) {
 }
 
 const upText = (upSinceAtMs: number | null, nowMs: number): string =>
-  upSinceAtMs === null ? "–" : durationText(nowMs - upSinceAtMs);
+  upSinceAtMs === null ? "–" : durationText(Math.max(0, nowMs - upSinceAtMs));
 
 const sum = (values: readonly number[] | undefined): number => (values ?? []).reduce((all, value) => all + value, 0);
 

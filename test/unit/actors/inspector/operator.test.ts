@@ -12,6 +12,7 @@ function rig() {
   const asked: { what: string; answer: PromiseWithResolvers<unknown> }[] = [];
   const operator = createOperator({
     hosts: ["main:0", "ingest:0", "sync:0"],
+    startedAtMs: 1000,
     actors: {
       tell: (to: Address, message: AnyMessage) => void told.push(`${to.kind} ${message.type}`),
       ask: <T>(to: Address, message: AnyMessage): Promise<T> => {
