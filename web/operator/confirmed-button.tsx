@@ -17,6 +17,10 @@ export function ConfirmedButton({ name, question, isDangerous = false, act, onDo
   useEffect(() => {
     if (isOpen) dialog.current?.showModal();
   }, [isOpen]);
+  const open = (): void => {
+    setFailure(null);
+    setOpen(true);
+  };
   const run = async (): Promise<void> => {
     setBusy(true);
     const reason = await act();
@@ -28,7 +32,7 @@ export function ConfirmedButton({ name, question, isDangerous = false, act, onDo
   };
   return (
     <>
-      <button type="button" class="chip" onClick={() => setOpen(true)}>
+      <button type="button" class="chip" onClick={open}>
         {name}
       </button>
       {isOpen && (

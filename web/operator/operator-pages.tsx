@@ -40,7 +40,8 @@ export function OperatorPages({ state, token }: { state: AppState; token: string
           </a>
         ))}
       </nav>
-      <main id="main" class="operator-main" tabIndex={-1} key={page}>
+      {/* It scrolls, and a page may hold nothing else that the keyboard reaches. */}
+      <main id="main" class="operator-main" tabIndex={0} key={page}>
         <h1>{title}</h1>
         <Body api={api} now={() => state.browser.now()} />
       </main>

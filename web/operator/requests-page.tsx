@@ -49,7 +49,7 @@ function SlowRequest({ request, nowMs }: { request: SlowRequestView; nowMs: numb
       <p class="muted small">
         {agoText(endedAtMs, nowMs)}, {dialect}, status {status}
         {isInitial && ", first of its connection"}
-        {rooms !== null && `, ${countText(rooms)} rooms`}
+        {rooms !== null && `, ${countText(rooms)} ${rooms === 1 ? "room" : "rooms"}`}
         {bytes !== null && `, ${bytesText(bytes)}`}
         {traceId !== null && (
           <>
