@@ -374,7 +374,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     const answerSeq = current?.replay?.seq ?? seq;
     const params = this.#dialect.policy.areParamsSticky ? awake.engine.params : EMPTY_PARAMS;
     const isNewParams = awake.params.record(seq, params, awake.log.ackedSeq, answerSeq);
-    const saved = isNewParams ? this.#storage.saveParams(awake) : null;
+    const saved = this.#storage.saveBefore(awake, { isNewParams, hasInitialRooms: built.pages.hasInitial });
     this.#making.save({ built, seq }, saved);
     if (saved === null) this.#finish();
   }

@@ -1,3 +1,4 @@
+import type { Engine } from "#src/protocol/engine/engine-api.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { ConnectionStore } from "#src/ports/stores.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
@@ -48,8 +49,16 @@ export class ConnectionStorage {
     return row === null ? null : this.#store.save(row);
   }
 
-  /** Writes its new parameters; null when they are stored already. */
-  saveParams(awake: Written): Promise<void> | null {
+  /** Writes what a response rests on before it leaves: new parameters, and new rooms where they are few; null when there is nothing to. */
+  saveBefore(
+    awake: Written & { engine: Pick<Engine, "isSoonWritten"> },
+    news: { isNewParams: boolean; hasInitialRooms: boolean },
+  ): Promise<void> | null {
+    if (news.hasInitialRooms && awake.engine.isSoonWritten) return this.save(awake);
+    return news.isNewParams ? this.#saveParams(awake) : null;
+  }
+
+  #saveParams(awake: Written): Promise<void> | null {
     const row = this.#isKept ? this.#record.nextParams(awake, this.#context.clock.now()) : null;
     return row === null ? null : this.#store.save(row);
   }

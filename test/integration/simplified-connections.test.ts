@@ -93,6 +93,40 @@ describe("connections of simplified sliding sync", () => {
     expect((await device.sync(DEVICE)).extensions["to_device"]).toHaveProperty("events", []);
   });
 
+  test.each(["simplified", "v4"] as const)(
+    "[SSS-95] a response that was not acknowledged before a restart is gone on from, or lost as any other (%p)",
+    async (form) => {
+      const { me, id, room } = inRooms(["a", "b"]);
+      const asked = (timeline_limit = 1): Record<string, unknown> => {
+        const window = form === "v4" ? { range: [0, 9], required_state: {} } : { ranges: [[0, 9]], required_state: [] };
+        return { lists: { all: { ...window, timeline_limit } } };
+      };
+      const client = new SimplifiedClient(rig, me, form);
+      const restart = async (): Promise<void> => {
+        await rig.node.shutDown();
+        await rig.node.boot();
+        await new SimplifiedClient(rig, me, form).sync({ conn_id: "awake" });
+      };
+      await client.sync(asked());
+      await restart();
+      await rig.poll(me, say(id, room("a"), "after"));
+      const { rooms } = await client.sync(asked());
+      expect(Object.keys(rooms)).toEqual([room("a")]);
+      expect(rooms[room("a")]).toMatchObject({ num_live: 1 });
+      expect(rooms[room("a")]).not.toHaveProperty("initial");
+      await restart();
+      expect((await client.sync(asked())).rooms).toEqual({});
+      // What came with an answer that was lost is told again, whatever was written down of it.
+      const acknowledged = client.pos ?? null;
+      await rig.poll(me, say(id, room("b"), "lost"));
+      await client.sync(asked(2));
+      await restart();
+      const again = (await client.sync(asked(2), { pos: acknowledged })).rooms;
+      expect(timelineOf(again[room("b")]).at(-1)).toBe("lost");
+      expect(again[room("a")]).toHaveProperty(form === "v4" ? "expanded_timeline" : "unstable_expanded_timeline");
+    },
+  );
+
   test("[SSS-26] what was said while the server was away is told after it is back", async () => {
     const { me, id, room } = inRooms(["a", "b"]);
     const client = new SimplifiedClient(rig, me);

@@ -28,6 +28,8 @@ export interface Engine {
   readonly generation: number;
   /** Another one whenever what is written down of the rooms proves less than could be proven. */
   readonly version: number;
+  /** So little has to be written down that it can be before a response with new rooms leaves, and not behind it. */
+  readonly isSoonWritten: boolean;
   readonly isFirst: boolean;
   readonly isDirty: boolean;
   readonly hasUnheardExtensions: boolean;

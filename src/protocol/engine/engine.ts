@@ -48,6 +48,8 @@ export class ConnectionEngine implements SyncedEngine {
   /** Raised whenever a room stops being kept up to date (see `proof.ts`). Starts at a random number in every life. */
   generation: number;
   #takenUpFrom: CursorSnapshot["takenUpFrom"];
+  /** Rooms are written behind: those that were not are sent anew. */
+  readonly isSoonWritten = false;
   isFirst = true;
   readonly #shownInvites = new Set<RoomNid>();
   readonly synced = new Map<RoomNid, SyncedRoom>();

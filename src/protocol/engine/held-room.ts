@@ -83,8 +83,14 @@ export class HeldRooms {
       else this.#rooms.set(nid, room);
     }
     this.#before = new Map();
-    this.#isOutdated = false;
+    // What was pending is written down with it.
+    this.#isOutdated = true;
     return before.keys();
+  }
+
+  /** The rooms that are not as they were when it was last settled; null = held no more. */
+  *unsettled(): Iterable<[RoomNid, HeldRoom | null]> {
+    for (const nid of this.#before.keys()) yield [nid, this.#rooms.get(nid) ?? null];
   }
 
   /** The rooms as they were when it was last settled. */

@@ -2,7 +2,7 @@ import type { RoomNid, StreamPos } from "../ids.ts";
 import { sameRequiredState } from "../required-state.ts";
 import type { RoomConfig } from "../sticky.ts";
 import { type Asked, NOTHING_ASKED } from "./asked.ts";
-import type { RememberedSnapshot } from "./remembered-proof.ts";
+import type { RememberedSnapshot } from "./remembered-snapshot.ts";
 
 /**
  * What a connection has written down of the rooms its client holds. Written behind, so it may be older or newer
@@ -25,7 +25,7 @@ export interface CursorSnapshot {
 export const EMPTY_SNAPSHOT: CursorSnapshot = { generation: 0, rooms: [], extensions: [] };
 
 /** What a valid `pos` says about this connection. */
-interface Claim {
+export interface Claim {
   seq: number;
   streamPos: StreamPos;
   generation: number;

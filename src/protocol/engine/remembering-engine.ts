@@ -11,8 +11,8 @@ import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./ex
 import { HeldRooms, LIVE, UNSENT } from "./held-room.ts";
 import { heldAfter } from "./held-after.ts";
 import { ListSet } from "./list-set.ts";
-import { type CursorSnapshot, provenExtensions } from "./proof.ts";
-import { provenHeldRooms, rememberedSnapshot } from "./remembered-proof.ts";
+import type { CursorSnapshot } from "./proof.ts";
+import { type Pending, provenHeldExtensions, provenHeldRooms, rememberedSnapshot } from "./remembered-proof.ts";
 import type { Remembering, RememberingOptions } from "./remembering-api.ts";
 import { decideRoom, leftBehind, NEWS } from "./remembered-rooms.ts";
 import { RememberedEntries } from "./remembered-entries.ts";
@@ -27,6 +27,9 @@ import { DIRTY, type World } from "./world.ts";
 
 /** Bits that can change whether and where a room is listed. */
 const PLACING = DIRTY.event | DIRTY.standing | DIRTY.reset | DIRTY.place;
+
+/** With this many rooms, a few KB, writing takes no longer than with one. */
+const MAX_SOON_WRITTEN = 200;
 
 /** What a response that was lost took with it. */
 interface Acknowledged {
@@ -56,6 +59,9 @@ export class RememberingEngine implements Remembering {
   extensionNames: Readonly<Record<string, string>> = {};
   readonly options: RememberingOptions;
   readonly held = new HeldRooms();
+  get isSoonWritten(): boolean {
+    return this.held.size <= MAX_SOON_WRITTEN;
+  }
   /** Events after this are live for the client: where it was when it asked. */
   get liveAfter(): StreamPos {
     return this.#acked.streamPos;
@@ -72,6 +78,8 @@ export class RememberingEngine implements Remembering {
   #dirtyUser = 0;
   /** The response that was made last. */
   #seq = 0;
+  /** It went to the client, which has not acknowledged it. */
+  #isPending = false;
   /** Rooms in view to look at, whatever happened to them. */
   #shown = new Set<RoomNid>();
   /** Everything in view has to be looked at. */
@@ -95,7 +103,7 @@ export class RememberingEngine implements Remembering {
     this.isFirst = false;
     this.streamPos = claim.streamPos;
     this.#seq = claim.seq;
-    const begun = provenExtensions(snapshot, claim);
+    const begun = provenHeldExtensions(snapshot, claim);
     for (const name of EXTENSION_NAMES) {
       const sinceSeq = begun.get(name);
       if (sinceSeq !== undefined) this.#extensionsSince.set(name, sinceSeq);
@@ -128,8 +136,14 @@ export class RememberingEngine implements Remembering {
       generation: this.#acked.generation,
       rooms: [],
       extensions: [...this.#acked.extensionsSince],
-      remembered: rememberedSnapshot(this.held.settled(), this.#acked),
+      remembered: rememberedSnapshot(this.held.settled(), this.#acked, this.#pending()),
     };
+  }
+
+  #pending(): Pending | null {
+    if (!this.#isPending) return null;
+    const { generation, held } = this;
+    return { seq: this.#seq, generation, rooms: held.unsettled(), extensions: [...this.#extensionsSince] };
   }
 
   markDirty(nid: RoomNid, bits: number): void {
@@ -223,6 +237,7 @@ export class RememberingEngine implements Remembering {
   }
 
   noteSent(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
+    this.#isPending = true;
     this.isFirst = false;
     this.#seq = seq;
     for (const name of draft.startedExtensions) this.#extensionsSince.set(name, seq);
@@ -257,15 +272,20 @@ export class RememberingEngine implements Remembering {
 
   noteUnsaid(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
     this.noteSent(draft, seq, heads);
+    this.#isPending = false;
   }
 
   acknowledged(): void {
+    this.#isPending = false;
     if (this.held.settle()) this.version += 1;
     this.#acked = this.#now();
   }
 
   takeBack(world: World): void {
     const acked = this.#acked;
+    this.#isPending = false;
+    // What is written down of it proves nothing any more.
+    this.generation += 1;
     const changed = [...this.held.takeBack()];
     this.streamPos = acked.streamPos;
     this.isFirst = acked.isFirst;

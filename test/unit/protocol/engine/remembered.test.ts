@@ -1,7 +1,7 @@
 import { describe, expect, test } from "bun:test";
 import { ForkLog } from "#src/protocol/engine/fork-log.ts";
 import { type HeldRoom, HeldRooms, LIVE, UNSENT } from "#src/protocol/engine/held-room.ts";
-import { provenHeldRooms, rememberedSnapshot } from "#src/protocol/engine/remembered-proof.ts";
+import { provenHeldExtensions, provenHeldRooms, rememberedSnapshot } from "#src/protocol/engine/remembered-proof.ts";
 import type { StateSelection, StateTuple } from "#src/protocol/required-state.ts";
 import {
   compileSimplifiedState,
@@ -52,6 +52,8 @@ describe("HeldRooms", () => {
     expect([...rooms.settled()].map(([room]) => room as number).sort((x, y) => x - y)).toEqual([1, 2]);
     expect([...rooms.takeBack()].map(Number).sort((x, y) => x - y)).toEqual([1, 2, 3]);
     expect([rooms.get(nid(1)), rooms.get(nid(2)), rooms.get(nid(3))]).toEqual([a, b, undefined]);
+    // What was written of it proves nothing any more.
+    expect(rooms.settle()).toBe(true);
     expect(rooms.settle()).toBe(false);
   });
 
@@ -89,6 +91,52 @@ describe("provenHeldRooms", () => {
       head: null,
     });
     expect(provenHeldRooms({ generation: 9 }, { seq: 3, streamPos: 1, generation: 9 }).size).toBe(0);
+  });
+
+  test("[SSS-94] what was pending is proven by the position of its response, and by later ones if nothing was taken back", () => {
+    const pending = {
+      seq: 4,
+      generation: 11,
+      extensions: [["receipts", 4] as [string, number]],
+      rooms: [
+        [nid(2), null],
+        [nid(3), held({ timelineLimit: 5, requiredState: rooms[0]?.[1].requiredState ?? [] })],
+        [nid(1), held({ upTo: 90 })],
+      ] as [RoomNid, HeldRoom | null][],
+    };
+    const snapshot = {
+      ...{ generation: 9, rooms: [], extensions: [] },
+      remembered: rememberedSnapshot(rooms, { seq: 3, streamPos: 100 }, pending),
+    };
+    const proven = (seq: number, generation: number): unknown[] => {
+      const claim = { seq, streamPos: 120, generation };
+      const held = provenHeldRooms(JSON.parse(JSON.stringify(snapshot)), claim);
+      return [[...held].map(([room, { upTo: pos }]) => [room, pos]), [...provenHeldExtensions(snapshot, claim).keys()]];
+    };
+    const arrived = [
+      [
+        [1, 90],
+        [3, LIVE],
+      ],
+      ["receipts"],
+    ];
+    expect(proven(4, 11)).toEqual(arrived);
+    expect(proven(7, 11)).toEqual(arrived);
+    expect(proven(3, 9)).toEqual([
+      [
+        [1, LIVE],
+        [2, 80],
+      ],
+      [],
+    ]);
+    expect(proven(5, 12)).toEqual([
+      [
+        [1, 100],
+        [2, 80],
+      ],
+      [],
+    ]);
+    expect(snapshot.remembered.configs).toHaveLength(2);
   });
 });
 
