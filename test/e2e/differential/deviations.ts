@@ -1,4 +1,5 @@
 import { ROOM_DEVIATIONS } from "./deviations-rooms.ts";
+import { STICKY_DEVIATIONS } from "./deviations-sticky.ts";
 import type { Deviation, Difference, Scene } from "./scene.ts";
 
 /** Rooms of a list that the user has left by themselves, was told of, and has not been told to have left. */
@@ -137,18 +138,17 @@ const OTHER_DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
-    name: "sticky events and thread subscriptions",
-    synapse: "has both, where they are switched on",
-    glissade: "has neither, and does not answer their keys",
-    why: "a classic sync tells nothing of threads one follows, and sticky events are shown in timelines alone",
+    name: "thread subscriptions",
+    synapse: "has them, where they are switched on",
+    glissade: "has none, and does not answer their key",
+    why: "a classic sync tells nothing of threads one follows",
     explains: ({ path, glissade }) =>
-      /^extensions (?:org\.matrix\.msc4354\.sticky_events|io\.element\.msc4308\.thread_subscriptions)/.test(path) &&
-      glissade === null,
+      path.startsWith("extensions io.element.msc4308.thread_subscriptions") && glissade === null,
   },
 ];
 
 /** All of them. What none of them explains fails the differential test. */
-export const DEVIATIONS: readonly Deviation[] = [...ROOM_DEVIATIONS, ...OTHER_DEVIATIONS];
+export const DEVIATIONS: readonly Deviation[] = [...ROOM_DEVIATIONS, ...OTHER_DEVIATIONS, ...STICKY_DEVIATIONS];
 
 /** The deviation that explains a difference. */
 export function explanationOf(difference: Difference, scene: Scene): Deviation | null {

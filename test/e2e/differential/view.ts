@@ -12,6 +12,7 @@ export const NOT_COMPARED = [
     "a classic sync does not tell when they were made; that they have one is compared",
   ],
   ["`unsigned.age`", "it grows while one looks"],
+  ["`unsigned.msc4354_sticky_duration_ttl_ms`", "it shrinks while one looks; that it is there is compared"],
   ["`unsigned.membership`", "a classic sync carries it as of its own time"],
   ["`unsigned.transaction_id`", "it belongs to the sending device, and the two sides are two devices"],
   ["`notification_count`, `highlight_count`", "Synapse always says 0"],
@@ -19,6 +20,7 @@ export const NOT_COMPARED = [
   ["order of a window `[0, n]` that holds its whole list", "Synapse does not sort it"],
 ] as const;
 
+const STICKY_TTL = "msc4354_sticky_duration_ttl_ms";
 const UNSIGNED = new Set(["prev_content", "prev_sender", "replaces_state", "redacted_because"]);
 
 /** JSON with its members in one order. */
@@ -181,6 +183,7 @@ function viewTimeline(view: View, at: string, events: WireEvent[]): void {
 function eventText(event: WireEvent): string {
   const { unsigned, ...rest } = event;
   const kept = Object.entries(unsigned ?? {}).filter(([key]) => UNSIGNED.has(key));
+  if (unsigned?.[STICKY_TTL] !== undefined) kept.push([STICKY_TTL, "given"]);
   const because = unsigned?.["redacted_because"] as WireEvent | undefined;
   return canonical({
     ...rest,
