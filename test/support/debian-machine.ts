@@ -9,6 +9,9 @@ const BOOT = join(import.meta.dir, "boot-machine.sh");
 const COMMAND_LIMIT_MS = 120_000;
 /** A Debian is some hundred packages from a mirror. */
 const BOOTSTRAP_LIMIT_MS = 400_000;
+/** How often it is begun: what is fetched may not come. */
+const BOOTSTRAP_TRIES = 3;
+const BOOT_LIMIT_MS = 150_000;
 
 /** How a command ended. */
 export interface Ended {
@@ -47,10 +50,11 @@ export async function debianRoot(): Promise<string> {
   const draft = `${path}.${process.pid}`;
   const include = `--include=${PACKAGES.join(",")}`;
   const command = ["mmdebstrap", "--quiet", "--variant=minbase", "--mode=root", include, "bookworm", `${draft}.tar`];
-  const made = await run(command, {}, BOOTSTRAP_LIMIT_MS);
-  if (made.code !== 0) {
+  for (let tries = 1; ; tries += 1) {
+    const made = await run(command, {}, BOOTSTRAP_LIMIT_MS);
+    if (made.code === 0) break;
     rmSync(`${draft}.tar`, { force: true });
-    throw new Error(`no clean Debian: ${made.text}`);
+    if (tries === BOOTSTRAP_TRIES) throw new Error(`no clean Debian: ${made.text}`);
   }
   renameSync(`${draft}.tar`, path);
   return path;
@@ -76,7 +80,8 @@ export class DebianMachine {
     const unpacked = await run(["tar", "-xf", await debianRoot(), "-C", join(folder, "root")]);
     if (unpacked.code !== 0) throw new Error(unpacked.text);
     const boot = Bun.spawn(["sh", BOOT, folder], { stdin: "ignore", stdout: "pipe", stderr: "pipe" });
-    for (let attempt = 0; attempt < 300; attempt += 1) {
+    const deadline = performance.now() + BOOT_LIMIT_MS;
+    while (performance.now() < deadline) {
       await Bun.sleep(100);
       if (boot.exitCode !== null) break;
       const children = await run(["pgrep", "-P", String(boot.pid)]);

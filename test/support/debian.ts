@@ -1,10 +1,29 @@
 import { existsSync } from "node:fs";
-import { chmod, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
-const INSTALL_LIMIT_MS = 240_000;
-/** Packages of servers would start them: this answer to `invoke-rc.d` means "not now". */
-const POLICY = "/usr/sbin/policy-rc.d";
-const NO_START = "#!/bin/sh\nexit 101\n";
+/** Ends what hangs; a browser comes with some hundred packages. */
+const INSTALL_LIMIT_MS = 600_000;
+/** One at a time, whichever test process it is for. */
+const LOCK = join(tmpdir(), "glissade-test-packages.lock");
+/**
+ * Packages of servers would start them: this answer to `invoke-rc.d` means "not now". What cannot be fetched is tried again,
+ * with lists of today at the latest: mirrors drop what is outdated.
+ */
+const INSTALL = `
+set -u
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+  trap 'rm -f "$policy"' EXIT
+  printf '#!/bin/sh\\nexit 101\\n' >"$policy"
+  chmod 755 "$policy"
+fi
+apt() { apt-get -o DPkg::Lock::Timeout=180 -o Acquire::Retries=3 -o APT::Update::Error-Mode=any "$@"; }
+install() { apt install -y --no-install-recommends "$@"; }
+install "$@" && exit 0
+apt update || { sleep 5; apt update; } || exit 1
+install "$@" || { sleep 5; install "$@"; }
+`;
 
 /** What the suites need of Debian, by what it is for. */
 export const DEBIAN_PACKAGES = {
@@ -51,21 +70,8 @@ export async function debianPackages(names: readonly string[]): Promise<string |
   const wanted = `needs the packages ${missing.join(", ")}`;
   if (!existsSync("/usr/bin/apt-get")) return `${wanted}: this is not Debian`;
   if (process.getuid?.() !== 0) return `${wanted}: only root can install them`;
-  const isPolicyOurs = !existsSync(POLICY);
-  if (isPolicyOurs) {
-    await writeFile(POLICY, NO_START);
-    await chmod(POLICY, 0o755);
-  }
-  try {
-    const install = ["-o", "DPkg::Lock::Timeout=180", "install", "-y", "--no-install-recommends", ...missing];
-    const first = await run("apt-get", ...install);
-    if (first.code === 0) return null;
-    await run("apt-get", "-o", "DPkg::Lock::Timeout=180", "update");
-    const second = await run("apt-get", ...install);
-    return second.code === 0 ? null : `${wanted}: ${second.err.trim().split("\n").at(-1) ?? "apt-get failed"}`;
-  } finally {
-    if (isPolicyOurs) await rm(POLICY, { force: true });
-  }
+  const installed = await run("flock", LOCK, "sh", "-c", INSTALL, "sh", ...missing);
+  return installed.code === 0 ? null : `${wanted}: ${installed.err.trim().split("\n").at(-1) ?? "apt-get failed"}`;
 }
 
 async function missingOf(names: readonly string[]): Promise<string[]> {

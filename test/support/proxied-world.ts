@@ -1,6 +1,7 @@
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type { ConnectionView, Page } from "#src/admin/api.ts";
 import type { ProxyName } from "#src/http/recipes/recipe.ts";
 import { Authority } from "./certificates.ts";
 import type { Certificate } from "./certificates.ts";
@@ -11,6 +12,7 @@ import { freePort } from "./ports.ts";
 import { ReverseProxy, TEST_NAME } from "./reverse-proxy.ts";
 import { startSynapse } from "./synapse.ts";
 import type { Synapse } from "./synapse.ts";
+import { until } from "./until.ts";
 
 const ROOT = join(import.meta.dir, "../..");
 const ENDINGS: Readonly<Record<ProxyName, string>> = {
@@ -74,6 +76,7 @@ export class ProxiedWorld {
         SYNCV3_DATA: join(dir, name),
         SYNCV3_FORWARD: forward,
         SYNCV3_LOG_LEVEL: "debug",
+        SYNCV3_ADMIN: adminSocket(dir, name),
       });
       await made.start();
       return made;
@@ -116,12 +119,24 @@ export class ProxiedWorld {
     return runDoctorFrom([target, ...trust, ...args]);
   }
 
+  /** Resolves when a request of this connection waits for news. */
+  async untilWaiting(at: "sharing" | "fronting", connId: string): Promise<void> {
+    const unix = adminSocket(this.#dir, at);
+    await until(`a request of ${connId}`, async () => {
+      const answer = await fetch("http://localhost/admin/v1/connections?state=parked&limit=500", { unix });
+      const { items } = (await answer.json()) as Page<ConnectionView>;
+      return items.some((connection) => connection.connId.endsWith(connId));
+    });
+  }
+
   async stop(): Promise<void> {
     await Promise.all(this.#proxies.map((proxy) => proxy.stop()));
     await Promise.all([this.sharing.kill(), this.fronting.kill(), this.orphan.kill(), this.synapse.stop()]);
     await rm(this.#dir, { recursive: true, force: true });
   }
 }
+
+const adminSocket = (dir: string, name: string): string => join(dir, `${name}.admin`);
 
 /** `host:port` of a URL. */
 export const addressOf = (url: string): string => new URL(url).host;

@@ -19,7 +19,7 @@ export interface Places {
   dir: string;
 }
 
-const START_LIMIT_MS = 15_000;
+const START_LIMIT_MS = 60_000;
 
 /** A reverse proxy of Debian's, in the foreground, with a configuration of its own. */
 export class ReverseProxy {

@@ -30,6 +30,10 @@ export interface Synapse {
   stop(): Promise<void>;
 }
 
+/** How often a package index is asked: what is fetched may not come. */
+const INSTALL_TRIES = 3;
+const START_LIMIT_MS = 180_000;
+
 async function run(command: string[], cwd?: string): Promise<void> {
   const child = Bun.spawn(command, { stdout: "pipe", stderr: "pipe", ...(cwd === undefined ? {} : { cwd }) });
   if ((await child.exited) !== 0)
@@ -51,13 +55,25 @@ export async function installSynapse(): Promise<string> {
   await rm(draft, { recursive: true, force: true });
   await mkdir(draft, { recursive: true });
   await run(["python3", "-m", "venv", draft]);
-  await run([join(draft, "bin/python"), "-m", "pip", "install", "--quiet", `matrix-synapse==${SYNAPSE_VERSION}`]);
+  const install = [join(draft, "bin/python"), "-m", "pip", "install", "--quiet", `matrix-synapse==${SYNAPSE_VERSION}`];
+  for (let tries = 1; ; tries += 1) {
+    try {
+      await run(install);
+      break;
+    } catch (error) {
+      if (tries === INSTALL_TRIES) throw error;
+    }
+  }
   await writeFile(join(draft, marker), "");
   if (!existsSync(join(VENV, marker))) {
-    await rm(VENV, { recursive: true, force: true });
-    await rename(draft, VENV).catch((error: unknown) => {
+    // Moved out of the way in one step: somebody else may have put theirs there, and use it already.
+    const old = `${draft}.old`;
+    await rename(VENV, old).catch(() => undefined);
+    const isTheirs = existsSync(join(old, marker));
+    await rename(isTheirs ? old : draft, VENV).catch((error: unknown) => {
       if (!existsSync(join(VENV, marker))) throw error;
     });
+    await rm(old, { recursive: true, force: true });
   }
   await rm(draft, { recursive: true, force: true });
   return python;
@@ -65,13 +81,14 @@ export async function installSynapse(): Promise<string> {
 
 /** Resolves when a homeserver answers clients; rejects when its process ends before. */
 export async function whenAnswering(url: string, child: { readonly exitCode: number | null }): Promise<void> {
-  for (let attempt = 0; ; attempt += 1) {
+  const deadline = performance.now() + START_LIMIT_MS;
+  for (;;) {
     try {
-      if ((await fetch(`${url}/_matrix/client/versions`)).ok) return;
+      if ((await fetch(`${url}/_matrix/client/versions`, { signal: AbortSignal.timeout(10_000) })).ok) return;
     } catch {
       if (child.exitCode !== null) throw new Error(`the homeserver exited with ${child.exitCode}`);
     }
-    if (attempt > 300) throw new Error("the homeserver did not answer within a minute");
+    if (performance.now() > deadline) throw new Error("the homeserver did not answer in time");
     await Bun.sleep(200);
   }
 }

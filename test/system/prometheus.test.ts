@@ -4,6 +4,7 @@ import { METRIC_SPECS } from "#src/telemetry/metrics.ts";
 import { BlackBox, joined, response } from "#test/support/black-box.ts";
 import { DEBIAN_PACKAGES, debianPackages, systemProgram } from "#test/support/debian.ts";
 import { freePort } from "#test/support/ports.ts";
+import { until } from "#test/support/until.ts";
 
 const SETUP_MS = 300_000;
 const DEPLOY = join(import.meta.dir, "../../deploy");
@@ -41,8 +42,10 @@ beforeAll(async () => {
     await box.ask(user.token, LIST, { pos: "nonsense" });
   }
   // The lag of the event loop is looked at once a second.
-  await Bun.sleep(1200);
-  scrape = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+  await until("what is looked at now and then", async () => {
+    scrape = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
+    return /^event_loop_lag_secs_count\S* [1-9]/m.test(scrape);
+  });
 }, SETUP_MS);
 afterAll(() => cleanup.disposeAsync(), SETUP_MS);
 
