@@ -43,8 +43,7 @@ function calculatedName(heroes: readonly Hero[], others: number): string {
     return `${shown.join(", ")} and ${others - shown.length} others`;
   }
   const last = names.at(-1) ?? "";
-  if (names.length === 1) return last;
-  const all = `${names.slice(0, -1).join(", ")} and ${last}`;
+  const all = names.length === 1 ? last : `${names.slice(0, -1).join(", ")} and ${last}`;
   return others > 0 ? all : `${EMPTY_ROOM} (was ${all})`;
 }
 

@@ -57,4 +57,33 @@ describe("state in the news", () => {
       ["m.room.member", { membership: "join" }],
     ]);
   });
+
+  test("[STATE-36] who speaks in a room that comes whole for another list is told to the one that loads lazily", async () => {
+    const state = rig.roomState(bob, [bob, alice], "b");
+    const timeline = [rig.event("m.room.message", alice, { body: "the newest, by alice" })];
+    await rig.poll(alice, [rig.join("!b", { state, timeline })]);
+    const lists = {
+      lazy: { ranges: [[0, 5]], sort: ["by_name"], timeline_limit: 1, required_state: [["m.room.member", "$LAZY"]] },
+      top: { ranges: [[0, 0]], timeline_limit: 0 },
+    };
+    const news = (body: string) =>
+      rig.poll(alice, [rig.join("!a", { timeline: [rig.event("m.room.message", "@carol:hs", { body })] })]);
+    await rig.poll(alice, [
+      rig.join("!a", {
+        timeline: [
+          rig.event("m.room.member", "@carol:hs", { membership: "join" }, { stateKey: "@carol:hs" }),
+          rig.event("m.room.message", alice, { body: "last before" }),
+        ],
+      }),
+    ]);
+    await rig.poll(alice, [rig.join("!b", { timeline: [rig.event("m.room.message", alice, { body: "bump" })] })]);
+    const first = await rig.sync(alice, { lists });
+    await news("one");
+    const whole = await rig.sync(alice, {}, { pos: first.pos, timeoutMs: 600_000 });
+    expect(whole.rooms["!a"]).toMatchObject({ initial: true, num_live: 1 });
+    expect(whole.rooms["!a"]?.required_state?.map(({ state_key: key }) => key)).toEqual(["@carol:hs"]);
+    await news("two");
+    const again = await rig.sync(alice, {}, { pos: whole.pos, timeoutMs: 600_000 });
+    expect(again.rooms["!a"]?.required_state).toBeUndefined();
+  });
 });

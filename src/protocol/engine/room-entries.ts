@@ -102,10 +102,10 @@ export class RoomEntries implements Entries {
       if (room.kind === "counts" || this.#world.standing(room.nid)?.membership !== "join") continue;
       const selection = this.#engine.compile(room.config.requiredState, this.#world.userId);
       const members = new Set(this.#members.get(room.nid));
-      if (selection.lazyMembers) {
+      if (selection.lazyMembers || this.#isLazyElsewhere(room)) {
         const sent = this.#engine.synced.get(room.nid)?.lazyMembers;
         // With the timeline alone the client keeps the state it has.
-        const isWhole = room.kind === "initial" && room.withState;
+        const isWhole = room.kind === "initial" && room.withState && selection.lazyMembers;
         for (const event of this.#timelines.cutOf(room.nid)?.events ?? []) {
           if (isWhole || sent?.has(event.sender) !== true) members.add(event.sender);
         }
@@ -116,6 +116,12 @@ export class RoomEntries implements Entries {
       if (whole !== null || members.size > 0) needs.push({ nid: room.nid, selection: whole, members: [...members] });
     }
     return needs;
+  }
+
+  /** Sent whole for one list, while another one that shows it relies on hearing of everybody who speaks. */
+  #isLazyElsewhere({ nid, kind }: RoomDraft): boolean {
+    if (kind !== "initial" || !this.#engine.synced.has(nid)) return false;
+    return this.#engine.compile(this.#engine.configOf(nid).requiredState, this.#world.userId).lazyMembers;
   }
 
   /** Event ids of the timeline sent for a room, for its receipts. */

@@ -44,7 +44,7 @@ describe("roomName", () => {
       room(1, [hero("alice", "Alice", "leave"), hero("bob", "Bob", "ban")]),
       "Empty Room (was Alice and Bob)",
     ],
-    ["the one other gone", room(1, [hero("alice", "Alice", "leave")]), "Alice"],
+    ["the one other gone", room(1, [hero("alice", "Alice", "leave")]), "Empty Room (was Alice)"],
     ["nobody ever", room(1, []), "Empty Room"],
     ["the viewer is no hero", room(2, [{ ...ALICE, userId: ME, displayName: "Me" }, BOB]), "Bob"],
     ["those who left do not stand for those who are there", room(2, [hero("alice", "Alice", "leave"), BOB]), "Bob"],
