@@ -37,6 +37,12 @@ export class SyncError extends Error {
   }
 }
 
+/** The cause of a failure that the homeserver told in its own words: what it answered. */
+export interface ToldByHomeserver {
+  toldStatus: number;
+  toldBody: string;
+}
+
 /** Throws when a thing that must hold does not: a bug, which crashes the actor and is restarted from storage. */
 export function invariant(condition: unknown, expectation: string): asserts condition {
   if (!condition) throw new SyncError("internal", `invariant broken: ${expectation}`);

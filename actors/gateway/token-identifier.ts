@@ -1,6 +1,6 @@
 import { SpanStatusCode, trace } from "@opentelemetry/api";
 import type { Span } from "@opentelemetry/api";
-import { type ErrorCode, SyncError } from "#src/errors.ts";
+import { type ErrorCode, SyncError, type ToldByHomeserver } from "#src/errors.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { Identity } from "#src/ports/gateway.ts";
@@ -237,15 +237,15 @@ export class TokenIdentifier {
   }
 
   #failure(failure: UpstreamFailure): SyncError {
+    const cause: ToldByHomeserver | undefined =
+      failure.kind === "transient" ? undefined : { toldStatus: failure.status, toldBody: failure.body };
     if (failure.kind === "auth") {
-      return new SyncError(
-        failure.softLogout ? "soft_logout" : "unknown_token",
-        `/whoami returned HTTP ${failure.status}`,
-      );
+      const code = failure.softLogout ? "soft_logout" : "unknown_token";
+      return new SyncError(code, `/whoami returned HTTP ${failure.status}`, { cause });
     }
     this.#deps.log.warn({ status: failure.status, reason: failure.reason }, "token lookup failed at the homeserver");
     const text = failure.status > 0 ? `/whoami returned HTTP ${failure.status}` : "the homeserver cannot be reached";
-    return new SyncError("homeserver_unreachable", text);
+    return new SyncError("homeserver_unreachable", text, { cause });
   }
 
   #touch(known: KnownToken, now: number): void {

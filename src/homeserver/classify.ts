@@ -12,8 +12,8 @@ export interface FailedAnswer {
 /** Longest `Retry-After` believed: a typing error at the homeserver must not silence a device for days. */
 export const MAX_RETRY_AFTER_MS = 15 * 60_000;
 
-/** Body text kept for the client of an `auth` failure. */
-const MAX_AUTH_BODY_CHARS = 4096;
+/** Body text kept for the client of a failure that is not ours. */
+const MAX_TOLD_BODY_CHARS = 4096;
 
 /** Statuses that say nothing about the request itself: timeout, too early, too many requests. */
 const PASSING_STATUSES: ReadonlySet<number> = new Set([408, 425, 429]);
@@ -28,16 +28,15 @@ interface MatrixErrorBody {
 export function classifyAnswer(answer: FailedAnswer, isSync: boolean, nowMs: number): UpstreamFailure {
   const { status } = answer;
   const error = readErrorBody(answer.body);
-  if (status === 401 || (status === 403 && isSync)) {
-    return { kind: "auth", softLogout: error.softLogout, status, body: answer.body.slice(0, MAX_AUTH_BODY_CHARS) };
-  }
+  const body = answer.body.slice(0, MAX_TOLD_BODY_CHARS);
+  if (status === 401 || (status === 403 && isSync)) return { kind: "auth", softLogout: error.softLogout, status, body };
   const reason = error.errcode === null ? `status ${status}` : `status ${status} ${error.errcode}`;
   const isLimited = error.errcode === "M_LIMIT_EXCEEDED";
   if (status >= 500 || PASSING_STATUSES.has(status) || isLimited) {
     const wanted = parseRetryAfter(answer.retryAfter, nowMs) ?? error.retryAfterMs ?? 0;
     return { kind: "transient", status, retryAfterMs: Math.min(wanted, MAX_RETRY_AFTER_MS), reason };
   }
-  return { kind: "refused", status, errcode: error.errcode, reason };
+  return { kind: "refused", status, errcode: error.errcode, reason, body };
 }
 
 /** A call that brought no usable answer: network, deadline, garbage. */

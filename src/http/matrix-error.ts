@@ -1,4 +1,5 @@
-import type { ErrorCode } from "#src/errors.ts";
+import type { ErrorCode, ToldByHomeserver } from "#src/errors.ts";
+import { asObject } from "#src/protocol/json-value.ts";
 
 /** How one kind of failure is told to a client. */
 interface ErrorShape {
@@ -57,6 +58,23 @@ export interface MatrixError {
 
 /** Whether the text begins with the status, as clients of MSC3575 know it: `HTTP 400 : session expired`. */
 export type ErrorText = "plain" | "with-status";
+
+/** What the homeserver refused in words of its own, which say more than ours: a locked account is no dead token. */
+export function toldError(cause: unknown): MatrixError | null {
+  const { toldStatus, toldBody } = (cause ?? {}) as Partial<ToldByHomeserver>;
+  if (toldStatus === undefined || toldBody === undefined || toldStatus < 400 || toldStatus > 499) return null;
+  const said = parseError(toldBody);
+  return said === null ? null : { status: toldStatus, body: said, retryAfterSecs: null };
+}
+
+function parseError(text: string): string | null {
+  try {
+    const error = asObject(JSON.parse(text));
+    return typeof error?.["errcode"] === "string" ? JSON.stringify(error) : null;
+  } catch {
+    return null;
+  }
+}
 
 /** The Matrix error for a failure. */
 export function matrixError(code: ErrorCode, message: string, style: ErrorText = "plain"): MatrixError {

@@ -1,5 +1,5 @@
 import type { SyncError } from "#src/errors.ts";
-import { type ErrorText, matrixError } from "./matrix-error.ts";
+import { type ErrorText, matrixError, toldError } from "./matrix-error.ts";
 
 /** On every reply, errors included: browsers show a page nothing of a reply without them. */
 const CORS = {
@@ -40,9 +40,13 @@ export const plainReply = (
   body: Uint8Array<ArrayBuffer> | string | null,
 ): Response => new Response(body, { status, headers: { ...CORS, ...headers } });
 
-/** A failure as a Matrix error. */
-export function errorReply(error: Pick<SyncError, "code" | "message">, style: ErrorText = "plain"): Response {
-  const { status, body, retryAfterSecs } = matrixError(error.code, error.message, style);
+/** A failure as a Matrix error: that of the homeserver, where it was one and the client's dialect has it so. */
+export function errorReply(
+  error: Pick<SyncError, "code" | "message"> & { cause?: unknown },
+  style: ErrorText = "plain",
+): Response {
+  const told = style === "plain" ? toldError(error.cause) : null;
+  const { status, body, retryAfterSecs } = told ?? matrixError(error.code, error.message, style);
   const headers = retryAfterSecs === null ? JSON_HEADERS : { ...JSON_HEADERS, "retry-after": String(retryAfterSecs) };
   return new Response(body, { status, headers });
 }

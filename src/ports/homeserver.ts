@@ -8,7 +8,7 @@ export type UpstreamFailure =
   /** Worth a retry, not before `retryAfterMs` (0 = own backoff). */
   | { kind: "transient"; status: number; retryAfterMs: number; reason: string }
   /** The request itself is refused (other 4xx). */
-  | { kind: "refused"; status: number; errcode: string | null; reason: string };
+  | { kind: "refused"; status: number; errcode: string | null; reason: string; body: string };
 
 export type UpstreamResult<T> = { ok: true; value: T } | { ok: false; failure: UpstreamFailure };
 

@@ -10,6 +10,8 @@ import type { RoomDraft } from "./room-draft.ts";
 import * as standing from "./standing.ts";
 import { findOwnStripped } from "./stripped.ts";
 
+const encoder = new TextEncoder();
+
 const isGone = (membership: Membership | null | undefined): membership is "leave" | "ban" =>
   membership === "leave" || membership === "ban";
 
@@ -117,9 +119,23 @@ export function settleLeave(
   const pos = isGone(row?.membership) && row.pos > current.memberPos ? row.pos : standing.OWN_POS;
   const lastPos = pos === standing.OWN_POS ? group.head : pos;
   const fact = { membership, sender, ts: own?.ts ?? 0, pos };
-  group.users.setStanding(standing.leave(current, fact, lastPos, own?.json ?? null));
+  const ending = own?.json ?? (standing.isPending(current.membership) ? madeUpEnding(userId, room, group) : null);
+  group.users.setStanding(standing.leave(current, fact, lastPos, ending));
   releaseTyping(group, batch, room);
 }
+
+/** Of an invite from elsewhere that was rejected some homeservers only say that it is gone: clients learn it from an event. */
+const madeUpEnding = (userId: string, { nid }: RoomDraft, { context: { nowMs } }: GroupDraft): Uint8Array =>
+  encoder.encode(
+    JSON.stringify({
+      type: "m.room.member",
+      state_key: userId,
+      sender: userId,
+      event_id: `$left.${nowMs}.${nid}`,
+      origin_server_ts: nowMs,
+      content: { membership: "leave" },
+    }),
+  );
 
 /** Something else became of who is outside: a kick became a ban, or a ban was lifted. Older news of lagging polls change nothing. */
 function settleOutside(group: GroupDraft, current: UserRoom, own: EventFields | null, room: RoomDraft): void {

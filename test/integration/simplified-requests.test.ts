@@ -51,6 +51,36 @@ describe("requests of simplified sliding sync", () => {
     expect(await asking(["m.room.name", ""])).toEqual([200, undefined]);
   });
 
+  test.each(FORMS)("[SSS-97] what the homeserver says of a token is told in its own words (%p)", async (form) => {
+    const answers: Record<string, [number, unknown]> = {
+      locked: [401, { errcode: "M_USER_LOCKED", error: "ask the admin", soft_logout: true }],
+      gone: [401, { errcode: "M_UNKNOWN_TOKEN", error: "no such token" }],
+      forbidden: [403, { errcode: "M_FORBIDDEN", error: "not you" }],
+      wordless: [401, {}],
+      broken: [500, { errcode: "M_UNKNOWN", error: "inner matters" }],
+    };
+    const hearAgain = rig.node.homeserver.onRequest(({ route, accessToken }) => {
+      const [status, body] = answers[accessToken?.split(" ")[0] ?? ""] ?? [];
+      return route === "/account/whoami" && status !== undefined ? Response.json(body, { status }) : undefined;
+    });
+    const path =
+      form === "v4" ? "/_matrix/client/v4/sync" : "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
+    const told = async (name: string): Promise<unknown> => {
+      const { status, json } = await rig.request(rig.account(`told-${form}`, {}), {
+        path,
+        token: `${name} ${form}`,
+        body: {},
+      });
+      return [status, json];
+    };
+    for (const name of ["locked", "gone", "forbidden"]) expect(await told(name)).toEqual(answers[name]);
+    expect(await told("wordless")).toMatchObject([401, { errcode: "M_UNKNOWN_TOKEN" }]);
+    expect(await told("broken")).toMatchObject([502, { errcode: "M_UNKNOWN" }]);
+    const classic = await rig.request(rig.account(`told-${form}`, {}), { token: `forbidden ${form} too`, body: {} });
+    expect(classic.status).toBe(502);
+    hearAgain();
+  });
+
   test.each(FORMS)("[SSS-92] a body is one JSON object and nothing else (%p)", async (form) => {
     const { accessToken } = rig.account(`whole-${form}`, rig.joined(`@whole-${form}:test`, [`whole-${form}`]));
     const path =

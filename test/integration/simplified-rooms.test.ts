@@ -74,6 +74,21 @@ describe("rooms of simplified sliding sync", () => {
     expect(unnamed?.heroes).toEqual([{ user_id: "@bob:test", displayname: "Bob" }] as never);
   });
 
+  test("[SSS-98] an invite that vanishes without an event ends with a leave of one's own", async () => {
+    const { me, client, id } = await inRooms("a");
+    const invite = [{ type: "m.room.create", state_key: "", sender: "@bob:far", content: {} }];
+    await rig.poll(me, { rooms: { invite: { "!far:test": { invite_state: { events: invite } } } } });
+    expect((await client.sync(list())).rooms["!far:test"]).toHaveProperty("invite_state");
+    await rig.poll(me, { rooms: { leave: { "!far:test": { timeline: { events: [] } } } } });
+    const told = await client.sync(list());
+    expect(told.rooms["!far:test"]?.required_state).toMatchObject([
+      { type: "m.room.member", state_key: id, sender: id, content: { membership: "leave" } },
+    ]);
+    expect(told.rooms["!far:test"]).not.toHaveProperty("invite_state");
+    const after = await client.sync(list());
+    expect([after.rooms, after.lists?.["all"]?.count]).toEqual([{}, 1]);
+  });
+
   test("[SSS-93] who is alone is shown those who left, whether or not their leave says what it ended", async () => {
     const { me, client, id } = await inRooms("a");
     const state = [

@@ -132,6 +132,7 @@ const refusedFailure = (status: number): UpstreamFailure => ({
   status,
   errcode: "M_FORBIDDEN",
   reason: `status ${status} M_FORBIDDEN`,
+  body: "",
 });
 
 /** A dead token. */

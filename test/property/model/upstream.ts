@@ -93,7 +93,7 @@ export class Upstream implements Pick<
     if (room.membership(userId) !== "join")
       return {
         ok: false,
-        failure: { kind: "refused", status: 403, errcode: "M_FORBIDDEN", reason: "not in the room" },
+        failure: { kind: "refused", status: 403, errcode: "M_FORBIDDEN", body: "", reason: "not in the room" },
       };
     const state = [...room.state.values()].map((event) => stateEvent(event));
     return { ok: true, value: encoder.encode(JSON.stringify(state)) };

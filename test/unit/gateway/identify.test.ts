@@ -56,7 +56,7 @@ describe("identify", () => {
 
   test.each([
     [{ kind: "transient", status: 503, retryAfterMs: 0, reason: "HTTP 503" }, "/whoami returned HTTP 503"],
-    [{ kind: "refused", status: 403, errcode: "M_FORBIDDEN", reason: "no" }, "/whoami returned HTTP 403"],
+    [{ kind: "refused", status: 403, errcode: "M_FORBIDDEN", reason: "no", body: "{}" }, "/whoami returned HTTP 403"],
     [
       { kind: "transient", status: 0, retryAfterMs: 0, reason: "connect ECONNREFUSED 10.0.0.3" },
       "the homeserver cannot be reached",

@@ -73,7 +73,7 @@ describe("PollerActor: the loop", () => {
     await settlePromises();
     const named = harness.homeserver.nextSync();
     expect(named.params.filter).toBe("filter1");
-    named.fail({ kind: "refused", status: 404, errcode: "M_NOT_FOUND", reason: "status 404" });
+    named.fail({ kind: "refused", status: 404, errcode: "M_NOT_FOUND", reason: "status 404", body: "" });
     await harness.time.advance(3000);
     expect(harness.homeserver.nextSync().params.filter).toBe(LATER_FILTER);
   });
