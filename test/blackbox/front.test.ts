@@ -3,7 +3,7 @@ import { BlackBox, joined, response } from "#test/support/black-box.ts";
 
 const UNSTABLE_PATH = "/_matrix/client/unstable/org.matrix.msc3575/sync";
 /** A busy machine takes its time to start a process. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const LIST = { ranges: [[0, 20]], timeline_limit: 10 };
 /** So long that a test would rather fail than wait for its end. */

@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from "bun:test";
 import { BlackBox, joined, response } from "#test/support/black-box.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 const cleanup = new AsyncDisposableStack();
 afterAll(() => cleanup.disposeAsync(), LIMIT_MS);
 

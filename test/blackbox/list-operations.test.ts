@@ -3,7 +3,7 @@ import { BlackBox, type Json, type WireOp, type WireResponse, joined, response }
 import { type Step, VECTORS, type Vector } from "./list-vectors.ts";
 
 /** A busy machine takes its time to start a process. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const SPACING = 1000;
 

@@ -3,7 +3,7 @@ import { BlackBox, type Json, joined } from "#test/support/black-box.ts";
 import type { CannedOptions } from "#test/support/canned-homeserver.ts";
 
 /** A busy machine takes its time to start a process. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const ALL = { lists: { a: { ranges: [[0, 20]], timeline_limit: 20 } } };
 const ok =

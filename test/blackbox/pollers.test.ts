@@ -3,7 +3,7 @@ import { BlackBox, type CannedEvent, type Json, joined } from "#test/support/bla
 import { until } from "#test/support/until.ts";
 
 /** A busy machine takes its time to start a process. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const LIST = { ranges: [[0, 20]], timeline_limit: 20 };
 const ALL = { lists: { a: LIST } };

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "
 import { BlackBox, type CannedEvent, type Json, joined, response } from "#test/support/black-box.ts";
 
 /** A busy machine takes its time to start a process. */
-setDefaultTimeout(60_000);
+setDefaultTimeout(120_000);
 
 const LIST = { ranges: [[0, 20]], timeline_limit: 20 };
 const ALL = { lists: { a: LIST } };

@@ -11,7 +11,7 @@ import { connectTestDatabase, databaseDeps, withPglite, withPostgres } from "#te
 /** User ids may hold what databases cannot. */
 const ALICE = "@alice\0:hs" as UserId;
 const DEVICE = "DEVICE" as DeviceId;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 describe.each([
   ["PostgreSQL", withPostgres],

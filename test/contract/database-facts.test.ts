@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { readDatabaseFacts } from "#db/database-facts.ts";
 import { connectTestDatabase, withPglite, withPostgres } from "#test/support/database.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 for (const [name, server] of [
   ["PostgreSQL", withPostgres],

@@ -4,7 +4,7 @@ import { connectTestDatabase, databaseDeps, withPostgres } from "#test/support/d
 import { CuttingProxy } from "./cutting-proxy.ts";
 
 /** A loaded machine takes its time. */
-export const LIMIT_MS = 60_000;
+export const LIMIT_MS = 120_000;
 
 type PoolOptions = Parameters<typeof connectTestDatabase>[1];
 

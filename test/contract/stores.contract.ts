@@ -7,7 +7,7 @@ import { describeRoomReader } from "./room-reader.contract.ts";
 import { StoresSuite, type StoresUnderTest } from "./stores-suite.ts";
 
 /** A loaded machine takes its time to start a database server. */
-const SERVER_START_LIMIT_MS = 60_000;
+const SERVER_START_LIMIT_MS = 120_000;
 
 /** What every implementation of the stores does. */
 export function describeStoresContract(name: string, open: () => Promise<StoresUnderTest>): void {

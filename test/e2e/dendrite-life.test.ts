@@ -8,7 +8,7 @@ import { SimplifiedSdkClient } from "#test/support/simplified-sdk-client.ts";
 import type { Synapse } from "#test/support/synapse.ts";
 import * as life from "./sdk-life.ts";
 
-const STEP_MS = 120_000;
+const STEP_MS = 240_000;
 const problem = dendriteProblem();
 
 describe.skipIf(problem !== null)(

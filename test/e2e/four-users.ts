@@ -11,7 +11,7 @@ import { until } from "#test/support/until.ts";
 import { WINDOW, expectRead, listOf, newestIn, path, say } from "./conversation.ts";
 
 const ALICES_ROOMS = 300;
-const STEP_MS = 180_000;
+const STEP_MS = 300_000;
 const KILL_BETWEEN_MS = [400, 3_000] as const;
 /** Says when the server is killed; printed with every failure. */
 const SEED = Number(process.env["GLISSADE_SEED"] ?? 303_182);

@@ -5,7 +5,7 @@ import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { GoProxyFixture } from "#test/support/go-proxy-database.ts";
 import { startSynapse, SynapseUser, synapseProblem } from "#test/support/synapse.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 const SECRET = "the secret of the old proxy";
 const PATH = "/_matrix/client/unstable/org.matrix.msc3575/sync";
 const problem = synapseProblem();

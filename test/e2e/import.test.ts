@@ -6,7 +6,7 @@ import { GoProxyFixture } from "#test/support/go-proxy-database.ts";
 import { createTestHomeserver, type Session, type TestHomeserver } from "#test/support/homeserver.ts";
 import { untilSaid } from "#test/support/until.ts";
 
-const LIMIT_MS = 120_000;
+const LIMIT_MS = 300_000;
 const SECRET = "the secret of the old proxy, and of the new one";
 const EVENTS = 100_000;
 const DEVICES = 2000;

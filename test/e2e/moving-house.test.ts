@@ -10,7 +10,7 @@ import { createTestHomeserver, type Session, type TestHomeserver } from "#test/s
 import { roomMeta, storedEvent, transaction } from "#test/support/stored-samples.ts";
 import { untilSaid } from "#test/support/until.ts";
 
-const LIMIT_MS = 150_000;
+const LIMIT_MS = 400_000;
 const EVENTS = 100_000;
 const ROOMS = 100;
 const COMMITS = 20;

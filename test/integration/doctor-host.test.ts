@@ -6,7 +6,7 @@ import { runDoctor } from "#src/hosts/doctor-host.ts";
 import { temporaryDirectory, withPostgres } from "#test/support/database.ts";
 import { FrontRig } from "#test/support/front-rig.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 function configOf(env: Record<string, string>): Config {
   const read = readConfig(env, () => "", 2);

@@ -14,7 +14,7 @@ const STORED_PER_ROOM = 200;
  */
 const ALLOWED_GROWTH_BYTES = 12 * 1024 * 1024;
 const LIST = { ranges: [[0, 19]], sort: ["by_recency"], timeline_limit: 10, required_state: [["m.room.name", ""]] };
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 let rig: SyncRig | null = null;
 

@@ -7,7 +7,7 @@ import { answerLost, crashing, garbled, refused } from "#test/support/faulty-sto
 import { NodeRig } from "#test/support/node-rig.ts";
 
 const RUNS = 40;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 
 /** One thing that happens to a node. */
 type Step =

@@ -7,7 +7,7 @@ import { FrontRig } from "#test/support/front-rig.ts";
 import type { Session } from "#test/support/homeserver.ts";
 import type { RigResponse } from "#test/support/sync-rig.ts";
 
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 120_000;
 const SIMPLIFIED = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync";
 const ROOM = "!a:test";
 const MESSAGES = 60;

@@ -1,4 +1,4 @@
-const WAIT_MS = 60_000;
+const WAIT_MS = 120_000;
 
 /** One sliding sync request as it went over the wire. */
 export interface Exchange {

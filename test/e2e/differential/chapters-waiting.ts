@@ -1,10 +1,10 @@
 import type { Chapter, Step } from "./chapter.ts";
 import { list, ROOM_EXTENSIONS, STATE } from "./chapter.ts";
 
-/** Long enough for something to happen meanwhile. */
-const WAIT_MS = 3000;
-/** For what is answered at once, or not at all. */
-const SHORT_MS = 700;
+/** Long enough for something to happen meanwhile, on the busiest machine: only what happens ends it. */
+const WAIT_MS = 20_000;
+/** For what is answered at once, or not at all: no answer that is there takes so long. */
+const SHORT_MS = 1500;
 
 const asked = (title: string, play: NonNullable<Step["play"]>): Step => ({ title, play, waitMs: SHORT_MS });
 const during = (title: string, happens: NonNullable<Step["during"]>): Step => ({
