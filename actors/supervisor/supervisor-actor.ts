@@ -27,7 +27,7 @@ export interface SupervisorDeps {
 }
 
 /** Often enough to notice within a minute, seldom enough to cost nothing. */
-const HEARTBEAT_INTERVAL_MS = 5000;
+const HEARTBEAT_INTERVAL_MS = 10_000;
 /** A turn may hold a host up to 30 s without being a hang; then it counts as dead. */
 const HEARTBEAT_LIMIT_MS = 40_000;
 /** A host that dies a sixth time within a minute will not heal by itself. */

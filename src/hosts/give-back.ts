@@ -1,7 +1,7 @@
 import type { Cancel, Timers } from "#src/ports/basics.ts";
 
-/** How often a thread at rest looks at what it has done. */
-const LOOK_AT_REST_MS = 1500;
+/** How often a thread at rest looks at what it has done: a stretch of work is seen whole, only later. */
+const LOOK_AT_REST_MS = 5000;
 /** How often one at work does: what a stretch of work leaves behind is gone soon after its end. */
 const LOOK_AT_WORK_MS = 400;
 /** Of the time since the last look, less CPU than this part is rest: clients that wait cost some milliseconds a second. */
@@ -53,6 +53,7 @@ export function giveBackAfterWork(thread: WorkingThread, timers: Timers): Cancel
       }
       cancel = lookAfter(isAtWork ? LOOK_AT_WORK_MS : LOOK_AT_REST_MS);
     });
-  let cancel = lookAfter(LOOK_AT_REST_MS);
+  // Whoever begins has work to do.
+  let cancel = lookAfter(LOOK_AT_WORK_MS);
   return () => cancel();
 }

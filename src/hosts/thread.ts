@@ -8,6 +8,7 @@ export function probeThread(metrics: Metrics): { probe: ThreadProbe; stop: () =>
   const lag = new LoopLag({
     clock: systemClock,
     timers: systemTimers,
+    cpuMs: threadCpuMs,
     onLag: (lagMs) => metrics.observe("event_loop_lag_secs", lagMs / 1000),
   });
   metrics.gauge("host_heap_bytes", () => threadHeap().usedBytes);

@@ -1,7 +1,11 @@
 import type { Cancel, Clock, Timers } from "#src/ports/basics.ts";
 
-/** How often a thread looks at how punctual it is: seldom enough to cost nothing. */
-const LAG_EVERY_MS = 1000;
+/** How often a thread at work looks at how punctual it is: seldom enough to cost nothing. */
+const LAG_AT_WORK_MS = 1000;
+/** How often one at rest does: waking up for it is most of what it would do. */
+const LAG_AT_REST_MS = 5000;
+/** Of the time since the last look, less CPU than this part is rest. */
+const REST_PART = 0.02;
 /** The latest of this many is told. */
 const LAGS_KEPT = 60;
 
@@ -11,14 +15,23 @@ export class LoopLag {
   readonly #timers: Timers;
   readonly #onLag: (lagMs: number) => void;
   readonly #lags: number[] = [];
+  readonly #cpuMs: () => number;
   #cancel: Cancel;
-  #dueMs = 0;
+  #seenCpuMs: number;
 
-  constructor(deps: { clock: Pick<Clock, "mono">; timers: Timers; onLag: (lagMs: number) => void }) {
+  /** `cpuMs`: what the thread has used so far. */
+  constructor(deps: {
+    clock: Pick<Clock, "mono">;
+    timers: Timers;
+    cpuMs: () => number;
+    onLag: (lagMs: number) => void;
+  }) {
     this.#clock = deps.clock;
     this.#timers = deps.timers;
+    this.#cpuMs = deps.cpuMs;
     this.#onLag = deps.onLag;
-    this.#cancel = this.#arm();
+    this.#seenCpuMs = deps.cpuMs();
+    this.#cancel = this.#arm(LAG_AT_WORK_MS);
   }
 
   get view(): { last: number; max: number } {
@@ -29,14 +42,21 @@ export class LoopLag {
     this.#cancel();
   }
 
-  #arm(): Cancel {
-    this.#dueMs = this.#clock.mono() + LAG_EVERY_MS;
-    return this.#timers.after(LAG_EVERY_MS, () => {
-      const lagMs = Math.max(0, Math.round((this.#clock.mono() - this.#dueMs) * 10) / 10);
+  #arm(delayMs: number): Cancel {
+    const dueMs = this.#clock.mono() + delayMs;
+    return this.#timers.after(delayMs, () => {
+      const lagMs = Math.max(0, Math.round((this.#clock.mono() - dueMs) * 10) / 10);
       this.#lags.push(lagMs);
       if (this.#lags.length > LAGS_KEPT) this.#lags.shift();
       this.#onLag(lagMs);
-      this.#cancel = this.#arm();
+      this.#cancel = this.#arm(this.#spentMs() < delayMs * REST_PART ? LAG_AT_REST_MS : LAG_AT_WORK_MS);
     });
+  }
+
+  /** CPU since it was last asked. */
+  #spentMs(): number {
+    const before = this.#seenCpuMs;
+    this.#seenCpuMs = this.#cpuMs();
+    return this.#seenCpuMs - before;
   }
 }

@@ -310,7 +310,7 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     type: "histogram",
     buckets: [0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5],
     isPerHost: true,
-    help: "How late a timer goes off that is due, looked at once a second: what everything on the host's thread has to wait. Hosts that share a Worker tell the same.",
+    help: "How late a timer goes off that is due, looked at once a second, and each five seconds at rest: what everything on the host's thread has to wait. Hosts that share a Worker tell the same.",
   },
   {
     name: "host_heap_bytes",
