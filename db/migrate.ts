@@ -67,6 +67,16 @@ export async function requireSchema(db: Database): Promise<void> {
   }
 }
 
+/** What a migration that is due is about to do. */
+export interface MigrationProgress {
+  name: string;
+  /** Which one of all there are, from 1. */
+  index: number;
+  count: number;
+  /** Another process migrates this database. */
+  isWaiting: boolean;
+}
+
 /** A table of this name that is somebody else's: nothing of it is touched. */
 const DUPLICATE_TABLE = "42P07";
 
@@ -84,16 +94,28 @@ async function runMigration(query: Query, { id, sql }: Migration): Promise<void>
 
 /**
  * Brings the database to the schema of this executable, each step in a transaction of its own. Processes that start at
- * the same time take turns. Returns how many migrations were applied.
+ * the same time take turns. Returns how many migrations were applied; `onProgress` is told of each before it begins.
  */
-export async function migrateDatabase(db: Database, logger: Logger): Promise<number> {
+export async function migrateDatabase(
+  db: Database,
+  logger: Logger,
+  onProgress: (progress: MigrationProgress) => void = () => undefined,
+): Promise<number> {
   let appliedCount = 0;
   for (const migration of MIGRATIONS) {
+    const about = { name: migration.name, index: migration.id + 1, count: MIGRATIONS.length };
     const isApplied = await db.transaction(async (query) => {
-      await query("select pg_advisory_xact_lock($1::int8)", [ADVISORY_LOCK]);
+      const [lock] = await query<{ taken: boolean }>("select pg_try_advisory_xact_lock($1::int8) as taken", [
+        ADVISORY_LOCK,
+      ]);
+      if (lock?.taken !== true) {
+        onProgress({ ...about, isWaiting: true });
+        await query("select pg_advisory_xact_lock($1::int8)", [ADVISORY_LOCK]);
+      }
       const newest = await appliedUpTo(query);
       checkNotNewer(newest);
       if (newest >= migration.id) return false;
+      onProgress({ ...about, isWaiting: false });
       await runMigration(query, migration);
       await query("insert into glissade_migrations (id, name) values ($1::int4, $2::text)", [
         migration.id,

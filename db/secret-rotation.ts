@@ -14,27 +14,41 @@ export interface Rotation {
 
 /**
  * Makes sure that the secret is that of the database. Where that is `before`, all tokens are sealed anew, in one transaction with the
- * note of which secret holds: a crash leaves all as it was. Null when nothing had to be done.
+ * note of which secret holds: a crash leaves all as it was. Null when nothing had to be done. `onProgress` is told how many tokens are
+ * done, and how many there are.
  */
 export async function settleSecret(
   db: Database,
   keys: SecretKeys,
   before: SecretKeys | null,
   nowMs: number,
+  onProgress: (resealed: number, total: number) => void = () => undefined,
 ): Promise<Rotation | null> {
-  const rotation = before === null ? null : await rotate(db, keys, before, nowMs);
+  const rotation = before === null ? null : await rotate(db, keys, before, nowMs, onProgress);
   await claimSecret(db, keys);
   return rotation;
 }
 
-async function rotate(db: Database, keys: SecretKeys, before: SecretKeys, nowMs: number): Promise<Rotation | null> {
+async function rotate(
+  db: Database,
+  keys: SecretKeys,
+  before: SecretKeys,
+  nowMs: number,
+  onProgress: (resealed: number, total: number) => void,
+): Promise<Rotation | null> {
   const [known] = await db.query<{ secret_check: string | null }>("select secret_check from meta");
   if (known?.secret_check !== before.check || before.check === keys.check) return null;
+  const [tokens] = await db.query<{ n: number }>("select count(*) as n from tokens");
+  const total = tokens?.n ?? 0;
+  onProgress(0, total);
   return db.transaction(async (query) => {
     const [held] = await query<{ secret_check: string }>("select secret_check from meta for update");
     if (held?.secret_check !== before.check) return null;
     const rotation: Rotation = { resealed: 0, damaged: 0 };
-    for (let after: string | null = ""; after !== null;) after = await resealPage(query, after, keys, before, rotation);
+    for (let after: string | null = ""; after !== null;) {
+      after = await resealPage(query, after, keys, before, rotation);
+      onProgress(rotation.resealed + rotation.damaged, total);
+    }
     await query("update meta set secret_check = $1::text, secret_rotated_ms = $2::int8", [keys.check, nowMs]);
     return rotation;
   });

@@ -71,7 +71,12 @@ export async function runServe(config: Config, onReady: () => void = () => undef
     telemetry.log.error({ reason }, "giving up: the service manager should start glissade again");
     ended.resolve(EXIT_FAILED);
   });
-  const attendance = attend({ manager, timers: systemTimers, problem: () => node.hostsProblem() });
+  const attendance = attend({
+    manager,
+    timers: systemTimers,
+    problem: () => node.hostsProblem(),
+    busyWith: () => node.busyWith(),
+  });
   let isStopping = false;
   const stop = (signal: string): void => {
     isStopping = true;
@@ -224,6 +229,11 @@ class Node {
     void tellOfOwnSlidingSync(homeserver, this.#config.isForwarding, log);
     log.info({ address: this.#server.address, ready_ms: Math.round(systemClock.mono() - startedMs) }, "ready");
     return this.#server.address;
+  }
+
+  /** What the start is busy with; null when there is nothing to say. */
+  busyWith(): Promise<string | null> {
+    return this.#main.busyWith();
   }
 
   #clientConsole(dialects: readonly Dialect[]): ConsoleRouteDeps {

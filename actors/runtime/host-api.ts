@@ -14,6 +14,8 @@ export interface HostInit {
 /** A living host's answer to its heartbeat. */
 export interface Pong {
   id: HostId;
+  /** What its start is busy with; null when there is nothing to say. */
+  busyWith: string | null;
 }
 
 /** All that crosses between main and a host besides envelopes; `deliver` is added where it is exposed. */

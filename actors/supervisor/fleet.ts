@@ -36,8 +36,12 @@ interface Member {
 export type PeerChange = "up" | "down";
 export type PeerListener = (host: HostId, change: PeerChange) => void;
 
-/** From spawning to composed: migrations of a large database may be part of it. */
+/** From spawning to composed. */
 const START_LIMIT_MS = 120_000;
+/** Of the ingest host, which brings the database to this executable's schema: a statement of it has six hours. */
+const PREPARE_LIMIT_MS = 24 * 3_600_000;
+/** Whoever asks what a start is busy with asks again soon. */
+const BUSY_LIMIT_MS = 2000;
 /** Wiring is two posts; only a hung host takes longer. */
 const CALL_LIMIT_MS = 30_000;
 
@@ -49,6 +53,8 @@ export class Fleet implements HostControl {
   /** Spawning and wiring go one at a time. */
   #last: Promise<unknown> = Promise.resolve();
   #lastLine = 0;
+  /** The host that is being started. */
+  #starting: HostId | null = null;
 
   constructor(deps: FleetDeps) {
     this.#deps = deps;
@@ -78,6 +84,13 @@ export class Fleet implements HostControl {
       stop();
       cancel();
     }
+  }
+
+  /** What the host that is being started is busy with; null when it does not say, or when none is. */
+  async busyWith(): Promise<string | null> {
+    const host = this.#starting;
+    if (host === null || !this.isUp(host)) return null;
+    return this.#call(host, BUSY_LIMIT_MS, async (api) => (await api.ping()).busyWith).catch(() => null);
   }
 
   launch(host: HostId, incarnation: number): Promise<void> {
@@ -143,13 +156,17 @@ export class Fleet implements HostControl {
     const { role, index } = splitHostId(host);
     const handle = await this.#deps.spawner.spawn(role, index);
     const member = this.#admit(host, incarnation, handle);
+    const limitMs = role === "ingest" ? PREPARE_LIMIT_MS : START_LIMIT_MS;
+    this.#starting = host;
     try {
-      await this.#call(host, START_LIMIT_MS, (api) => api.start(this.#deps.initOf(host, incarnation)));
+      await this.#call(host, limitMs, (api) => api.start(this.#deps.initOf(host, incarnation)));
       await this.#wire(host, member);
     } catch (error) {
       member.die("it could not be started");
       await member.gone;
       throw error;
+    } finally {
+      this.#starting = null;
     }
   }
 

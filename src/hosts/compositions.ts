@@ -29,6 +29,8 @@ export interface HostEnvironment {
 export interface HostServices extends HostEnvironment {
   /** For what is not an actor; actors use their own context. */
   actors: Pick<ActorContext<never>, "tell" | "ask">;
+  /** While the host is composed: what takes long, for who waits. */
+  busyWith: (what: string | null) => void;
 }
 
 /** A host as its role makes it. */

@@ -44,8 +44,8 @@ export interface ShutdownHooks {
   flushSpans: () => Promise<void>;
 }
 
-/** The longest a launch may take: the database is created and migrated in it. */
-const LAUNCH_LIMIT_MS = 180_000;
+/** The longest a launch may take: each step of it has a limit of its own, of which that for preparing the database is by far the longest. */
+const LAUNCH_LIMIT_MS = 25 * 3_600_000;
 /** The whole shutdown: less than the 10 s after which a service manager kills. */
 const SHUTDOWN_MS = 9500;
 /** Of that, what each stage has in any case. */
@@ -97,6 +97,11 @@ export class MainHost {
   /** Resolves when every host is up; rejects when one cannot be started. */
   async launch(): Promise<void> {
     await this.runtime.ask(SUPERVISOR, { type: "launch-hosts" }, { deadlineMs: LAUNCH_LIMIT_MS });
+  }
+
+  /** What the launch is busy with; null when there is nothing to say. */
+  busyWith(): Promise<string | null> {
+    return this.#fleet.busyWith();
   }
 
   /** Resolves true as soon as the host of `address` takes messages, false when it did not within the time. */

@@ -46,6 +46,7 @@ export function serveHost(
   const id = hostId(role, index);
   let running: Running | null = null;
   let isKilled = false;
+  let busyWith: string | null = null;
 
   const alive = (): Running => {
     invariant(running !== null && !isKilled, `host ${id} is started`);
@@ -72,7 +73,13 @@ export function serveHost(
       },
     });
     const mainLink = runtime.attach(MAIN, wrapPeer(wire));
-    const composition = await composed(init, { ...environment, actors: runtime });
+    const composition = await composed(init, {
+      ...environment,
+      actors: runtime,
+      busyWith: (what) => {
+        busyWith = what;
+      },
+    });
     const inspector = inspectorKind({ runtime, thread: environment.thread, upstream: environment.upstream });
     runtime.addKinds({ ...composition.kinds, probe: probeKind(id), inspector });
     running = { runtime, mainLink, environment, composition };
@@ -112,7 +119,7 @@ export function serveHost(
     begin: async () => {
       await alive().composition.onBegin?.();
     },
-    ping: async () => ({ id }),
+    ping: async () => ({ id, busyWith }),
     drain: async (limitMs) => {
       const { runtime, composition } = alive();
       await runtime.drain(limitMs);

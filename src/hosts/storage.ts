@@ -1,5 +1,4 @@
 import { randomUUID } from "node:crypto";
-import { SyncError } from "#src/errors.ts";
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
@@ -12,20 +11,17 @@ import { createConnectionStore } from "#db/connection-repository.ts";
 import { createDeviceStore } from "#db/device-repository.ts";
 import { embeddedConnection } from "#db/embedded.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
-import { migrateDatabase } from "#db/migrate.ts";
 import { createRepairStore } from "#db/repair-repository.ts";
 import { createRetentionStore } from "#db/retention-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
 import { raiseHead } from "#db/stream-start.ts";
-import { connectionsBeforeRotation, type Rotation, settleSecret } from "#db/secret-rotation.ts";
-import { deriveKeys, loadOrCreateSecret, loadOrigin, type SecretKeys } from "#db/secrets.ts";
+import { connectionsBeforeRotation, type Rotation } from "#db/secret-rotation.ts";
+import { claimSecret, deriveKeys, loadOrCreateSecret, loadOrigin, type SecretKeys } from "#db/secrets.ts";
+import { prepareDatabase } from "./prepare-database.ts";
+import { untilReachable } from "./until-reachable.ts";
 
 /** No statement takes longer; what is retried is retried by who asked. */
 const STATEMENT_DEADLINE_MS = 20_000;
-/** How often a database that is not there yet is tried again at start. */
-const START_RETRY_MS = 500;
-/** A database that starts together with us is waited for. */
-const START_WAIT_MS = 90_000;
 const CLOSE_DEADLINE_MS = 1000;
 
 /** How a host reaches the database; plain data, put into `HostInit.options`. */
@@ -67,6 +63,8 @@ export interface StorageDeps {
   clock: Clock;
   timers: Timers;
   logger: Logger;
+  /** What the start is busy with, for who waits for it. */
+  busyWith?: (what: string | null) => void;
 }
 
 /**
@@ -78,9 +76,15 @@ export async function openStorage(
   deps: StorageDeps,
   role: { migrate: boolean; isStart?: boolean },
 ): Promise<Storage> {
+  const { secret, oldSecret = null, dataDir } = options;
+  const connection = options.database ?? embeddedConnection(dataDir);
+  // One host does it, before the others begin.
+  const rotation = role.migrate
+    ? await prepareDatabase({ connection, secret, oldSecret, dataDir }, { busyWith: () => {}, ...deps })
+    : null;
   const database = connectDatabase(
     {
-      connection: options.database ?? embeddedConnection(options.dataDir),
+      connection,
       maxConnections: options.connections,
       idleTimeoutMs: options.idleTimeoutMs ?? 0,
       deadlineMs: STATEMENT_DEADLINE_MS,
@@ -90,15 +94,12 @@ export async function openStorage(
     deps,
   );
   try {
-    if (role.migrate) await patiently(deps, () => migrateDatabase(database, deps.logger));
-    const { epoch, importedPos } = await patiently(deps, () => loadOrigin(database));
-    const { secret, oldSecret = null, dataDir } = options;
+    const { epoch, importedPos } = await untilReachable(deps, () => loadOrigin(database));
     const before = oldSecret === null ? null : deriveKeys(oldSecret, epoch);
     const keys = withBefore(deriveKeys(secret ?? loadOrCreateSecret(dataDir), epoch), before);
-    // One host does it, before the others begin.
-    const rotation = await settleSecret(database, keys, role.migrate ? before : null, deps.clock.now());
+    await claimSecret(database, keys);
     if (role.isStart === true && before !== null) await tellOfRotation(database, rotation, deps.logger);
-    if (role.isStart === true) await patiently(deps, () => raiseHead(database, deps.clock.now()));
+    if (role.isStart === true) await untilReachable(deps, () => raiseHead(database, deps.clock.now()));
     return {
       ...storageOf(database, { epoch, importedPos }, keys, { ...deps, listens: options.listens === true }),
       connections: createConnectionStore(database, options.database === null),
@@ -143,21 +144,4 @@ function storageOf(
     ping: (deadlineMs) => database.ping(deadlineMs),
     close: () => database.close(CLOSE_DEADLINE_MS),
   };
-}
-
-/** A database that cannot be reached is tried again for a while; everything else is told at once. */
-async function patiently<T>(deps: StorageDeps, work: () => Promise<T>): Promise<T> {
-  const startedMs = deps.clock.mono();
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await work();
-    } catch (error) {
-      const isAway = error instanceof SyncError && error.code === "storage_unavailable";
-      if (!isAway || deps.clock.mono() - startedMs > START_WAIT_MS) throw error;
-      deps.logger.warn({ attempt, reason: error.message }, "the database cannot be reached, trying again");
-    }
-    await new Promise<void>((resolve) => {
-      deps.timers.after(START_RETRY_MS, resolve);
-    });
-  }
 }

@@ -11,6 +11,8 @@ export interface AttendDeps {
   timers: Timers;
   /** What keeps the server from serving, but for the database and the homeserver: null when nothing does. */
   problem: () => string | null;
+  /** What the start is busy with: null when there is nothing to say. */
+  busyWith: () => Promise<string | null>;
 }
 
 /** One life of the server, as the service manager sees it. */
@@ -25,18 +27,25 @@ export interface Attendance {
  * Keeps the service manager informed: `READY`, `STOPPING`, what the state is, and `WATCHDOG` at half of the interval it
  * asked for, as long as every host is alive. A process whose hosts stay dead goes silent, and is started anew.
  */
-export function attend({ manager, timers, problem }: AttendDeps): Attendance {
+export function attend({ manager, timers, problem, busyWith }: AttendDeps): Attendance {
   if (manager === null) return { ready: () => {}, stopping: () => {} };
   let cancel: Cancel = () => {};
   let told = "";
-  let isStopping = false;
+  let [isStarting, isStopping] = [true, false];
   const say = (status: string): void => {
     if (status !== told) manager.tell({ STATUS: status });
     told = status;
   };
+  const tellStart = async (): Promise<void> => {
+    const what = await busyWith();
+    if (isStarting) say(what === null ? "starting" : `starting: ${what}`);
+  };
   const starting = (): void => {
     manager.tell({ EXTEND_TIMEOUT_USEC: String(STARTING_MORE_MS * 1000) });
-    cancel = timers.after(STARTING_EVERY_MS, starting);
+    cancel = timers.after(STARTING_EVERY_MS, () => {
+      starting();
+      void tellStart();
+    });
   };
   const watch = (status: string, everyMs: number): void => {
     cancel = timers.after(everyMs, () => {
@@ -51,6 +60,7 @@ export function attend({ manager, timers, problem }: AttendDeps): Attendance {
   return {
     ready(address) {
       if (isStopping) return;
+      isStarting = false;
       cancel();
       const status = `serving clients on ${address}`;
       told = status;
@@ -58,7 +68,7 @@ export function attend({ manager, timers, problem }: AttendDeps): Attendance {
       if (manager.watchdogMs !== null) watch(status, manager.watchdogMs / 2);
     },
     stopping() {
-      isStopping = true;
+      [isStarting, isStopping] = [false, true];
       cancel();
       manager.tell({ STOPPING: "1", STATUS: "ending: requests under way are answered" });
     },

@@ -2,60 +2,17 @@ import { afterAll, describe, expect, test } from "bun:test";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { ManagedService, managedServiceProblem } from "#test/support/managed-service.ts";
 import { freePort } from "#test/support/ports.ts";
-import { until } from "#test/support/until.ts";
 
-const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
-const HARNESS = join(import.meta.dir, "../support/service-manager.py");
-const problem = Bun.which("python3") === null ? " (python3 is not installed)" : "";
+const problem = managedServiceProblem();
 const folder = mkdtempSync(join(tmpdir(), "glissade-systemd-"));
 afterAll(() => rmSync(folder, { recursive: true }), 60_000);
-
-/** A server that was started as systemd starts it, and what it told since. */
-class Service {
-  readonly #child: Bun.Subprocess<"ignore", "pipe", "pipe">;
-  readonly #listened: Promise<void>;
-  #told = "";
-
-  constructor(name: string, port: number, env: Record<string, string>) {
-    const data = join(folder, name);
-    this.#child = Bun.spawn(["python3", HARNESS, `${data}.notify`, String(port), EXECUTABLE, "serve"], {
-      env: { PATH: process.env["PATH"] ?? "", SYNCV3_SERVER: "http://127.0.0.1:9", SYNCV3_DATA: data, ...env },
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
-    this.#listened = this.#listen();
-  }
-
-  async #listen(): Promise<void> {
-    const decoder = new TextDecoder();
-    for await (const chunk of this.#child.stdout) this.#told += decoder.decode(chunk);
-  }
-
-  get told(): string[] {
-    return this.#told.split("\n").filter((line) => /^[A-Z_]+=/.test(line));
-  }
-
-  async until(line: string): Promise<void> {
-    const isTold = (): boolean => this.told.some((told) => told.startsWith(line));
-    await until(line, () => isTold() || this.#child.exitCode !== null, { limitMs: 60_000 });
-    if (isTold()) return;
-    throw new Error(`${line} was not told:\n${this.#told}\n${await new Response(this.#child.stderr).text()}`);
-  }
-
-  async end(): Promise<string[]> {
-    this.#child.kill("SIGTERM");
-    await this.#child.exited;
-    await this.#listened;
-    return this.told;
-  }
-}
 
 describe.skipIf(problem !== "")(`under a service manager${problem}`, () => {
   test("[SYSD-20] it tells when it is ready, that it is alive, and that it ends", async () => {
     const port = await freePort();
-    const service = new Service("told", 0, { SYNCV3_BINDADDR: `127.0.0.1:${port}` });
+    const service = new ManagedService(join(folder, "told"), 0, { SYNCV3_BINDADDR: `127.0.0.1:${port}` });
     await service.until("READY=1");
     expect((await fetch(`http://127.0.0.1:${port}/health/live`)).status).toBe(200);
     expect(service.told.slice(1, 3)).toEqual(["STATUS=starting", "EXTEND_TIMEOUT_USEC=20000000"]);
@@ -72,7 +29,7 @@ describe.skipIf(problem !== "")(`under a service manager${problem}`, () => {
     test(`[SYSD-21] clients come in by a socket that was opened before it was, SYNCV3_FORWARD=${forward}`, async () => {
       const port = await freePort();
       // Elsewhere: what is on this port is the service manager's socket.
-      const service = new Service(`socket-${forward}`, port, {
+      const service = new ManagedService(join(folder, `socket-${forward}`), port, {
         SYNCV3_FORWARD: forward,
         SYNCV3_BINDADDR: "127.0.0.1:1",
       });
