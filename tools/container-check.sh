@@ -44,10 +44,14 @@ buildah build -q --target run -t localhost/glissade-run-base "$work" >/dev/null
 buildah build -q --target build -t localhost/glissade-build-base "$work" >/dev/null
 
 echo "== the image"
-buildah build --format docker -t localhost/glissade \
-  --build-arg BUILD_BASE=localhost/glissade-build-base \
-  --build-arg RUN_BASE=localhost/glissade-run-base \
-  --build-arg GLISSADE_COMMIT="$(git rev-parse --short=7 HEAD 2>/dev/null || true)" .
+build() {
+  buildah build --format docker -t localhost/glissade \
+    --build-arg BUILD_BASE=localhost/glissade-build-base \
+    --build-arg RUN_BASE=localhost/glissade-run-base \
+    --build-arg GLISSADE_COMMIT="$(git rev-parse --short=7 HEAD 2>/dev/null || true)" .
+}
+# Packages that do not come are asked for once more.
+build || { sleep 5; build; }
 buildah inspect --type image localhost/glissade | grep -A6 '"Healthcheck"' | tr -d '\n'; echo
 
 echo "== run: user 65532, read-only root, a volume for /data"
@@ -68,7 +72,7 @@ inside=(chroot --userspec=65532:65532 "$mounted" /usr/bin/env -i PATH=/usr/local
 "${inside[@]}" glissade --version
 "${inside[@]}" glissade demo >"$work/log" 2>&1 &
 server=$!
-for _ in $(seq 100); do
+for _ in $(seq 300); do
   if "${inside[@]}" glissade --healthcheck >/dev/null 2>&1; then break; fi
   kill -0 "$server" 2>/dev/null || { cat "$work/log"; echo "the server ended" >&2; exit 1; }
   sleep 0.2

@@ -49,6 +49,12 @@ function runNpm(args) {
   });
 }
 
+/** A registry may not answer once. */
+function twice(install) {
+  const first = install();
+  return first.status === 0 ? first : install();
+}
+
 function ensureBun() {
   const home = join(TOOLS, `bun-${BUN_VERSION}`);
   const found = bunIn(home) ?? (isPinnedBun("bun") ? "bun" : null);
@@ -60,7 +66,7 @@ function ensureBun() {
   mkdirSync(staging, { recursive: true });
   writeFileSync(join(staging, "package.json"), '{ "private": true }\n');
   const options = ["--no-audit", "--no-fund", "--no-package-lock", "--loglevel=error", "--prefix", staging];
-  const installed = runNpm(["install", `bun@${BUN_VERSION}`, ...options]);
+  const installed = twice(() => runNpm(["install", `bun@${BUN_VERSION}`, ...options]));
   if (installed.status !== 0) {
     rmSync(staging, { recursive: true, force: true });
     fail(
@@ -104,7 +110,7 @@ function ensureDependencies(bun, needed) {
 
   say("installing dependencies from npm (bun install --frozen-lockfile)");
   const args = ["install", "--frozen-lockfile", ...(scope === "all" ? [] : ["--production"])];
-  const installed = spawnSync(bun, args, { cwd: ROOT, encoding: "utf8", timeout: INSTALL_LIMIT_MS });
+  const installed = twice(() => spawnSync(bun, args, { cwd: ROOT, encoding: "utf8", timeout: INSTALL_LIMIT_MS }));
   if (installed.status !== 0) {
     process.stderr.write(`${installed.stdout ?? ""}${installed.stderr ?? ""}`);
     fail(

@@ -13,8 +13,8 @@ import { freePort } from "#test/support/ports.ts";
 import { until } from "#test/support/until.ts";
 
 const ADMIN_TOKEN = "operators-sesame-0123";
-const SETUP_LIMIT_MS = 120_000;
-const TEST_LIMIT_MS = 60_000;
+const SETUP_LIMIT_MS = 300_000;
+const TEST_LIMIT_MS = 200_000;
 const TRACE_ID = "0af7651916cd43dd8448eb211c80319c";
 /** Of a first sync: so many rooms are several pieces. */
 const ROOMS = 200;
