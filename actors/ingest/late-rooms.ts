@@ -82,7 +82,8 @@ export function lateRooms(
     for (const { id } of timeline) ids.add(id);
     earlier.set(meta.nid, {
       ids,
-      isSeam: before?.isSeam === true || !isContinuing || limited || meta.openGaps.length > 0,
+      isSeam:
+        before?.isSeam === true || !isContinuing || batch.roomsAreDue === true || limited || meta.openGaps.length > 0,
     });
   }
   return late;

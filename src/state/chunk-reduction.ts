@@ -221,7 +221,9 @@ export class ChunkReduction {
     const polledAt = group.context.polledAt(batch.userId, batch.deviceId);
     const tail = isPlaceable(batch, timeline, certain, polledAt) ? group.tail(room) : null;
     if (certain.isJoin) this.#seams.add(certain.from);
-    if (certain.from > 0 && first === 0 && this.#isHeld) this.#seams.add(first);
+    // So may what a device brings that began without rooms, and behind what the user's other one has yet to bring.
+    const mayHaveSkipped = certain.from > 0 || batch.roomsAreDue === true;
+    if (mayHaveSkipped && first === 0 && this.#isHeld) this.#seams.add(first);
     if (tail === null) return (index) => index >= first;
     const sight = { isKnown, polledAt, seams: room.seams };
     const { places, newerFrom } = placeChunk(

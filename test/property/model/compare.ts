@@ -1,5 +1,6 @@
 import { stateKeyOf } from "./homeserver-room.ts";
 import { type KnownDevice, receiptKey } from "./client-extensions.ts";
+import type { DeviceReader } from "./mail.ts";
 import type { ClientView, KnownRoom } from "./model-client.ts";
 import type { ModelHomeserver } from "./model-homeserver.ts";
 import { ANY_EMPTY_ROOM, type Oracle, trueContent, type TrueRoom } from "./oracle.ts";
@@ -280,24 +281,27 @@ class Comparison {
 export function deviceDifferences(
   hs: ModelHomeserver,
   upstream: Upstream,
-  viewed: Pick<Viewed, "userId" | "deviceId" | "wishes">,
+  viewed: { readonly userId: string; readonly deviceId: string; isOn(extension: "to_device" | "e2ee"): boolean },
   known: KnownDevice,
+  { messagesFrom, listsFrom }: Pick<DeviceReader, "messagesFrom" | "listsFrom">,
   mayRepeat: boolean,
 ): string[] {
   const found: string[] = [];
   const device = hs.device(viewed.userId, viewed.deviceId);
-  const isOn = (name: string): boolean => viewed.wishes.extensions.get(name)?.enabled === true;
+  const { isOn } = viewed;
   if (isOn("to_device")) {
-    const should = device.toDevice.map(({ n }) => n).join();
+    const should = device.toDevice.map(({ n }) => n).filter((n) => n > messagesFrom);
     // A request that overtakes a lost response brings again what nobody could have acknowledged (spec 9.2).
     const told = mayRepeat ? [...new Set(known.toDevice)] : known.toDevice;
-    if (told.join() !== should) found.push(`to-device messages are ${known.toDevice.join()}, not ${should}`);
+    const isInOrder = told.every((n, index) => n > (told[index - 1] ?? 0));
+    if (told.filter((n) => n > messagesFrom).join() !== should.join() || !isInOrder)
+      found.push(`to-device messages are ${known.toDevice.join()}, not ${should.join()}`);
   }
   if (!isOn("e2ee")) return found;
   if (known.otkCount !== device.otkCount) found.push(`one-time keys are ${known.otkCount}, not ${device.otkCount}`);
   if (known.fallback?.join() !== device.fallback.join()) found.push(`fallback keys are ${known.fallback?.join()}`);
   // A first sync tells of no device lists.
-  const began = upstream.began.get(`${viewed.userId}/${viewed.deviceId}`) ?? 0;
+  const began = Math.max(listsFrom, upstream.began.get(`${viewed.userId}/${viewed.deviceId}`) ?? 0);
   const lists = device.deviceLists.filter(({ pos }) => pos > began);
   for (const [target, change] of new Map(lists.map((item) => [item.target, item.change]))) {
     if (known.lists.get(target) !== change)

@@ -1,6 +1,7 @@
 import { perform } from "./acts.ts";
 import { deviceDifferences, differences } from "./compare.ts";
 import type { Fate, History, Step } from "./history.ts";
+import { DeviceReader, Mail } from "./mail.ts";
 import { ModelClient, type WireResponse } from "./model-client.ts";
 import { ModelHomeserver } from "./model-homeserver.ts";
 import { ANSWER_ROUNDS, type Caller, HARMLESS, ModelNode, type RequestOutcome } from "./model-node.ts";
@@ -49,6 +50,7 @@ interface Parked {
 interface Player {
   readonly caller: Caller;
   readonly client: ModelClient;
+  readonly reader: DeviceReader;
   parked: Parked | null;
   /** The first response to this position that did not arrive. */
   lost: { pos: string | null; text: string } | null;
@@ -74,6 +76,7 @@ class Game {
   readonly #players = new Map<number, Player>();
   readonly #simplified = new Map<number, SimplifiedPlayer>();
   readonly #problems: string[] = [];
+  readonly #mail = new Mail();
   /** Devices whose token was refused and that have no other yet. */
   readonly #loggedOut = new Set<string>();
   #crashes = 0;
@@ -213,7 +216,8 @@ class Game {
     const tell = (what: string): void => this.#tell(`${who} ${what}`);
     const witness = new Witness(this.#hs, caller.userId, caller.deviceId, tell, this.#telling);
     const client = new ModelClient(wishes, (roomId, entry, known) => witness.look(roomId, entry, known), tell);
-    return { caller, client, parked: null, lost: null, owed: 0 };
+    const reader = new DeviceReader(this.#mail, `${caller.userId}/${caller.deviceId}`, false);
+    return { caller, client, reader, parked: null, lost: null, owed: 0 };
   }
 
   #change(player: Player, index: number, change: Change): void {
@@ -250,7 +254,8 @@ class Game {
 
   async #ask(player: Player, fate: Fate): Promise<boolean> {
     if (player.parked !== null && this.#collect(player)) return true;
-    const { client, caller } = player;
+    const { client, caller, reader } = player;
+    reader.asks(client.wishes.extensions.get("to_device")?.enabled === true, client.device);
     const timeoutMs = fate === "parked" || fate === "cancelled" ? PARKED_MS : 0;
     const { pos } = client;
     const { requestId, answer } = this.#node.request(caller, pos, client.body(), timeoutMs);
@@ -300,7 +305,11 @@ class Game {
       return false;
     }
     player.lost = null;
-    return player.client.apply(JSON.parse(outcome.text) as WireResponse);
+    const { caller, client, reader } = player;
+    const device = `${caller.userId}/${caller.deviceId}`;
+    const hasNews = client.apply(JSON.parse(outcome.text) as WireResponse);
+    reader.hears(client.wishes.extensions.get("e2ee")?.enabled === true, this.#upstream.reached(device));
+    return hasNews;
   }
 
   /** The homeserver has told everything, and every client has asked until nothing more came. */
@@ -327,7 +336,16 @@ class Game {
       };
       for (const found of differences(this.#hs, oracle, viewed))
         this.#tell(`${caller.deviceId}/${caller.connId} ${found}`);
-      for (const found of deviceDifferences(this.#hs, this.#upstream, viewed, client.device, player.owed > 0))
+      const isOn = (name: string): boolean => client.wishes.extensions.get(name)?.enabled === true;
+      const { device } = client;
+      for (const found of deviceDifferences(
+        this.#hs,
+        this.#upstream,
+        { ...caller, isOn },
+        device,
+        player.reader,
+        player.owed > 0,
+      ))
         this.#tell(`${caller.deviceId} ${found}`);
       const fresh = this.#newPlayer({ ...caller, connId: `fresh${index}` }, client.wishes.like());
       await this.#clientRests(fresh);

@@ -313,6 +313,19 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       { kind: "ask-simplified", client: 0, fate: "arrives", n: 0 },
     ],
   ],
+  [
+    "what a second device goes on from is behind what the first one's poll brings late",
+    [
+      ask(3),
+      { kind: "logout", device: 2 },
+      act("message", 1),
+      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      poll(2),
+      { kind: "poll-early", device: 0, limit: 50 },
+      act("message", 8),
+      poll(2),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

@@ -40,7 +40,9 @@ export class Upstream implements Pick<
   readonly #open = new Map<string, OpenPoll>();
   readonly #logins = new Map<string, number>();
   /** The answer that each device was given last: told for good when it is stored. */
-  readonly #out = new Map<string, ClassicSync>();
+  readonly #out = new Map<string, { answer: ClassicSync; reached: number }>();
+  /** Up to where what is each device's own is stored. */
+  readonly #reached = new Map<string, number>();
   /** User and room: of what was said last nothing was told. */
   readonly #openGaps = new Set<string>();
   /** Where each device began to sync. */
@@ -76,6 +78,11 @@ export class Upstream implements Pick<
 
   tokenOf(device: string): string {
     return `${device}#${this.#logins.get(device) ?? 0}`;
+  }
+
+  /** Up to where of the homeserver's stream what is this device's own is stored. */
+  reached(device: string): number {
+    return this.#reached.get(device) ?? 0;
   }
 
   /** The device's token is good no longer; the next one is. */
@@ -143,7 +150,8 @@ export class Upstream implements Pick<
     const { answer, pos } = open.prepared ?? this.#make(device, open, limit);
     if (answer.isEmpty && !open.isHurried && open.since !== 0 && open.since === pos) return false;
     this.#open.delete(device);
-    this.#out.set(device, answer);
+    // Rooms that a device reads beside its `since` bring nothing of its own.
+    this.#out.set(device, { answer, reached: open.since === 0 && this.began.has(device) ? 0 : pos });
     open.settle({ ok: true, value: encoder.encode(JSON.stringify(answer.body)) });
     return true;
   }
@@ -169,9 +177,11 @@ export class Upstream implements Pick<
 
   /** Of this device, all is stored that the latest answer brought. */
   stored(device: string): void {
-    const answer = this.#out.get(device);
+    const out = this.#out.get(device);
     this.#out.delete(device);
-    if (answer === undefined) return;
+    if (out === undefined) return;
+    const { answer } = out;
+    this.#reached.set(device, Math.max(out.reached, this.reached(device)));
     const [userId = ""] = device.split("/");
     for (const [roomId, events] of answer.told) {
       const [first] = events;

@@ -147,6 +147,14 @@ describe("late events", () => {
     expect(made.timeline(ROOM).slice(-2)).toEqual(["$9", "$95"]);
   });
 
+  test("[KEPT-32] what a device brings that began without rooms is behind what the other one has yet to bring", async () => {
+    const made = await world();
+    const rooms = [joinSection(ROOM, { timeline: [polledEvent("$2", { ts: 50 })] })];
+    await made.apply(pollBatch(ALICE, { device: "TWO", since: "s2", roomsAreDue: true, rooms }));
+    await poll(made, ALICE, { timeline: [polledEvent("$late", { ts: 40 })] });
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$late", "$2"]);
+  });
+
   test("[KEPT-32] a poll from before a join that others skipped to is told before it", async () => {
     const made = await world();
     await poll(made, BOB, { timeline: [memberEvent("$bob", BOB, "join", { ts: 50 })] });
