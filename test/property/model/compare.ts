@@ -281,7 +281,11 @@ class Comparison {
 export function deviceDifferences(
   hs: ModelHomeserver,
   upstream: Upstream,
-  viewed: { readonly userId: string; readonly deviceId: string; isOn(extension: "to_device" | "e2ee"): boolean },
+  viewed: {
+    readonly userId: string;
+    readonly deviceId: string;
+    readonly isOn: (extension: "to_device" | "e2ee") => boolean;
+  },
   known: KnownDevice,
   { messagesFrom, listsFrom }: Pick<DeviceReader, "messagesFrom" | "listsFrom">,
   mayRepeat: boolean,

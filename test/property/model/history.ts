@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { ACTS, type ActStep } from "./acts.ts";
 import type { SimplifiedFate } from "./simplified-player.ts";
+import type { SimplifiedChange } from "./simplified-wishes.ts";
 import { type Change, FILTERS, RANGES, SCOPES, SHAPES, SORTS } from "./wishes.ts";
 
 /** What becomes of a request: its answer arrives, is lost, the client hangs up, or it stays parked. */
@@ -18,7 +19,12 @@ export type Step =
   | { readonly kind: "logout"; readonly device: number }
   | { readonly kind: "ask"; readonly client: number; readonly fate: Fate; readonly changes: readonly Change[] }
   /** Beside them, a client of simplified sliding sync asks. */
-  | { readonly kind: "ask-simplified"; readonly client: number; readonly fate: SimplifiedFate; readonly n: number }
+  | {
+      readonly kind: "ask-simplified";
+      readonly client: number;
+      readonly fate: SimplifiedFate;
+      readonly changes: readonly SimplifiedChange[];
+    }
   | { readonly kind: "pass"; readonly ms: number }
   | { readonly kind: "crash"; readonly role: "sync" | "ingest" | "poller" };
 
@@ -66,6 +72,35 @@ const change: fc.Arbitrary<Change> = fc.oneof(
   fc.constant({ kind: "anew" as const }),
 );
 
+const simplifiedChange: fc.Arbitrary<SimplifiedChange> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      kind: fc.constant("list" as const),
+      list: fc.nat(2),
+      wish: fc.nat(5),
+      end: fc.nat(5),
+      filters: fc.nat(11),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("delete" as const), list: fc.nat(2) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("subscribe" as const), room: fc.nat(9), wish: fc.nat(5) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant("unsubscribe" as const), room: fc.nat(9) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant("extension" as const),
+      name: extension,
+      isOn: fc.boolean(),
+      scope: fc.nat(3),
+    }),
+  },
+  { weight: 1, arbitrary: fc.constant({ kind: "anew" as const }) },
+);
+
 const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 12, arbitrary: act },
   {
@@ -102,9 +137,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
     weight: 4,
     arbitrary: fc.record({
       kind: fc.constant("ask-simplified" as const),
-      client: fc.nat(2),
-      fate: fc.constantFrom<SimplifiedFate[]>("arrives", "arrives", "lost", "cancelled"),
-      n: fc.nat(4),
+      client: fc.nat(6),
+      fate: fc.constantFrom<SimplifiedFate[]>("arrives", "arrives", "arrives", "parked", "lost", "cancelled"),
+      changes: fc.oneof(
+        { weight: 3, arbitrary: fc.constant([]) },
+        { weight: 2, arbitrary: fc.array(simplifiedChange, { minLength: 1, maxLength: 2 }) },
+      ),
     }),
   },
   {

@@ -1,4 +1,5 @@
 import { perform } from "./acts.ts";
+import { CALLERS, DEVICES, OF_DEVICE, populate, SECOND_DEVICE, SIMPLIFIED_CALLERS } from "./cast.ts";
 import { deviceDifferences, differences } from "./compare.ts";
 import type { Fate, History, Step } from "./history.ts";
 import { DeviceReader, Mail } from "./mail.ts";
@@ -7,26 +8,11 @@ import { ModelHomeserver } from "./model-homeserver.ts";
 import { ANSWER_ROUNDS, type Caller, HARMLESS, ModelNode, type RequestOutcome } from "./model-node.ts";
 import { Oracle } from "./oracle.ts";
 import { SimplifiedPlayer } from "./simplified-player.ts";
+import { SimplifiedWishes } from "./simplified-wishes.ts";
 import { Upstream } from "./upstream.ts";
 import { type Telling, Witness } from "./witness.ts";
 import { type Change, Wishes } from "./wishes.ts";
 
-const ALICE = "@alice:hs";
-const BOB = "@bob:hs";
-const DEVICES = [`${ALICE}/A1`, `${BOB}/B1`, `${ALICE}/A2`, "@carol:hs/C1"] as const;
-/** Connections of two devices of one user, two of them of one device, and one of another user. */
-const CALLERS: readonly Caller[] = [
-  { userId: ALICE, deviceId: "A1", connId: "" },
-  { userId: BOB, deviceId: "B1", connId: "" },
-  { userId: ALICE, deviceId: "A1", connId: "two" },
-  { userId: ALICE, deviceId: "A2", connId: "" },
-];
-/** Beside them, on the same accounts, clients of the other dialect. */
-const SIMPLIFIED_CALLERS: readonly Caller[] = [
-  { userId: ALICE, deviceId: "A1", connId: "", dialect: "simplified" },
-  { userId: BOB, deviceId: "B1", connId: "", dialect: "simplified" },
-  { userId: ALICE, deviceId: "A2", connId: "", dialect: "simplified" },
-];
 const AT_REST = "at rest";
 const PARKED_MS = 30_000;
 /** A host may come back so often before that is an outage of its own. */
@@ -99,7 +85,7 @@ class Game {
     const upstream = new Upstream(hs, stateAfter);
     const game = new Game(hs, upstream, await ModelNode.start(upstream, DEVICES, { seed, heals }), stateAfter);
     // The fourth device logs in later, when its client asks for the first time.
-    for (const device of DEVICES) if (device !== `${ALICE}/A2`) await game.#firstSync(device);
+    for (const device of DEVICES) if (device !== SECOND_DEVICE) await game.#firstSync(device);
     return game;
   }
 
@@ -162,7 +148,8 @@ class Game {
         return this.#node.crash(step.role);
       case "ask-simplified": {
         const player = await this.#simplifiedPlayer(step.client);
-        await player.ask(step.n, step.fate);
+        for (const change of step.changes) player.change(change);
+        await player.ask(step.fate);
         return;
       }
       case "ask": {
@@ -199,14 +186,25 @@ class Game {
   }
 
   async #simplifiedPlayer(index: number): Promise<SimplifiedPlayer> {
-    const caller = SIMPLIFIED_CALLERS[index] as Caller;
+    const caller = SIMPLIFIED_CALLERS[index] as (typeof SIMPLIFIED_CALLERS)[number];
     const device = `${caller.userId}/${caller.deviceId}`;
     await this.#firstSync(device);
     await this.#login(device);
     const known = this.#simplified.get(index);
     if (known !== undefined) return known;
-    const world = { hs: this.#hs, upstream: this.#upstream, node: this.#node, telling: this.#telling };
-    const player = new SimplifiedPlayer(world, caller, (what) => this.#tell(what));
+    const wishes = new SimplifiedWishes();
+    if (caller.connId !== OF_DEVICE) wishes.change({ kind: "list", list: 0, wish: index, end: index, filters: 0 });
+    for (const name of caller.extensions) wishes.change({ kind: "extension", name, isOn: true, scope: 0 });
+    const world = {
+      hs: this.#hs,
+      upstream: this.#upstream,
+      node: this.#node,
+      mail: this.#mail,
+      telling: this.#telling,
+      typingFrom: () => this.#typingFrom,
+      tell: (what: string) => this.#tell(what),
+    };
+    const player = new SimplifiedPlayer(world, caller, wishes);
     this.#simplified.set(index, player);
     return player;
   }
@@ -377,7 +375,7 @@ class Game {
       await this.#node.settled();
       const { waiting } = this.#upstream;
       const isPolled = (device: string): boolean =>
-        device !== DEVICES[2] || this.#players.has(3) || this.#simplified.has(2);
+        device !== SECOND_DEVICE || this.#players.has(3) || this.#simplified.has(2) || this.#simplified.has(6);
       if (answered.length > 0) continue;
       if (DEVICES.every((device) => !isPolled(device) || waiting.includes(device))) return;
       await this.#node.pass(60_000);
@@ -394,37 +392,4 @@ class Game {
     }
     this.#tell("a client does not come to rest");
   }
-}
-
-/** Rooms of all kinds, with people of ours and of elsewhere. */
-function populate(hs: ModelHomeserver): void {
-  for (const device of DEVICES) {
-    const [userId = ""] = device.split("/");
-    if (!hs.users.has(userId))
-      hs.addUser(
-        userId,
-        DEVICES.filter((other) => other.startsWith(`${userId}/`)).map((other) => other.split("/")[1] ?? ""),
-      );
-  }
-  for (const name of ["r1", "r2", "r3"]) hs.addUser(`@${name}:remote`, []);
-  const users = [...hs.users.keys()];
-  const rooms: [creator: number, members: number[], name: string | null][] = [
-    [0, [1, 3], "alpha"],
-    [1, [0], null],
-    [3, [0], null],
-    [1, [2, 4], "room of bob"],
-    [0, [1, 2, 3, 4], null],
-    [0, [1], "a space"],
-    [3, [4], "elsewhere"],
-  ];
-  for (const [index, [creator, members, name]] of rooms.entries()) {
-    const id = `!r${index}`;
-    const by = users[creator] ?? "";
-    hs.createRoom(id, by, index === 5 ? { type: "m.space" } : {});
-    if (name !== null) hs.send(id, by, "m.room.name", { name }, { stateKey: "" });
-    for (const member of members) hs.setMember(id, users[member] ?? "", "join");
-    hs.send(id, by, "m.room.message", { body: "hello" });
-  }
-  for (const child of ["!r0", "!r1"]) hs.send("!r5", ALICE, "m.space.child", { via: ["hs"] }, { stateKey: child });
-  hs.setAccountData(ALICE, "", "m.direct", { [BOB]: ["!r1"] });
 }

@@ -18,6 +18,23 @@ const act = (name: Extract<Step, { kind: "act" }>["act"], room: number, who = 0,
   who,
   n,
 });
+/** What a client of simplified sliding sync asks for in one list: what of rooms, and up to where. */
+const WINDOWS: readonly (readonly [wish: number, end: number])[] = [
+  [0, 0],
+  [1, 0],
+  [2, 3],
+  [3, 0],
+  [1, 4],
+];
+const simplified = (client: number, n: number): Step => {
+  const [wish = 0, end = 0] = WINDOWS[n] ?? [];
+  return {
+    kind: "ask-simplified",
+    client,
+    fate: "arrives",
+    changes: [{ kind: "list", list: 0, wish, end, filters: 0 }],
+  };
+};
 const poll = (device: number, limit = 50): Step => ({ kind: "poll", device, limit });
 const crash = (role: "sync" | "ingest" | "poller"): Step => ({ kind: "crash", role });
 
@@ -143,7 +160,7 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
   [
     "a late answer to a device that has logged in anew lies in the gap that it fell into",
     [
-      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      simplified(2, 0),
       crash("poller"),
       { kind: "logout", device: 1 },
       poll(2),
@@ -194,9 +211,9 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
     [
       act("message", 0, 0, 1),
       act("message", 1),
-      { kind: "ask-simplified", client: 0, fate: "arrives", n: 3 },
+      simplified(0, 3),
       ask(3),
-      { kind: "ask-simplified", client: 0, fate: "arrives", n: 2 },
+      simplified(0, 2),
       ask(2, { kind: "limit", list: 0, n: 0 }),
       { kind: "ask", client: 2, fate: "cancelled", changes: [] },
       crash("sync"),
@@ -219,24 +236,11 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
   ],
   [
     "state that a device which began without rooms brings is newer than what was brought to it",
-    [
-      act("create", 0, 0, 2),
-      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
-      act("retract", 7),
-      poll(2),
-      poll(0),
-    ],
+    [act("create", 0, 0, 2), simplified(2, 0), act("retract", 7), poll(2), poll(0)],
   ],
   [
     "a device whose poll failed after a crash answers with the next one",
-    [
-      ask(3),
-      crash("poller"),
-      { kind: "poll-fails", device: 2 },
-      crash("sync"),
-      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
-      { kind: "ask-simplified", client: 0, fate: "arrives", n: 0 },
-    ],
+    [ask(3), crash("poller"), { kind: "poll-fails", device: 2 }, crash("sync"), simplified(2, 0), simplified(0, 0)],
   ],
   [
     "a late answer that lists a profile of before a departure takes nobody back",
@@ -245,7 +249,7 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
   [
     "a poll that fails leaves a gap where it is",
     [
-      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      simplified(2, 0),
       act("upgrade", 0, 0, 1),
       poll(0),
       poll(2),
@@ -262,7 +266,7 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
   [
     "what a second device goes on from is followed by what the first one's poll brings, in its place",
     [
-      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      simplified(2, 0),
       act("message", 2),
       { kind: "logout", device: 2 },
       ask(3),
@@ -285,13 +289,7 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
   ],
   [
     "state that falls back at once is as it was",
-    [
-      { kind: "ask-simplified", client: 1, fate: "arrives", n: 3 },
-      act("upgrade", 0),
-      act("name", 3),
-      act("fall-back", 11),
-      poll(0),
-    ],
+    [simplified(1, 3), act("upgrade", 0), act("name", 3), act("fall-back", 11), poll(0)],
   ],
   [
     "state beside a timeline that others have passed meanwhile does not come back",
@@ -306,12 +304,7 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
   ],
   [
     "state beside a timeline in which somebody leaves is not for who left",
-    [
-      { kind: "ask-simplified", client: 1, fate: "arrives", n: 0 },
-      act("leave", 1, 0, 3),
-      act("outlier", 1),
-      { kind: "ask-simplified", client: 0, fate: "arrives", n: 0 },
-    ],
+    [simplified(1, 0), act("leave", 1, 0, 3), act("outlier", 1), simplified(0, 0)],
   ],
   [
     "what a second device goes on from is behind what the first one's poll brings late",
@@ -319,7 +312,7 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       ask(3),
       { kind: "logout", device: 2 },
       act("message", 1),
-      { kind: "ask-simplified", client: 2, fate: "arrives", n: 0 },
+      simplified(2, 0),
       poll(2),
       { kind: "poll-early", device: 0, limit: 50 },
       act("message", 8),

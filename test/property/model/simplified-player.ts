@@ -1,69 +1,65 @@
+import { deviceDifferences } from "./compare.ts";
+import type { KnownDevice } from "./client-extensions.ts";
+import { DeviceReader, type Mail } from "./mail.ts";
 import type { ModelHomeserver } from "./model-homeserver.ts";
-import type { KnownRoom, WireEvent, WireRoom } from "./model-client.ts";
 import { ANSWER_ROUNDS, type Caller, HARMLESS, type ModelNode, type RequestOutcome } from "./model-node.ts";
-import { stateKeyOf } from "./homeserver-room.ts";
-import { Oracle, type TrueRoom } from "./oracle.ts";
+import { Oracle } from "./oracle.ts";
+import { SimplifiedClient, type SimplifiedResponse } from "./simplified-client.ts";
+import { simplifiedDifferences } from "./simplified-compare.ts";
+import { ALL, type SimplifiedChange, type SimplifiedDialect, type SimplifiedWishes } from "./simplified-wishes.ts";
 import type { Upstream } from "./upstream.ts";
 import { type Telling, Witness } from "./witness.ts";
 
 /** What becomes of a request of simplified sliding sync. */
-export type SimplifiedFate = "arrives" | "lost" | "cancelled";
+export type SimplifiedFate = "arrives" | "lost" | "cancelled" | "parked";
 
-/** What a client asks for; all is said with each request. */
-interface Wish {
-  readonly end: number;
-  readonly limit: number;
-  readonly state: readonly (readonly [string, string])[];
+/** Where such a client is, and who speaks for it. */
+export interface SimplifiedWorld {
+  readonly hs: ModelHomeserver;
+  readonly upstream: Upstream;
+  readonly node: ModelNode;
+  readonly mail: Mail;
+  readonly telling: Telling;
+  /** Who typed before is remembered by nobody. */
+  typingFrom(): number;
+  tell(what: string): void;
 }
 
-const NAMES: Wish["state"] = [
-  ["m.room.name", ""],
-  ["m.room.topic", ""],
-];
-const WISHES: readonly Wish[] = [
-  { end: 99, limit: 1, state: NAMES },
-  { end: 99, limit: 3, state: [["*", "*"]] },
-  { end: 1, limit: 2, state: NAMES },
-  { end: 99, limit: 10, state: NAMES },
-  { end: 0, limit: 5, state: [["*", "*"]] },
-];
-/** All rooms, as much of each as any wish had. */
-const ALL: Wish = { end: 99, limit: 10, state: [["*", "*"]] };
+/** Whose client it is. */
+export type SimplifiedCaller = Caller & { readonly dialect: SimplifiedDialect };
+
 /** Answers until nothing more may come. */
 const MAX_ROUNDS = 20;
 const NO_NEWS = 2;
+const PARKED_MS = 30_000;
 
-interface SimplifiedResponse {
-  pos: string;
-  lists: Record<string, { count: number }>;
-  rooms: Record<string, WireRoom & { unstable_expanded_timeline?: boolean; membership?: string }>;
+interface Asked {
+  readonly requestId: number;
+  outcome: RequestOutcome | null;
 }
 
-/** A client of simplified sliding sync: beside the others, on accounts that they use too. */
+/** A client of simplified sliding sync, in either form: beside the others, on accounts that they use too. */
 export class SimplifiedPlayer {
-  readonly #hs: ModelHomeserver;
-  readonly #upstream: Upstream;
-  readonly #node: ModelNode;
-  readonly #caller: Caller;
-  readonly #witness: Witness;
+  readonly wishes: SimplifiedWishes;
+  readonly #world: SimplifiedWorld;
+  readonly #caller: SimplifiedCaller;
+  readonly #device: string;
   readonly #tell: (what: string) => void;
-  readonly #rooms = new Map<string, KnownRoom>();
+  readonly #reader: DeviceReader;
+  #client: SimplifiedClient;
   #pos: string | null = null;
-  #count = 0;
+  #parked: Asked | null = null;
   /** The server may not know any more all that it has told. */
   #mayBeRepeated = false;
 
-  constructor(
-    world: { hs: ModelHomeserver; upstream: Upstream; node: ModelNode; telling: Telling },
-    caller: Caller,
-    tell: (what: string) => void,
-  ) {
-    this.#hs = world.hs;
-    this.#upstream = world.upstream;
-    this.#node = world.node;
+  constructor(world: SimplifiedWorld, caller: SimplifiedCaller, wishes: SimplifiedWishes) {
+    this.#world = world;
     this.#caller = caller;
-    this.#tell = (what) => tell(`simplified ${caller.userId}/${caller.deviceId} ${what}`);
-    this.#witness = new Witness(world.hs, caller.userId, caller.deviceId, this.#tell, world.telling);
+    this.#device = `${caller.userId}/${caller.deviceId}`;
+    this.wishes = wishes;
+    this.#tell = (what) => world.tell(`${caller.dialect} ${this.#device}/${caller.connId} ${what}`);
+    this.#reader = new DeviceReader(world.mail, this.#device, true);
+    this.#client = this.#newClient(null);
   }
 
   /** The server's memory of connections has gone: rooms go on from where they surely were (decision 26). */
@@ -71,48 +67,86 @@ export class SimplifiedPlayer {
     this.#mayBeRepeated = true;
   }
 
+  change(change: SimplifiedChange): void {
+    this.wishes.change(change);
+    if (change.kind !== "anew") return;
+    this.#pos = null;
+    this.#parked = null;
+    this.#mayBeRepeated = false;
+    this.#reader.beginAnew();
+    this.#client = this.#newClient(this.#client.device);
+  }
+
   /** One request; true when its answer said anything. */
-  async ask(n: number, fate: SimplifiedFate): Promise<boolean> {
-    return this.#ask(WISHES[n % WISHES.length] as Wish, fate);
-  }
-
-  /** Asks for everything until nothing more comes, and compares it with the truth. */
-  async rest(): Promise<void> {
-    for (let round = 0, quiet = 0; quiet < NO_NEWS; round += 1) {
-      if (round > MAX_ROUNDS) return this.#tell("does not come to rest");
-      quiet = (await this.#ask(ALL, "arrives")) ? 0 : quiet + 1;
+  async ask(fate: SimplifiedFate): Promise<boolean> {
+    if (this.#parked !== null && this.#collect(this.#parked)) return true;
+    const { node, upstream } = this.#world;
+    const { device } = this.#client;
+    this.#reader.asks(this.wishes.extensions.has("to_device"), device);
+    const body = this.wishes.body(this.#caller.dialect, this.#caller.userId, device.toDeviceSince);
+    const timeoutMs = fate === "parked" || fate === "cancelled" ? PARKED_MS : 0;
+    const { requestId, answer } = node.request(this.#caller, this.#pos, body, timeoutMs);
+    const asked: Asked = { requestId, outcome: null };
+    void answer.then((outcome) => (asked.outcome = outcome));
+    await node.settled();
+    if (fate === "parked") {
+      this.#parked = asked;
+      return false;
     }
-    const oracle = new Oracle(this.#hs, this.#upstream, this.#caller.userId);
-    let count = 0;
-    for (const { id } of this.#hs.rooms.values()) {
-      const seen = oracle.room(id);
-      // Invites of who is ignored are not shown.
-      const isOpen = seen?.isInvite === true && this.#hs.everIgnored(this.#caller.userId).size > 0;
-      if (seen === null || isOpen) continue;
-      count += 1;
-      const known = this.#rooms.get(id);
-      if (known === undefined) this.#tell(`${id} was never sent`);
-      else if (!seen.isInvite) this.#compare(seen, known);
-    }
-    if (this.#count < count) this.#tell(`counts ${this.#count} rooms, not ${count}`);
-  }
-
-  async #ask(wish: Wish, fate: SimplifiedFate): Promise<boolean> {
-    const list = { ranges: [[0, wish.end]], timeline_limit: wish.limit, required_state: wish.state };
-    const { requestId, answer } = this.#node.request(this.#caller, this.#pos, { lists: { all: list } }, 0);
-    const asked: { outcome: RequestOutcome | null } = { outcome: null };
-    void answer.then((outcome) => Object.assign(asked, { outcome }));
-    await this.#node.settled();
-    if (fate === "cancelled") this.#node.cancel(this.#caller, requestId);
+    if (fate === "cancelled") node.cancel(this.#caller, requestId);
     for (const [waited, ms] of ANSWER_ROUNDS.entries()) {
       if (asked.outcome !== null) break;
-      if (waited > 2) this.#upstream.answerHurried();
-      await this.#node.pass(ms);
+      // After a crash, pollers may have to come back first.
+      if (waited > 2) upstream.answerHurried();
+      await node.pass(ms);
     }
-    return fate !== "arrives" || this.#take(asked.outcome);
+    return fate !== "arrives" || this.#ended(asked);
   }
 
-  #take(outcome: RequestOutcome | null): boolean {
+  /** Asks until nothing more comes, and compares what it holds with the truth; then so for all rooms, and with a client that begins now. */
+  async rest(): Promise<void> {
+    await this.#restWith("");
+    const fresh = new SimplifiedPlayer(
+      this.#world,
+      { ...this.#caller, connId: `fresh${this.#caller.connId}` },
+      this.wishes.like(),
+    );
+    // Of one device, those read the mail that have read it.
+    for (const name of ["to_device", "e2ee"]) fresh.wishes.extensions.delete(name);
+    await fresh.#restWith("anew: ", true);
+    if (this.wishes.lists.size === 0 && this.wishes.rooms.size === 0) return;
+    this.wishes.lists.clear();
+    this.wishes.lists.set("all", ALL);
+    await this.#restWith("all: ");
+  }
+
+  async #restWith(when: string, isFresh = false): Promise<void> {
+    for (let round = 0, quiet = 0; quiet < NO_NEWS; round += 1) {
+      if (round > MAX_ROUNDS) return this.#tell(`${when}does not come to rest`);
+      quiet = (await this.ask("arrives")) ? 0 : quiet + 1;
+    }
+    const { hs, upstream } = this.#world;
+    const { userId, deviceId, dialect } = this.#caller;
+    const [wishes, client] = [this.wishes, this.#client];
+    const oracle = new Oracle(hs, upstream, userId);
+    const viewed = { userId, dialect, wishes, client, isFresh, typingFrom: this.#world.typingFrom() };
+    const isOn = (name: string): boolean => wishes.extensions.has(name);
+    for (const found of [
+      ...simplifiedDifferences(hs, oracle, viewed),
+      ...deviceDifferences(hs, upstream, { userId, deviceId, isOn }, client.device, this.#reader, false),
+    ])
+      this.#tell(`${when}${found}`);
+  }
+
+  /** What a parked request was answered with arrives; one that still waits is given up. */
+  #collect(parked: Asked): boolean {
+    this.#parked = null;
+    if (parked.outcome !== null) return this.#ended(parked);
+    this.#world.node.cancel(this.#caller, parked.requestId);
+    return false;
+  }
+
+  #ended({ outcome }: Asked): boolean {
     if (outcome === null) {
       this.#tell("is not answered");
       return false;
@@ -122,53 +156,17 @@ export class SimplifiedPlayer {
       if (!HARMLESS.has(outcome.code)) this.#tell(`a request fails: ${outcome.code}`);
       return true;
     }
-    const { pos, lists, rooms } = JSON.parse(outcome.text) as SimplifiedResponse;
-    this.#pos = pos;
-    this.#count = lists["all"]?.count ?? 0;
-    for (const [roomId, entry] of Object.entries(rooms)) this.#takeRoom(roomId, entry);
+    const response = JSON.parse(outcome.text) as SimplifiedResponse;
+    this.#pos = response.pos;
+    const hasNews = this.#client.take(response, this.#mayBeRepeated);
     this.#mayBeRepeated = false;
-    return Object.keys(rooms).length > 0;
+    this.#reader.hears(this.wishes.extensions.has("e2ee"), this.#world.upstream.reached(this.#device));
+    return hasNews;
   }
 
-  #takeRoom(roomId: string, entry: SimplifiedResponse["rooms"][string]): void {
-    const before = this.#rooms.get(roomId);
-    const { timeline = [], required_state: state = [], initial, limited } = entry;
-    if (before === undefined && initial !== true) this.#tell(`${roomId}: news before its initial entry`);
-    // A longer timeline takes the place of what was there, and is no news.
-    const isExpanded = entry.unstable_expanded_timeline === true;
-    const news = isExpanded || initial === true ? timeline : this.#withoutRepeated(entry, before);
-    const live = isExpanded ? 0 : news.length;
-    const looked = { ...entry, timeline: news, num_live: live, ...(isExpanded ? { initial: true } : {}) };
-    this.#witness.look(roomId, looked, before);
-    const isAnew = initial === true || isExpanded || limited === true;
-    const known: KnownRoom = {
-      head: { ...(initial === true ? {} : before?.head), ...entry },
-      timeline: isAnew ? timeline : [...(before?.timeline ?? []), ...news],
-      state: new Map(before?.state),
-    };
-    // State is what is told as state: in a timeline it may have lost against other state (spec 2.12).
-    for (const event of state) known.state.set(stateKeyOf(event.type, event.state_key ?? ""), event);
-    this.#rooms.set(roomId, known);
-  }
-
-  /** What is told again stands first, is not live, and is known to clients by its ids. */
-  #withoutRepeated({ timeline = [], num_live: live = 0 }: WireRoom, before: KnownRoom | undefined): WireEvent[] {
-    if (!this.#mayBeRepeated) return timeline;
-    const known = new Set(before?.timeline.map(({ event_id: id }) => id));
-    const firstNew = timeline.findIndex(({ event_id: id }, index) => index >= timeline.length - live || !known.has(id));
-    return firstNew === -1 ? [] : timeline.slice(firstNew);
-  }
-
-  #compare({ room, visible, joinedCount, invitedCount }: TrueRoom, { head, timeline, state }: KnownRoom): void {
-    if ((head.joined_count ?? 0) !== joinedCount) this.#tell(`${room.id}: joined_count is ${head.joined_count}`);
-    if ((head.invited_count ?? 0) !== invitedCount) this.#tell(`${room.id}: invited_count is ${head.invited_count}`);
-    const ignored = this.#hs.everIgnored(this.#caller.userId);
-    const newest = visible.at(-1);
-    if (ignored.size === 0 && newest !== undefined && timeline.at(-1)?.event_id !== newest.id)
-      this.#tell(`${room.id}: ends with ${timeline.at(-1)?.event_id}, not ${newest.id}`);
-    for (const [key, event] of room.state) {
-      if (state.get(key)?.event_id !== event.id)
-        this.#tell(`${room.id}: state ${key.replace("\n", "/")} is ${state.get(key)?.event_id}, not ${event.id}`);
-    }
+  #newClient(device: KnownDevice | null): SimplifiedClient {
+    const { hs, telling } = this.#world;
+    const witness = new Witness(hs, this.#caller.userId, this.#caller.deviceId, this.#tell, telling);
+    return new SimplifiedClient(device, (roomId, entry, known) => witness.look(roomId, entry, known), this.#tell);
   }
 }
