@@ -155,13 +155,14 @@ class RoomRepository implements RoomReader {
         ]);
         for (const meta of found.map(roomMetaOf)) metas.set(meta.nid, meta);
       }
-      const global = (type: string): Uint8Array | null =>
-        steering.find((row) => row.nid === 0 && row.type === type)?.json ?? null;
+      const global = (type: string): AccountDataRow | undefined =>
+        steering.find((row) => row.nid === 0 && row.type === type);
       return {
         head: heads[0]?.head ?? 0,
         rooms: rooms.map((row) => ({ standing: userRoomOf(row), meta: metas.get(row.nid) ?? null })),
-        direct: global("m.direct"),
-        ignored: global("m.ignored_user_list"),
+        direct: global("m.direct")?.json ?? null,
+        directPos: global("m.direct")?.pos ?? 0,
+        ignored: global("m.ignored_user_list")?.json ?? null,
         tags: steering.flatMap(({ nid, json }) => (nid === 0 ? [] : [{ nid: nid as RoomNid, json }])),
         txns: txns.map((row) => ({
           deviceId: originalText(row.device_id) as DeviceId,

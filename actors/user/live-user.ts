@@ -52,6 +52,7 @@ export class LiveUser implements World {
   readonly #activity = new Map<RoomNid, number>();
   #latestActivity: number | null = null;
   #direct: ReadonlySet<string>;
+  #directPos: StreamPos;
   #ignored: ReadonlySet<string>;
   /** By event and device. */
   readonly #txns = new Map<string, string>();
@@ -78,6 +79,7 @@ export class LiveUser implements World {
       this.#noteSticky(standing.nid, meta ?? this.meta(standing.nid));
     }
     this.#direct = snapshot.direct === null ? new Set() : readDirect(parse(snapshot.direct));
+    this.#directPos = snapshot.directPos;
     this.#ignored = (snapshot.ignored === null ? null : readIgnored(parse(snapshot.ignored))) ?? new Set();
     for (const { nid, json } of snapshot.tags) this.#tags.set(nid, readTags(parse(json)));
     for (const { eventId, deviceId, txnId } of snapshot.txns) this.#txns.set(txnKey(deviceId, eventId), txnId);
@@ -124,6 +126,10 @@ export class LiveUser implements World {
 
   nidOf(roomId: string): RoomNid | undefined {
     return this.#nids.get(roomId);
+  }
+
+  get directPos(): StreamPos {
+    return this.#directPos;
   }
 
   isDirect(roomId: string): boolean {
@@ -343,7 +349,7 @@ export class LiveUser implements World {
       setIfNewer(this.#accountDataFor(roomNid ?? 0), type, json.slice(), pos);
       if (roomNid === null) {
         changes.bits |= DIRTY_USER.accountData;
-        if (type === "m.direct") this.#setDirect(readDirect(parse(json)), mark);
+        if (type === "m.direct") this.#setDirect(readDirect(parse(json)), pos, mark);
         if (type === "m.ignored_user_list") this.#setIgnored(readIgnored(parse(json)) ?? this.#ignored, mark);
         continue;
       }
@@ -372,8 +378,9 @@ export class LiveUser implements World {
     return early;
   }
 
-  #setDirect(direct: ReadonlySet<RoomId>, mark: (nid: RoomNid, bits: number) => void): void {
+  #setDirect(direct: ReadonlySet<RoomId>, pos: StreamPos, mark: (nid: RoomNid, bits: number) => void): void {
     const before = this.#direct;
+    this.#directPos = pos;
     this.#direct = direct;
     for (const roomId of new Set<string>([...before, ...direct])) {
       if (before.has(roomId) === this.#direct.has(roomId)) continue;

@@ -58,6 +58,8 @@ export interface UserSnapshot {
   rooms: { standing: UserRoom; meta: RoomMeta | null }[];
   /** Global account data of the types that steer us (`m.direct`, `m.ignored_user_list`), and `m.tag` by room. */
   direct: Uint8Array | null;
+  /** Where `m.direct` was changed last; 0 = it never was set. */
+  directPos: StreamPos;
   ignored: Uint8Array | null;
   tags: { nid: RoomNid; json: Uint8Array }[];
   /** Transaction ids of the last hour. */

@@ -88,7 +88,6 @@ export interface InviteView {
   name: string;
   isNameCalculated: boolean;
   heroes: Hero[];
-  avatar: string | null;
   alias: string | null;
   isEncrypted: boolean;
   lacksAlgorithm: boolean;
@@ -152,7 +151,6 @@ export function inviteView(stripped: readonly unknown[], me: string): InviteView
     name: named.name,
     isNameCalculated: named.isCalculated,
     heroes: named.heroes,
-    avatar: roomAvatar({ avatar, heroes: shown }, me, own?.isDirect ?? false),
     alias,
     isEncrypted,
     lacksAlgorithm,

@@ -295,6 +295,7 @@ export function describeRoomReader(suite: StoresSuite): void {
         { standing: userRoom(carol, 142, { membership: "leave", leftPos: 5 }), meta: roomMeta(142) },
       ]);
       expect(Buffer.from(snapshot.direct ?? []).toString()).toBe('{"z":1}');
+      expect(snapshot.directPos).toBe(suite.head);
       expect(snapshot.ignored).toBeNull();
       expect(snapshot.tags.map(({ nid }) => nid as number)).toEqual([141]);
       expect(snapshot.txns).toEqual([{ deviceId: PHONE, eventId: "$mine", txnId: "t" }]);

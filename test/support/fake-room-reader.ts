@@ -30,8 +30,7 @@ export class FakeRoomReader implements RoomReader {
     await this.#db.reach();
     const db = this.#db;
     const own = [...db.accountData.values()].filter((row) => row.userId === userId);
-    const global = (type: string): Uint8Array | null =>
-      own.find((row) => row.roomNid === 0 && row.type === type)?.json ?? null;
+    const global = (type: string) => own.find((row) => row.roomNid === 0 && row.type === type);
     const newerThan = this.#clock.now() - HOUR_MS;
     return {
       head: db.head,
@@ -42,8 +41,9 @@ export class FakeRoomReader implements RoomReader {
           invariant(meta !== undefined, "a standing has its room");
           return { standing, meta: hasRoom(standing.nid) ? null : meta };
         }),
-      direct: global("m.direct"),
-      ignored: global("m.ignored_user_list"),
+      direct: global("m.direct")?.json ?? null,
+      directPos: global("m.direct")?.pos ?? 0,
+      ignored: global("m.ignored_user_list")?.json ?? null,
       tags: own.flatMap(({ roomNid, type, json }) =>
         roomNid !== 0 && type === "m.tag" ? [{ nid: roomNid, json }] : [],
       ),

@@ -8,6 +8,7 @@ import { roomMeta, userRoom } from "./stored-samples.ts";
 export class FakeWorld implements World {
   readonly userId = "@me:hs" as UserId;
   readonly ignored = new Set<string>();
+  readonly directPos = 0;
   readonly #rooms = new Map<number, { standing: UserRoom; meta: RoomMeta }>();
 
   /** Sets a room, joined at position 1 unless said otherwise. */

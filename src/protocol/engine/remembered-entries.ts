@@ -2,6 +2,7 @@ import type { StoredEvent } from "../events.ts";
 import type { RoomNid } from "../ids.ts";
 import type { Draft } from "./draft.ts";
 import type { ChangesNeed, Entries } from "./entries-api.ts";
+import { LIVE } from "./held-room.ts";
 import { type OlderEvents, type OlderNeed, olderNeeds, withOlder } from "./older-events.ts";
 import { eventBytes } from "./event-bytes.ts";
 import { addHead } from "./remembered-head.ts";
@@ -197,7 +198,9 @@ export class RememberedEntries implements Entries {
       }
     }
     if (base.timeline.length === 0 && this.#isExpelled(work)) Object.assign(base, { isInitial: true, isLimited: true });
-    const isDm = base.isDmTold === true && (before !== null || (bitsOf(this.#making, room) & DIRTY.place) !== 0);
+    // After a restart nobody knows what was told: it is told of rooms that may have become direct, or none, meanwhile.
+    const mayDiffer = before !== null || room.held?.upTo !== LIVE || (bitsOf(this.#making, room) & DIRTY.place) !== 0;
+    const isDm = base.isDmTold === true && mayDiffer;
     if (!base.isInitial && !hasHeadNews && !isDm && base.timeline.length === 0 && base.requiredState.length === 0) {
       if (base.inviteState === undefined) return null;
     }

@@ -66,6 +66,8 @@ export function decideRoom(
 
 /** What a response does not tell of a room that the client holds. */
 export interface Untold {
+  /** Bits after which there may be something to tell; that a room is direct is told by one form alone. */
+  news: number;
   /** Where the client is. */
   live: StreamPos;
   /** Where it is in the room itself, of which nothing is told; null = the room is in view. */
@@ -74,8 +76,8 @@ export interface Untold {
 }
 
 /** What the client holds of a room when this is not told: what was live stays behind where it was. */
-export function leftBehind(held: HeldRoom, bits: number, { live, room, isTold }: Untold): HeldRoom {
-  const isMissed = room !== null && held.upTo === LIVE && (bits & (NEWS & ~DIRTY.place)) !== 0;
+export function leftBehind(held: HeldRoom, bits: number, { news, live, room, isTold }: Untold): HeldRoom {
+  const isMissed = room !== null && held.upTo === LIVE && (bits & news) !== 0;
   const leftAt = (name: "receipts" | "account_data", bit: number, upTo: StreamPos): StreamPos =>
     upTo === LIVE && (bits & bit) !== 0 && !isTold(name) ? live : upTo;
   const upTo = isMissed ? room : held.upTo;

@@ -119,6 +119,9 @@ export class RememberingEngine implements Remembering {
       const news = latest > claim.streamPos ? NEWS : 0;
       this.markDirty(nid, news | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
     }
+    // Which rooms were direct nobody knows any more.
+    if (this.options.tellsAll && world.directPos > claim.streamPos)
+      for (const nid of proven.keys()) this.markDirty(nid, DIRTY.place);
     this.#isAllShown = true;
     this.#acked = this.#now();
   }
@@ -386,6 +389,7 @@ export class RememberingEngine implements Remembering {
     if (held === undefined || bits === 0) return;
     const roomId = world.meta(nid)?.roomId ?? "";
     const left = leftBehind(held, bits, {
+      news: this.options.tellsAll ? NEWS : NEWS & ~DIRTY.place,
       live: this.streamPos,
       room: isVisible ? null : this.#liveSince(nid),
       isTold: (name) => this.inScope(name, nid, roomId),

@@ -33,7 +33,7 @@ export function roomHead(world: World, nid: RoomNid): RoomHead | null {
     return {
       name: invite.name,
       heroes: invite.isNameCalculated ? invite.heroes : null,
-      avatar: invite.avatar,
+      avatar: roomAvatar({ avatar: invite.givenAvatar, heroes: invite.heroes }, world.userId, isDm),
       joinedCount: invite.joinedCount,
       invitedCount: invite.invitedCount,
       isDm,

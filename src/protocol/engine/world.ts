@@ -14,6 +14,8 @@ export interface World {
   /** Only rooms the user has a standing in. */
   nidOf(roomId: string): RoomNid | undefined;
   isDirect(roomId: string): boolean;
+  /** Where it was last said which rooms are direct. */
+  readonly directPos: StreamPos;
   tags(nid: RoomNid): ReadonlySet<string>;
   /** The user's rooms under one filter and sort as they are now: made once, then `placed` room by room as they change. */
   order(

@@ -319,6 +319,21 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       poll(2),
     ],
   ],
+  [
+    "an invite to a direct room has the inviter's picture, whoever says that it is direct",
+    [act("profile", 1, 0, 3), act("leave", 1), act("invite", 1, 0, 5), ask(0, { kind: "anew" })],
+  ],
+  [
+    "a room that became direct while the connection's memory was lost says so",
+    [
+      { kind: "ask-simplified", client: 6, fate: "arrives", changes: [] },
+      act("direct", 0),
+      { kind: "ask-simplified", client: 6, fate: "arrives", changes: [] },
+      { kind: "pass", ms: 40_000 },
+      crash("sync"),
+      poll(0),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

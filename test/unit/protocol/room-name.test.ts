@@ -150,7 +150,6 @@ describe("inviteView", () => {
       name: "Room",
       isNameCalculated: false,
       heroes: [{ userId: "@bob:localhost", displayName: "Bob", avatarUrl: "mxc://bob", membership: "join" }],
-      avatar: "mxc://room",
       alias: "#room:hs",
       isEncrypted: true,
       lacksAlgorithm: false,
@@ -165,9 +164,10 @@ describe("inviteView", () => {
   });
 
   test("[INV-2] a nameless direct invite is named and pictured by its inviter", () => {
-    expect(inviteView([bob, own], ME)).toMatchObject({ name: "Bob", isNameCalculated: true, avatar: "mxc://bob" });
+    const heroes = [{ userId: "@bob:localhost", displayName: "Bob", avatarUrl: "mxc://bob", membership: "join" }];
+    expect(inviteView([bob, own], ME)).toMatchObject({ name: "Bob", isNameCalculated: true, heroes });
     const group = { ...own, content: { membership: "invite" } };
-    expect(inviteView([bob, group], ME)).toMatchObject({ name: "Bob", avatar: null, own: { isDirect: false } });
+    expect(inviteView([bob, group], ME)).toMatchObject({ name: "Bob", givenAvatar: null, own: { isDirect: false } });
   });
 
   test("[INV-3] only members who speak for themselves are heroes", () => {
@@ -181,7 +181,7 @@ describe("inviteView", () => {
   });
 
   test("[INV-4] without the inviter's member event the invite's sender stands in", () => {
-    expect(inviteView([own], ME)).toMatchObject({ name: "@bob:localhost", isNameCalculated: true, avatar: null });
+    expect(inviteView([own], ME)).toMatchObject({ name: "@bob:localhost", isNameCalculated: true, givenAvatar: null });
   });
 
   test("[INV-5] no own member event, no timestamp", () => {
