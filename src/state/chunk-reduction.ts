@@ -1,7 +1,7 @@
 import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
-import { EVERYBODY } from "#src/protocol/room-meta.ts";
+import { EVERYBODY, type UserRoom } from "#src/protocol/room-meta.ts";
 import {
   type Certainty,
   certaintyOf,
@@ -78,7 +78,7 @@ export class ChunkReduction {
       batch.isFirstSync,
       standing,
     );
-    const isKept = this.#place(timeline, certain);
+    const isKept = this.#place(timeline, certain, standing);
     if (section.isStateAfter) {
       const shown = new Set(timeline.filter((_, index) => isKept(index)).map((event) => event.id));
       const isParting = this.#isParting(timeline, isKept);
@@ -214,7 +214,7 @@ export class ChunkReduction {
   }
 
   /** Finds out where the new events of the timeline belong; answers which of the timeline's are not left out. */
-  #place(timeline: readonly EventFields[], certain: Certainty): (index: number) => boolean {
+  #place(timeline: readonly EventFields[], certain: Certainty, standing: UserRoom | null): (index: number) => boolean {
     const { section, group, room, batch } = this.#parts();
     const isKnown = (id: EventId): boolean => group.isKnownEvent(room, id);
     const first = firstKept(timeline, certain.from, room.gapEventId, ({ id }) => isKnown(id));
@@ -225,7 +225,8 @@ export class ChunkReduction {
     const mayHaveSkipped = certain.from > 0 || batch.roomsAreDue === true;
     if (mayHaveSkipped && first === 0 && this.#isHeld) this.#seams.add(first);
     if (tail === null) return (index) => index >= first;
-    const sight = { isKnown, polledAt, seams: room.seams };
+    const joinPos = certain.from === 0 && !certain.isJoin ? (standing?.joinPos ?? 0) : 0;
+    const sight = { isKnown, polledAt, joinPos, seams: room.seams };
     const { places, newerFrom } = placeChunk(
       { timeline, certain, state: section.state, isLimited: section.limited },
       tail,

@@ -16,6 +16,8 @@ export interface LateSight {
   isKnown(id: EventId): boolean;
   /** Where the stream stood when the chunk's poll was asked for; -1 = not known. */
   polledAt: StreamPos;
+  /** Where the user of the poll came in, who was inside when it was answered and has been since before it; 0 = not known. */
+  joinPos: StreamPos;
   /** See `RoomMeta.seams`. */
   seams: readonly (readonly [eventId: string, pos: StreamPos])[];
 }
@@ -67,10 +69,11 @@ function orderEnd(
   chunk: LateChunk,
   tail: readonly StoredEvent[],
   indexOf: ReadonlyMap<EventId, number>,
-  { polledAt, seams }: LateSight,
+  { polledAt, seams, joinPos }: LateSight,
 ): number {
   if (polledAt < 0) return tail.length;
-  const last = lastKnown(chunk, indexOf);
+  const joined = tail.findIndex(({ pos, stateKey }) => pos === joinPos && stateKey !== null);
+  const last = Math.max(lastKnown(chunk, indexOf), joined);
   for (const [eventId, pos] of seams) {
     const index = indexOf.get(eventId as EventId);
     if (index === undefined || pos <= polledAt || last >= index) continue;

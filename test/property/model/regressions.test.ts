@@ -334,6 +334,10 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       poll(0),
     ],
   ],
+  [
+    "what a second device brings is behind the join that the first one brought, however old it says it is",
+    [act("join", 3), ask(3), act("late-message", 10), poll(2)],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

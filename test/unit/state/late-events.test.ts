@@ -33,6 +33,7 @@ function place(
     {
       isKnown: (id) => known.has(id),
       polledAt,
+      joinPos: 0,
       seams,
     },
   );
@@ -164,6 +165,15 @@ describe("late events", () => {
       timeline: [memberEvent("$bob", BOB, "join", { ts: 50 }), polledEvent("$new", { ts: 60 })],
     });
     expect(made.timeline(ROOM).slice(-3)).toEqual(["$late", "$bob", "$new"]);
+  });
+
+  test("[KEPT-32] who is in the room has come in before, whatever the clock of what they are told says", async () => {
+    const made = await world();
+    await poll(made, BOB, { timeline: [memberEvent("$bob", BOB, "join", { ts: 50 })] });
+    made.polledAt = made.event("$bob").pos - 1;
+    const rooms = [joinSection(ROOM, { timeline: [polledEvent("$2", { ts: 1 })] })];
+    await made.apply(pollBatch(BOB, { device: "TWO", since: "s2", rooms }));
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$bob", "$2"]);
   });
 
   test("[KEPT-32] after a restart as well", async () => {
