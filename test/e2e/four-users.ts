@@ -341,7 +341,7 @@ export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
               const { imported = 0 } = (await restoring?.restoreKeyBackup()) ?? {};
               return imported >= 2;
             },
-            { limitMs: 30_000, everyMs: 500 },
+            { limitMs: 120_000, everyMs: 500 },
           );
           second.sync.modifyRoomSubscriptions(new Set([room])).catch(() => undefined);
           // As an application does when it shows a room: the SDK tries only what comes live by itself.

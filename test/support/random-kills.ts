@@ -1,6 +1,9 @@
 import type { GlissadeProcess } from "./glissade-process.ts";
 
-/** Kills a process with `SIGKILL` at random moments and starts it again, until it is told to stop. */
+/**
+ * Kills a process with `SIGKILL` at random moments and starts it again, until it is told to stop. It lives for twice as long as
+ * its start took at least: on a machine where that is long, nobody would get anywhere otherwise.
+ */
 export class RandomKills {
   readonly #process: GlissadeProcess;
   readonly #betweenMs: readonly [least: number, most: number];
@@ -34,11 +37,13 @@ export class RandomKills {
 
   async #run(): Promise<void> {
     const [least, most] = this.#betweenMs;
+    let startedInMs = 0;
     for (;;) {
-      await Promise.race([Bun.sleep(least + this.#random() * (most - least)), this.#stopping.promise]);
+      const livesMs = Math.max(least + this.#random() * (most - least), 2 * startedInMs);
+      await Promise.race([Bun.sleep(livesMs), this.#stopping.promise]);
       if (this.#isStopping) return;
       await this.#process.kill();
-      await this.#process.start();
+      startedInMs = await this.#process.start();
       this.#count += 1;
     }
   }
