@@ -71,6 +71,8 @@ export interface RoomMeta {
   vanishedUpTo: StreamPos;
   /** When the last of its sticky events expires: a room without any is never looked at for them. Absent = it never had one. */
   stickyUntilMs?: number;
+  /** When the room was last bumped, in ms: later with each bump, whatever clocks say. Absent = never, or stored before it was kept. */
+  bumpTs?: number;
 }
 
 /** Five heroes are shown; one more is kept because the viewer may be among them. */

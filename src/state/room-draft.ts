@@ -12,7 +12,7 @@ import type { RoomUpdate } from "#src/protocol/update.ts";
 import { type MemberChange, reduceHeroes, reduceLeavers } from "./heroes.ts";
 import type { IngestContext } from "./ingest-context.ts";
 import type { StateRow } from "./ingest-transaction.ts";
-import { isBareRoom, reduceLatestByType, reduceState, reduceVanished } from "./room-meta-reducer.ts";
+import { isBareRoom, reduceBumpTs, reduceLatestByType, reduceState, reduceVanished } from "./room-meta-reducer.ts";
 
 const HISTORY_VISIBILITY = "m.room.history_visibility";
 /** Longer state blocks of a room that is sent anew are left to be read back from storage by whoever needs them. */
@@ -307,7 +307,10 @@ export class RoomDraft {
   #finishLatest(): void {
     const last = this.#timeline.at(-1);
     if (last !== undefined) {
+      const arrival = { isHistory: this.isFromFirstSync, nowMs: this.#context.nowMs };
+      const bumpTs = reduceBumpTs(this.#meta, this.#timeline, arrival);
       this.#change({
+        ...(bumpTs === undefined ? {} : { bumpTs }),
         latestPos: last.pos,
         latestTs: last.ts,
         latestByType: reduceLatestByType(this.#meta.latestByType, this.#timeline),

@@ -1,3 +1,4 @@
+import { BUMP_TYPES, isBump } from "#src/protocol/bump-types.ts";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { RoomId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
 import { LATEST_TYPES_LIMIT, type RoomMeta, VANISHED_LIMIT } from "#src/protocol/room-meta.ts";
@@ -117,6 +118,30 @@ export function reduceVanished(
   const lost = all.slice(0, -VANISHED_LIMIT).at(-1);
   const lostUpTo = lost?.[2] ?? vanishedUpTo;
   return { vanished: all.filter(([, , pos]) => pos > lostUpTo), vanishedUpTo: lostUpTo };
+}
+
+/** A time that far back is that of a wrong clock, not of an event on its way. */
+const SLOWEST_EVENT_MS = 24 * 60 * 60_000;
+
+/**
+ * `bumpTs` after a run of new timeline events: of a first sync the time of the newest that bumps; live the time of each, or of its arrival
+ * where that cannot be, and later than the one before. Undefined = nothing bumped.
+ */
+export function reduceBumpTs(
+  before: Pick<RoomMeta, "bumpTs" | "latestByType">,
+  events: readonly StoredEvent[],
+  { isHistory, nowMs }: { isHistory: boolean; nowMs: number },
+): number | undefined {
+  const known = BUMP_TYPES.map((type) => before.latestByType[type]?.[1] ?? 0);
+  const first = before.bumpTs ?? Math.min(nowMs, Math.max(...known));
+  let latest = first;
+  for (const { type, ts } of events) {
+    if (!isBump(type)) continue;
+    const isPlausible = isHistory || ts > nowMs - SLOWEST_EVENT_MS;
+    const time = isPlausible ? Math.min(ts, nowMs) : nowMs;
+    latest = isHistory ? Math.max(latest, time) : Math.max(latest + 1, time);
+  }
+  return latest === first ? before.bumpTs : latest;
 }
 
 /** `latestByType` after a run of new timeline events in stream order. */

@@ -89,6 +89,23 @@ describe("rooms of simplified sliding sync", () => {
     expect([after.rooms, after.lists?.["all"]?.count]).toEqual([{}, 1]);
   });
 
+  test("[SSS-100] heroes are users with names and avatars that are text, whatever the room says", async () => {
+    const { client, room, play } = await inRooms("a");
+    const odd = { membership: "join", displayname: 5, avatar_url: { url: "mxc://a/b" } };
+    await play("a", {
+      timeline: {
+        events: [
+          rig.event("m.room.name", "@odd:test", { name: ["no", "text"] }, ""),
+          rig.event("m.room.member", "@odd:test", odd, "@odd:test"),
+          rig.event("m.room.member", "@odd:test", { membership: "join" }, "nobody"),
+        ],
+      },
+    });
+    const shown = (await client.sync(list())).rooms[room("a")];
+    expect(shown?.heroes).toEqual([{ user_id: "@odd:test" }]);
+    expect(shown).not.toHaveProperty("name");
+  });
+
   test("[SSS-93] who is alone is shown those who left, whether or not their leave says what it ended", async () => {
     const { me, client, id } = await inRooms("a");
     const state = [

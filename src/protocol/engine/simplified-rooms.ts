@@ -1,6 +1,7 @@
 import type { FiltersRequest } from "../request.ts";
-import type { RoomNid } from "../ids.ts";
 import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
+import { BUMP_TYPES } from "../bump-types.ts";
+import { parseUserId, type RoomNid } from "../ids.ts";
 import { asObject } from "../json-value.ts";
 import { roomName } from "../room-name.ts";
 import type { ListParams } from "../sticky.ts";
@@ -11,16 +12,6 @@ import type { World } from "./world.ts";
 const decoder = new TextDecoder();
 /** Heroes told of a room without a name. */
 const SHOWN_HEROES = 5;
-/** Types of events that make a room recent for its members. */
-const BUMP_TYPES = [
-  "m.room.create",
-  "m.room.message",
-  "m.room.encrypted",
-  "m.sticker",
-  "m.call.invite",
-  "m.poll.start",
-  "m.beacon_info",
-] as const;
 
 /** Rooms that one connection alone lists: those its client has yet to be told that the user left. */
 export interface PartingRooms {
@@ -34,9 +25,6 @@ export const isSelfLeft = ({ membership, memberSender, userId }: UserRoom): bool
 
 /** Memberships of which an entry shows stripped state alone. */
 export const isStripped = (membership: unknown): boolean => membership === "invite" || membership === "knock";
-
-/** True for events that make a room recent. */
-export const isBump = (type: string): boolean => (BUMP_TYPES as readonly string[]).includes(type);
 
 /** Invites of ignored users are nobody's business. */
 const isIgnoredInvite = (world: World, { membership, memberSender }: UserRoom): boolean =>
@@ -162,10 +150,12 @@ export function isNameKnown(world: World, nid: RoomNid): boolean {
   return standing.membership !== "leave" && standing.membership !== "ban" ? true : isAsLeft(standing, meta);
 }
 
-const joinedFirst = (heroes: readonly Hero[]): Hero[] => [
-  ...heroes.filter(({ membership }) => membership === "join"),
-  ...heroes.filter(({ membership }) => membership !== "join"),
-];
+/** Clients give up a whole response for a hero who is no user. */
+const joinedFirst = (members: readonly Hero[]): Hero[] => {
+  const heroes = members.filter(({ userId }) => parseUserId(userId) !== null);
+  const joined = heroes.filter(({ membership }) => membership === "join");
+  return [...joined, ...heroes.filter(({ membership }) => membership !== "join")];
+};
 
 /** Nothing happened in the room since the user left it: what it is now is what they saw. */
 const isAsLeft = ({ leftPos }: UserRoom, { latestPos, resetPos }: RoomMeta): boolean =>
@@ -178,6 +168,8 @@ export function bumpStamp(world: World, nid: RoomNid): number {
   if (standing === undefined || meta === undefined) return 0;
   const fallback = standing.joinTs || meta.latestTs;
   if (standing.membership !== "join") return stamp(Math.max(fallback, 0));
+  if (meta.bumpTs !== undefined) return stamp(meta.bumpTs);
+  // Of rooms stored before it was kept.
   let newest: readonly [pos: number, ts: number] = [0, 0];
   for (const type of BUMP_TYPES) {
     const latest = meta.latestByType[type];
