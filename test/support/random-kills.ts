@@ -1,8 +1,8 @@
 import type { GlissadeProcess } from "./glissade-process.ts";
 
 /**
- * Kills a process with `SIGKILL` at random moments and starts it again, until it is told to stop. It lives for twice as long as
- * its start took at least: on a machine where that is long, nobody would get anywhere otherwise.
+ * Kills a process with `SIGKILL` at random moments and starts it again, until it is told to stop. It lives for as long as its
+ * start took at least: on a machine where that is long, nobody would get anywhere otherwise.
  */
 export class RandomKills {
   readonly #process: GlissadeProcess;
@@ -39,7 +39,7 @@ export class RandomKills {
     const [least, most] = this.#betweenMs;
     let startedInMs = 0;
     for (;;) {
-      const livesMs = Math.max(least + this.#random() * (most - least), 2 * startedInMs);
+      const livesMs = Math.max(least + this.#random() * (most - least), startedInMs);
       await Promise.race([Bun.sleep(livesMs), this.#stopping.promise]);
       if (this.#isStopping) return;
       await this.#process.kill();
