@@ -2,7 +2,7 @@ import type { Subprocess } from "bun";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Database } from "./database.ts";
-import { freePort } from "./database.ts";
+import { freePort } from "#test/support/ports.ts";
 import type { Answer } from "./http-socket.ts";
 import { HttpSocket, requestText } from "./http-socket.ts";
 import { cpuMsOf, residentBytesOf } from "./process-tree.ts";

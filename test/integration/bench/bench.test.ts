@@ -37,7 +37,7 @@ describe("bench", () => {
     const live = figures(results, "live");
     expect(live).toMatchObject({ lost: 0, doubled: 0, start_over: 0 });
     expect(live["p50_ms"]).toBeGreaterThan(0);
-    expect(live["p99_ms"]).toBeLessThan(5000);
+    expect(live["p99_ms"]).toBeLessThan(30_000);
     expect(figures(results, "fanin")).toMatchObject({ lost: 0, doubled: 0 });
   }, 90_000);
 
