@@ -12,7 +12,7 @@ const RUNS = Number(GLISSADE_HISTORIES ?? SHORT_RUN);
 const FIXED_SEED = 45;
 const SEED = GLISSADE_SEED ?? (GLISSADE_HISTORIES === undefined ? FIXED_SEED : undefined);
 /** Of a history on a machine that is busy with other things. */
-const SLOW_MS = 1000;
+const SLOW_MS = 4000;
 const STEPS = 40;
 
 describe("connections under whole histories", () => {
