@@ -1,57 +1,13 @@
+import { LIST_DEVIATIONS } from "./deviations-lists.ts";
 import { ROOM_DEVIATIONS } from "./deviations-rooms.ts";
 import { STICKY_DEVIATIONS } from "./deviations-sticky.ts";
 import type { Deviation, Difference, Scene } from "./scene.ts";
 
-/** Rooms of a list that the user has left by themselves, was told of, and has not been told to have left. */
-function untoldLeaves(roomIds: Iterable<string>, { log, told, userId }: Scene): string[] {
-  return [...roomIds].filter((roomId) => {
-    const own = told.toldBefore(`rooms ${roomId} required_state m.room.member|${userId}`) ?? "";
-    const isTold = own.includes('"content":{"membership":"leave"');
-    return log.hasLeft(roomId, userId) && told.knows(roomId) && !isTold;
-  });
-}
-
 /** How an extension was asked for, in one text. */
 const scopeOf = (wish: Scene["wish"], name: string): string => JSON.stringify(wish.extensions[name] ?? null);
 
-/** Ways in which lists and extensions differ. */
-const OTHER_DEVIATIONS: readonly Deviation[] = [
-  {
-    name: "rooms that one has left",
-    synapse: "lists a room that one left in the response that covers the leave, and in no other",
-    glissade: "lists it until the leave is told and acknowledged",
-    why: "a leave out of view would never be told",
-    explains: ({ path, synapse, glissade }, scene) => {
-      const [kind, key, op] = path.split(" ");
-      if (kind !== "lists") return false;
-      if (op === "count") {
-        const more = Number(glissade) - Number(synapse);
-        return more > 0 && more <= untoldLeaves(scene.told.rooms, scene).length;
-      }
-      const windows = [...scene.subject].filter(([other]) => other.startsWith(`lists ${key} SYNC `));
-      const listed = windows.flatMap(([, text]) => JSON.parse(text) as string[]);
-      const left = new Set(untoldLeaves(listed, scene));
-      const [expected, found] = [synapse, glissade].map((text) => JSON.parse(text ?? "[]") as string[]);
-      const others = (found ?? []).filter((roomId) => !left.has(roomId));
-      return left.size > 0 && others.join() === (expected ?? []).slice(0, others.length).join();
-    },
-  },
-  {
-    name: "rooms in which something happens at once",
-    synapse: "lists them in the order in which it happened",
-    glissade: "lists them in the order in which polls bring it",
-    why: "each user's poll tells of their own rooms, and some come sooner than others",
-    explains: ({ path, synapse, glissade }, { log }) => {
-      const [kind, , op] = path.split(" ");
-      if (kind !== "lists" || op !== "SYNC") return false;
-      const [expected, found] = [synapse, glissade].map((text) => JSON.parse(text ?? "[]") as string[]);
-      const changed = [...(expected ?? []), ...(found ?? [])].filter((roomId, index, all) => {
-        const [a, b] = [expected?.indexOf(roomId), found?.indexOf(roomId)];
-        return all.indexOf(roomId) === index && a !== b;
-      });
-      return expected?.length === found?.length && changed.length > 1 && changed.every((roomId) => log.isNews(roomId));
-    },
-  },
+/** Ways in which extensions differ. */
+const EXTENSION_DEVIATIONS: readonly Deviation[] = [
   {
     name: "nothing is not said",
     synapse: "names each room that comes into view under `account_data`, with an empty list where it has none",
@@ -148,7 +104,12 @@ const OTHER_DEVIATIONS: readonly Deviation[] = [
 ];
 
 /** All of them. What none of them explains fails the differential test. */
-export const DEVIATIONS: readonly Deviation[] = [...ROOM_DEVIATIONS, ...OTHER_DEVIATIONS, ...STICKY_DEVIATIONS];
+export const DEVIATIONS: readonly Deviation[] = [
+  ...ROOM_DEVIATIONS,
+  ...LIST_DEVIATIONS,
+  ...EXTENSION_DEVIATIONS,
+  ...STICKY_DEVIATIONS,
+];
 
 /** The deviation that explains a difference. */
 export function explanationOf(difference: Difference, scene: Scene): Deviation | null {

@@ -53,24 +53,14 @@ const OPEN = {
   power_level_content_override: { state_default: 0, events_default: 0, users_default: 50 },
 };
 
-type Act = (
-  world: World,
-  dice: Dice,
-  room: string,
-  by: Name,
-  other: Name,
-  hasInView: (name: Name) => boolean,
-) => Promise<unknown>;
+type Act = (world: World, dice: Dice, room: string, by: Name, other: Name) => Promise<unknown>;
 
 /** Something that happens; what the homeserver refuses has not happened. */
 const ACTS: readonly Act[] = [
   (world, _dice, room, by) => world.say(room, by, "something"),
   (world, dice, room, by) => world.sayMany(room, by, 1 + dice.below(7)),
   (world, _dice, room, by) => world.join(room, by),
-  async (world, _dice, room, by, _other, hasInView) => {
-    // Rooms that one left out of view are a difference of their own, which pushes other rooms in and out of windows.
-    if (hasInView(by)) await world.leave(room, by);
-  },
+  (world, _dice, room, by) => world.leave(room, by),
   (world, _dice, room, by, other) => world.invite(room, by, other),
   (world, _dice, room, by, other) => world.kick(room, by, other),
   (world, _dice, room, by, other) => world.ban(room, by, other),
@@ -82,11 +72,7 @@ const ACTS: readonly Act[] = [
     world.accountData(by, "m.direct", {
       [world.id(other)]: world.roomNames.filter(() => dice.chance(30)).map((name) => world.room(name)),
     }),
-  async (world, dice, room, by) => {
-    const isSet = dice.chance(60);
-    // Tags of rooms that one is not in are a difference of their own, which moves rooms in and out of lists.
-    if (world.log.isIn(world.room(room), world.id(by))) await world.tag(room, by, "m.favourite", isSet);
-  },
+  (world, dice, room, by) => world.tag(room, by, "m.favourite", dice.chance(60)),
   (world, dice, room, by) => world.roomData(room, by, "org.example.room", { n: dice.below(9) }),
   (world, dice, room, by) => world.typing(room, by, dice.chance(60)),
   async (world, dice, room, by, other) =>
@@ -112,15 +98,6 @@ function randomWish(dice: Dice, world: World): Wish {
   };
 }
 
-/** All rooms were shown with the last answer, so that a leave is told with the next. */
-const hasAllInView = (stage: Pick<Stage, Watcher>, name: Name): boolean =>
-  name === "carol" ||
-  [stage[name].asked, stage[name].wish].every((wish) =>
-    Object.values(wish?.lists ?? {}).some(
-      ({ ranges, filters }) => filters === undefined && (ranges?.[0]?.[1] ?? 0) >= ROOMS.length,
-    ),
-  );
-
 /** A history of its own for every seed. */
 export function randomChapter(seed: number, length: number): Chapter {
   const dice = new Dice(seed);
@@ -135,7 +112,7 @@ export function randomChapter(seed: number, length: number): Chapter {
         const by = dice.of(NAMES);
         const other = dice.of(NAMES.filter((name) => name !== by));
         await dice
-          .of(ACTS)(world, dice, dice.of(world.roomNames), by, other, (name) => hasAllInView(stage, name))
+          .of(ACTS)(world, dice, dice.of(world.roomNames), by, other)
           .catch(() => undefined);
       }
     },

@@ -2,6 +2,7 @@ import type { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { HttpClient } from "#test/support/http-client.ts";
 import { type Outcome, SimplifiedConnection, type WireRoom, type Wish } from "#test/support/simplified-connection.ts";
 import type { SynapseUser } from "#test/support/synapse.ts";
+import { PUSHING } from "./deviations-lists.ts";
 import { explanationOf } from "./deviations.ts";
 import type { Difference, Scene } from "./scene.ts";
 import { MARKER, type View, Viewer } from "./view.ts";
@@ -29,6 +30,12 @@ export interface Asking {
 
 /** When something happens that is waited for: after every server has begun to wait. */
 const DURING_MS = 300;
+
+/** Rooms in view: in windows, and subscribed to. */
+function shownRooms(view: View, { room_subscriptions: rooms }: Wish): Set<string> {
+  const windows = [...view].filter(([path]) => /^lists \S+ SYNC /.test(path));
+  return new Set([...windows.flatMap(([, text]) => JSON.parse(text) as string[]), ...Object.keys(rooms)]);
+}
 
 /** One of the servers that are compared, with a connection and what it was told. */
 class Side {
@@ -173,6 +180,8 @@ export class Conversation {
   readonly #name: Name;
   readonly #sides: readonly Side[];
   readonly #uneven: Set<string>[] = [];
+  /** Of each side, rooms that are shown by it alone, or not by it alone: now, and before the last answer. */
+  readonly #apart: { now: ReadonlySet<string>; before: ReadonlySet<string> }[] = [];
   /** What was asked for so far, the latest last. */
   readonly #wishes: Wish[] = [];
 
@@ -209,9 +218,11 @@ export class Conversation {
         log: this.#world.log,
         reference,
         subject: view,
+        apart: new Set(),
         told: side.viewer,
         toldByReference: first.viewer,
       };
+      scene.apart = this.#roomsApart(index + 1, scene, asking.isRetry === true);
       this.#noteStamps(reference, view, index + 1);
       const differences = [
         ...differencesOf(reference, view),
@@ -226,6 +237,21 @@ export class Conversation {
     }
     this.#wishes.push(structuredClone(this.wish));
     return findings;
+  }
+
+  /** Until both sides show a room, what they say of it is not to be compared. */
+  #roomsApart(index: number, scene: Scene, isRetry: boolean): ReadonlySet<string> {
+    const { now, before } = this.#apart[index] ?? { now: new Set<string>(), before: new Set<string>() };
+    const known = isRetry ? before : now;
+    const isPushed = differencesOf(scene.reference, scene.subject).some((difference) => {
+      const explanation = difference.path.startsWith("lists ") ? explanationOf(difference, scene) : null;
+      return explanation !== null && PUSHING.has(explanation);
+    });
+    const [shown, other] = [shownRooms(scene.reference, this.wish), shownRooms(scene.subject, this.wish)];
+    const apart = new Set([...known, ...(isPushed ? shown.symmetricDifference(other) : [])]);
+    const both = shown.intersection(other);
+    this.#apart[index] = { now: new Set([...apart].filter((roomId) => !both.has(roomId))), before: known };
+    return apart;
   }
 
   /** Remembers of which rooms one of two sides has a later bump stamp than the other. */

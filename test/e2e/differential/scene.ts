@@ -22,6 +22,8 @@ export interface Scene {
   reference: View;
   /** All that Glissade answered. */
   subject: View;
+  /** Rooms that only one of them shows, or showed until now, for a reason that is known. */
+  apart: ReadonlySet<string>;
   /** What Glissade had said before, and Synapse. */
   told: Viewer;
   toldByReference: Viewer;

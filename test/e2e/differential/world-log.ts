@@ -10,16 +10,20 @@ export interface Standing {
 export class WorldLog {
   #now = 0;
   #stepAt = 0;
+  #stepBeforeAt = 0;
   readonly #events = new Map<string, number>();
   readonly #states = new Map<string, number>();
   readonly #standings = new Map<string, Standing>();
   /** When one was in the room for the last time. */
   readonly #outSince = new Map<string, number>();
   readonly #insiders = new Set<string>();
+  /** Tags that were changed by who was not in the room, and is not since. */
+  readonly #taggedOutside = new Set<string>();
   readonly #typing = new Map<string, Set<string>>();
 
   /** What happens from here on is news. */
   beginStep(): void {
+    this.#stepBeforeAt = this.#stepAt;
     this.#stepAt = this.#now;
   }
 
@@ -43,8 +47,29 @@ export class WorldLog {
   moved(roomId: string, userId: string, membership: string, by: string): void {
     this.changed(roomId, "m.room.member", userId);
     if (this.isIn(roomId, userId)) this.#outSince.set(key(roomId, userId), this.#now);
-    if (membership === "join") this.#insiders.add(key(roomId, userId));
+    if (membership === "join") {
+      this.#insiders.add(key(roomId, userId));
+      this.#taggedOutside.delete(key(roomId, userId));
+    }
     this.#standings.set(key(roomId, userId), { membership, isOwn: userId === by, at: this.#now });
+  }
+
+  tagged(roomId: string, userId: string): void {
+    if (!this.isIn(roomId, userId)) this.#taggedOutside.add(key(roomId, userId));
+  }
+
+  isTaggedOutside(roomId: string, userId: string): boolean {
+    return this.#taggedOutside.has(key(roomId, userId));
+  }
+
+  /** All rooms in which anything has happened. */
+  get rooms(): string[] {
+    return [...this.#events.keys()];
+  }
+
+  /** Their membership changed in this step or, for an answer that is asked for again, in the one before. */
+  hasMovedLately(roomId: string, userId: string): boolean {
+    return (this.standing(roomId, userId)?.at ?? 0) > this.#stepBeforeAt;
   }
 
   typed(roomId: string, userId: string, isOn: boolean): void {

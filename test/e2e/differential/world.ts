@@ -167,9 +167,10 @@ export class World {
     );
   }
 
-  tag(room: string, by: Name, tag: string, isOn = true): Promise<unknown> {
+  async tag(room: string, by: Name, tag: string, isOn = true): Promise<void> {
     const path = `/user/${part(this.id(by))}/rooms/${part(this.room(room))}/tags/${part(tag)}`;
-    return this.user(by).call(isOn ? "PUT" : "DELETE", path, isOn ? { order: 0.5 } : undefined);
+    await this.user(by).call(isOn ? "PUT" : "DELETE", path, isOn ? { order: 0.5 } : undefined);
+    this.log.tagged(this.room(room), this.id(by));
   }
 
   async typing(room: string, by: Name, isOn: boolean): Promise<void> {
