@@ -49,3 +49,7 @@ export function isIgnoredEvent(
 ): boolean {
   return event.stateKey === null && ignored.has(event.sender);
 }
+
+/** Whether a user is told a sticky event (MSC4354): history does not count, being in the room does. */
+export const showsSticky = (standing: UserRoom | undefined, ignored: ReadonlySet<string>, sender: string): boolean =>
+  standing?.membership === "join" && !ignored.has(sender);

@@ -9,6 +9,7 @@ import {
   stickyToken,
   stickyUpTo,
 } from "../sticky-events.ts";
+import { showsSticky } from "../visibility.ts";
 import type { Draft } from "./draft.ts";
 import { eventBytes } from "./event-bytes.ts";
 import type { SentRooms, StickyBody } from "./extensions-body.ts";
@@ -106,13 +107,15 @@ function isNewInView(nid: RoomNid, { isFirst, rooms }: Draft): boolean {
 function newsOf(nid: RoomNid, from: StickyPlace, { world, data, draft }: Scope): RoomNews {
   const news: RoomNews = { nid, from, candidates: [], firstWaiting: null };
   const roomId = world.meta(nid)?.roomId;
-  const joinPos = world.standing(nid)?.joinPos ?? 0;
+  const standing = world.standing(nid);
+  const joinPos = standing?.joinPos ?? 0;
   const heldFrom = world.heldFrom(nid) ?? Number.MAX_SAFE_INTEGER;
   for (const event of roomId === undefined ? [] : data.sticky(nid)) {
     const place = { at: Math.max(event.pos, joinPos), pos: event.pos };
     if (event.pos > draft.upTo || compareStickyPlaces(place, from) <= 0) continue;
     if (event.pos >= heldFrom) news.firstWaiting = earlier(news.firstWaiting ?? place, place);
-    else if (!world.ignored.has(event.sender)) news.candidates.push({ event, roomId: roomId ?? "", place });
+    else if (showsSticky(standing, world.ignored, event.sender))
+      news.candidates.push({ event, roomId: roomId ?? "", place });
   }
   return news;
 }
