@@ -121,12 +121,12 @@ class IngestRepository implements IngestStore {
   async loadHead(): ReturnType<IngestStore["loadHead"]> {
     const id = this.#makeWriterId();
     const [row] = await this.#db.query<MetaRow & { epoch: string; max_nid: number }>(
-      `update meta set writer = $1::text
+      `update meta set writer = $1::text where moved_to is null
        returning writer, commit_seq, head, epoch,
          (select coalesce(max(nid), 0)::int4 from rooms) as max_nid`,
       [id],
     );
-    invariant(row !== undefined, "the database has its one row of metadata");
+    invariant(row !== undefined, "the database has its one row of metadata, and nothing was moved away");
     this.#hashId = idHasher(row.epoch);
     this.#statements = new CommitStatements(this.#hashId);
     this.#writer = { id, head: row.head, commitSeq: row.commit_seq };

@@ -11,6 +11,7 @@ import operators from "./migrations/0006_operators.sql" with { type: "text" };
 import movedDatabases from "./migrations/0005_moved_databases.sql" with { type: "text" };
 import sincePositions from "./migrations/0007_since_positions.sql" with { type: "text" };
 import stickyEvents from "./migrations/0008_sticky_events.sql" with { type: "text" };
+import movedAway from "./migrations/0009_moved_away.sql" with { type: "text" };
 
 interface Migration {
   id: number;
@@ -29,6 +30,7 @@ export const MIGRATIONS: readonly Migration[] = [
   { id: 6, name: "0006_operators", sql: operators },
   { id: 7, name: "0007_since_positions", sql: sincePositions },
   { id: 8, name: "0008_sticky_events", sql: stickyEvents },
+  { id: 9, name: "0009_moved_away", sql: movedAway },
 ];
 
 /** Any number, but always this one: whoever migrates this database holds it. */

@@ -48,6 +48,9 @@ export const meta = pgTable(
     importedPos: int8("imported_pos"),
     /** When the secret was last replaced by another. */
     secretRotatedMs: int8("secret_rotated_ms"),
+    /** Where `db port` moved everything to, in words, and when; null = it is here. */
+    movedTo: text("moved_to"),
+    movedMs: int8("moved_ms"),
   },
   (t) => [check("meta_single", sql`${t.id} = 1`)],
 );

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { SyncError } from "#src/errors.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import type { Database } from "./connection.ts";
+import { movedAway } from "./moved.ts";
 
 const CIPHER = "aes-256-gcm";
 const KEY_BYTES = 32;
@@ -60,8 +61,8 @@ export function openToken(key: Uint8Array, sealed: Uint8Array, boundTo: string):
 
 /** The random id made with the database, and up to where its to-device positions are another database's (0 = none are). */
 export async function loadOrigin(db: Database): Promise<{ epoch: string; importedPos: number }> {
-  const [row] = await db.query<{ epoch: string; imported_pos: number }>(
-    "select epoch, coalesce(imported_pos, 0) as imported_pos from meta",
+  const [row] = await db.query<{ epoch: string; imported_pos: number; moved_to: string | null; moved_ms: number }>(
+    "select epoch, coalesce(imported_pos, 0) as imported_pos, moved_to, coalesce(moved_ms, 0) as moved_ms from meta",
   );
   if (row === undefined) {
     throw new SyncError(
@@ -69,6 +70,7 @@ export async function loadOrigin(db: Database): Promise<{ epoch: string; importe
       "the database has no epoch: it was emptied by hand, or is being moved to (db port)",
     );
   }
+  if (row.moved_to !== null) throw movedAway({ to: row.moved_to, atMs: row.moved_ms });
   return { epoch: row.epoch, importedPos: row.imported_pos };
 }
 

@@ -1,5 +1,6 @@
 import type { StreamPos } from "#src/protocol/ids.ts";
 import type { Database } from "./connection.ts";
+import { loadOrigin } from "./secrets.ts";
 
 /** More than a node ever stores in a second; positions reach 2^53 in the year 2242. */
 const POSITIONS_PER_SECOND = 2 ** 20;
@@ -11,5 +12,9 @@ const POSITIONS_PER_SECOND = 2 ** 20;
  */
 export async function raiseHead(db: Database, nowMs: number): Promise<void> {
   const least: StreamPos = Math.floor(nowMs / 1000) * POSITIONS_PER_SECOND;
-  await db.query("update meta set head = greatest(head, $1::int8)", [least]);
+  const found = await db.query("update meta set head = greatest(head, $1::int8) where moved_to is null returning id", [
+    least,
+  ]);
+  // Somebody moved everything away just now.
+  if (found.length === 0) await loadOrigin(db);
 }

@@ -81,6 +81,7 @@ export type ReadConfig = ({ config: Config } | { problems: Problem[] }) & { warn
 
 /** Where nothing else is said. */
 export const DEFAULT_BIND: BindAddress = { kind: "tcp", host: "0.0.0.0", port: 8008 };
+const NO_SERVER: ServerAddress = { url: "", socketPath: null };
 /** Far more than a client scrolls through; what is older comes from the homeserver. */
 const DEFAULT_KEEP_EVENTS = 10_000;
 const DEFAULT_POLLER_IDLE_MS = 3 * 86_400_000;
@@ -89,8 +90,11 @@ const MOST_TIMEOUT_SECS = 86_400;
 /** Below this a secret can be guessed. */
 const SHORT_SECRET_CHARS = 16;
 
-/** Reads the environment; `cores` decides how many Workers there are where nothing else does. */
-export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadConfig {
+/**
+ * Reads the environment; `cores` decides how many Workers there are where nothing else does. Who does not speak to the homeserver does
+ * without the variable that names it.
+ */
+export function readConfig(env: Env, readFile: ReadFile, cores: number, { needsServer = true } = {}): ReadConfig {
   const environment = new Environment(env, readFile);
   const syncHosts = readCount(environment, "SYNCV3_SYNC_HOSTS", share(cores, 2, 8), 1, 64);
   const pollerHosts = readCount(environment, "SYNCV3_POLLER_HOSTS", share(cores, 4, 4), 1, 64);
@@ -98,14 +102,14 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number): ReadCon
   const isSmall = cores <= FEW_CORES && syncHosts === 1 && pollerHosts === 1;
   const bind = environment.parsed("SYNCV3_BINDADDR", DEFAULT_BIND, parseBindAddress);
   const server = environment.text("SYNCV3_SERVER");
-  if (server === null) {
+  if (server === null && needsServer) {
     const advice = "set it to the URL of your homeserver, for example https://matrix.example.org";
     environment.problem("SYNCV3_SERVER", "is not set", advice);
   }
   const config: Config = {
     server: server ?? "",
     homeserver: {
-      ...environment.parsed("SYNCV3_SERVER", { url: "", socketPath: null }, parseServer),
+      ...(needsServer ? environment.parsed("SYNCV3_SERVER", NO_SERVER, parseServer) : NO_SERVER),
       timeoutMs: 1000 * readCount(environment, "SYNCV3_HTTP_TIMEOUT_SECS", 300, 1, MOST_TIMEOUT_SECS),
       initialTimeoutMs: 1000 * readCount(environment, "SYNCV3_HTTP_INITIAL_TIMEOUT_SECS", 1800, 1, MOST_TIMEOUT_SECS),
     },

@@ -8,7 +8,7 @@ import type { Database, Query } from "../connection.ts";
 import { syncDirectory } from "../directory-archive.ts";
 import { MIGRATIONS } from "../migrate.ts";
 import { ROOMS_DUE } from "./import-plan.ts";
-import { HEX, columnsOf, filledTables, keyOf, readRows, resumeSerials, writeRows } from "./rows.ts";
+import { HEX, type PageLimit, columnsOf, filledTables, readRows, resumeSerials, shapeOf, writeRows } from "./rows.ts";
 import { TABLES } from "./tables.ts";
 
 /** What nobody could tell anew: everything else is read from the homeserver. */
@@ -17,7 +17,7 @@ type KeptTable = (typeof KEPT)[number];
 
 const FORMAT = "glissade-backup";
 const VERSION = 1;
-const ROWS_AT_ONCE = 500;
+const PAGE: PageLimit = { rows: 500, bytes: 4 * 1024 * 1024 };
 /** A line holds one row; to-device messages and tokens are far smaller. */
 const MAX_LINE_CHARS = 64 * 1024 * 1024;
 
@@ -111,9 +111,9 @@ async function headerOf(query: Query, madeAt: string): Promise<Header> {
 async function writeTables(query: Query, writer: BackupWriter): Promise<KeptRows> {
   const rows = noRows();
   for (const table of KEPT) {
-    const key = await keyOf(query, table);
+    const shape = await shapeOf(query, table);
     for (let after: string[] | null | undefined; after !== null;) {
-      const page = await readRows(query, table, key, after ?? null, ROWS_AT_ONCE);
+      const page = await readRows(query, shape, after ?? null, PAGE);
       await writer.write(page.rows.map((row) => `{"table":"${table}","row":${row}}`));
       rows[table] += page.rows.length;
       after = page.next;
@@ -171,10 +171,10 @@ export async function restoreBackup(db: Database, { path }: Backup): Promise<voi
   }
   await db.transaction(async (query) => {
     let header: Header | null = null;
-    const pending: { table: KeptTable | null; rows: string[] } = { table: null, rows: [] };
+    const pending: { table: KeptTable | null; rows: string[]; chars: number } = { table: null, rows: [], chars: 0 };
     const flush = async (): Promise<void> => {
       const { table, rows } = pending;
-      pending.rows = [];
+      [pending.rows, pending.chars] = [[], 0];
       if (table !== null && header !== null) await writeRows(query, table, header.columns[table], rows);
     };
     for await (const line of linesOf(path)) {
@@ -186,8 +186,10 @@ export async function restoreBackup(db: Database, { path }: Backup): Promise<voi
       }
       if (line.startsWith('{"end":')) break;
       const table = tableOf(path, line);
-      if (pending.table !== table || pending.rows.length >= ROWS_AT_ONCE) await flush();
+      const isFull = pending.rows.length >= PAGE.rows || pending.chars + line.length > PAGE.bytes;
+      if (pending.table !== table || isFull) await flush();
       pending.table = table;
+      pending.chars += line.length;
       pending.rows.push(line.slice(`{"table":"${table}","row":`.length, -1));
     }
     await flush();

@@ -1,14 +1,15 @@
 import { SyncError, invariant } from "#src/errors.ts";
 import type { Database, Query } from "../connection.ts";
+import { type Moved, movedAway, movedFrom } from "../moved.ts";
 import {
   HEX,
-  type KeyColumn,
+  type PageLimit,
+  type TableShape,
   checksumOf,
-  columnsOf,
   filledTables,
-  keyOf,
   readRows,
   resumeSerials,
+  shapeOf,
   writeRows,
 } from "./rows.ts";
 import { TABLES, type TableName } from "./tables.ts";
@@ -25,18 +26,21 @@ export interface PortOptions {
   source: Database;
   /** At the schema of this executable, as the source is. */
   target: Database;
+  /** How the target is called where the source says that it was moved. */
+  to: string;
+  nowMs: number;
   /** Waited for before the move goes on. */
   onProgress: (progress: PortProgress) => void | Promise<void>;
   /** Every row has arrived; they are compared now. */
   onVerify: () => void;
-  /** Rows of one transaction: what a kill can undo. An event row has some 16 KB at most, a few have more. */
-  rowsAtOnce?: number;
+  /** What goes over in one transaction: what a kill can undo, and what has to fit into memory a few times. */
+  page?: PageLimit;
 }
 
 /** What was moved: rows of each table, all of them compared. */
 export type Ported = { table: TableName; rows: number }[];
 
-const ROWS_AT_ONCE = 500;
+const PAGE: PageLimit = { rows: 500, bytes: 4 * 1024 * 1024 };
 
 /** Beside our tables while it is filled: from which database, in which state, and how far each table is. */
 const PROGRESS_TABLE = "glissade_port";
@@ -57,26 +61,37 @@ interface Progress {
 export async function portDatabase(options: PortOptions): Promise<Ported> {
   const { source, target, onVerify } = options;
   const origin = await originOf(source);
-  const done = await beginOrResume(target, origin);
+  const moved = await movedFrom((...statement) => source.query(...statement));
+  const done = await beginOrResume(target, origin, moved);
   for (const table of MOVED) {
     const before = done.get(table) ?? null;
     if (before?.is_done !== true) await portTable(options, table, before);
   }
   onVerify();
   const ported = await compare(source, target);
-  if ((await originOf(source)) !== origin) throw changed();
+  // Before there is a second one that can be used: of the two at most one ever is.
+  await markMoved(options, origin);
   await finish(source, target);
   return ported;
+}
+
+/** From here on servers refuse the source, unless one was started on it meanwhile. */
+async function markMoved({ source, to, nowMs }: PortOptions, origin: string): Promise<void> {
+  const marked = await source.query(
+    `update meta set moved_to = $2::text, moved_ms = $3::int8 where ${STATE} = $1::text returning id`,
+    [origin, to, nowMs],
+  );
+  if (marked.length === 0) throw changed();
 }
 
 const changed = (): SyncError =>
   new SyncError("invalid_param", "a server was started on the database meanwhile: stop it and repeat this");
 
+const STATE = "json_build_array(epoch, writer, commit_seq, head)::text";
+
 /** Names a database and its state: a server that starts on it, and each commit, makes it another. */
 async function originOf(db: Database): Promise<string> {
-  const [meta] = await db.query<{ state: string }>(
-    "select json_build_array(epoch, writer, commit_seq, head)::text as state from meta",
-  );
+  const [meta] = await db.query<{ state: string }>(`select ${STATE} as state from meta`);
   if (meta === undefined)
     throw new SyncError("invalid_param", "there is nothing to move: the database is not complete");
   return meta.state;
@@ -84,24 +99,16 @@ async function originOf(db: Database): Promise<string> {
 
 const epochOf = (origin: string): unknown => (JSON.parse(origin) as unknown[])[0];
 
-async function beginOrResume(target: Database, origin: string): Promise<Map<string, Progress>> {
+/** `moved`: everything in the source was moved away; only that one move may be brought to its end. */
+async function beginOrResume(target: Database, origin: string, moved: Moved | null): Promise<Map<string, Progress>> {
   const [there] = await target.query<{ exists: boolean }>("select to_regclass($1::text) is not null as exists", [
     PROGRESS_TABLE,
   ]);
   if (there?.exists !== true) {
-    const [own] = await target.query<{ epoch: string }>("select epoch from meta");
-    if (own !== undefined && own.epoch === epochOf(origin)) {
-      throw new SyncError("invalid_param", "the target is the same database, or everything was moved there before");
-    }
-    const filled = await filledTables(target, MOVED);
-    if (filled.length > 0) {
-      throw new SyncError(
-        "invalid_param",
-        `the target has data of its own (${filled.join(", ")}): use an empty database`,
-      );
-    }
+    if (moved !== null) throw movedAway(moved);
+    await requireRoom(target, origin);
     await target.transaction(async (query) => {
-      await query("delete from meta");
+      await query(`truncate ${TABLES.join(", ")}`);
       await query(MAKE_PROGRESS);
       await note(query, "", origin, 0, false);
     });
@@ -111,6 +118,7 @@ async function beginOrResume(target: Database, origin: string): Promise<Map<stri
   const begun = new Map(rows.map((row) => [row.name, row]));
   const begunOrigin = begun.get("")?.state ?? null;
   if (begunOrigin === origin) return begun;
+  if (moved !== null) throw movedAway(moved);
   if (begunOrigin === null || epochOf(begunOrigin) !== epochOf(origin)) {
     throw new SyncError("invalid_param", "another database was being moved to the target: use an empty database");
   }
@@ -120,6 +128,20 @@ async function beginOrResume(target: Database, origin: string): Promise<Map<stri
     await note(query, "", origin, 0, false);
   });
   return new Map();
+}
+
+/** What is in the target has to be nothing, or what was once moved from there: the way back. */
+async function requireRoom(target: Database, origin: string): Promise<void> {
+  const [own] = await target.query<{ epoch: string; is_moved: boolean }>(
+    "select epoch, moved_to is not null as is_moved from meta",
+  );
+  if (own !== undefined && own.epoch === epochOf(origin)) {
+    if (own.is_moved) return;
+    throw new SyncError("invalid_param", "the target is the same database, or everything was moved there before");
+  }
+  const filled = await filledTables(target, MOVED);
+  if (filled.length === 0) return;
+  throw new SyncError("invalid_param", `the target has data of its own (${filled.join(", ")}): use an empty database`);
 }
 
 async function note(
@@ -137,18 +159,19 @@ async function note(
 }
 
 async function portTable(
-  { source, target, onProgress, rowsAtOnce = ROWS_AT_ONCE }: PortOptions,
+  { source, target, onProgress, page: limit = PAGE }: PortOptions,
   table: TableName,
   before: Progress | null,
 ): Promise<void> {
-  const { key, columns, total } = await source.transaction((query) => shapeOf(query, table));
+  const { shape, total } = await source.transaction((query) => measure(query, table));
+  const columns = shape.columns.map(({ name }) => name);
   let after = before === null || before.state === null ? null : (JSON.parse(before.state) as string[]);
   let rows = before?.row_count ?? 0;
   for (let isDone = false; !isDone;) {
     const from = after;
     const page = await source.transaction(async (query) => {
       await query(HEX);
-      return readRows(query, table, key, from, rowsAtOnce);
+      return readRows(query, shape, from, limit);
     });
     rows += page.rows.length;
     isDone = page.next === null;
@@ -162,12 +185,9 @@ async function portTable(
   }
 }
 
-async function shapeOf(
-  query: Query,
-  table: TableName,
-): Promise<{ key: KeyColumn[]; columns: string[]; total: number }> {
+async function measure(query: Query, table: TableName): Promise<{ shape: TableShape; total: number }> {
   const [count] = await query<{ n: number }>(`select count(*) as n from ${table}`);
-  return { key: await keyOf(query, table), columns: await columnsOf(query, table), total: count?.n ?? 0 };
+  return { shape: await shapeOf(query, table), total: count?.n ?? 0 };
 }
 
 async function compare(source: Database, target: Database): Promise<Ported> {
@@ -192,14 +212,15 @@ async function compare(source: Database, target: Database): Promise<Ported> {
 
 /** From here on the target is a database like any other. */
 async function finish(source: Database, target: Database): Promise<void> {
-  const meta = await source.transaction(async (query) => ({
-    columns: await columnsOf(query, "meta"),
-    rows: (await readRows(query, "meta", await keyOf(query, "meta"), null, ROWS_AT_ONCE)).rows,
-  }));
+  const meta = await source.transaction(async (query) => {
+    const shape = await shapeOf(query, "meta");
+    return { columns: shape.columns.map(({ name }) => name), rows: (await readRows(query, shape, null, PAGE)).rows };
+  });
   invariant(meta.rows.length === 1, "a database has its one row of metadata");
   await target.transaction(async (query) => {
     await resumeSerials(query, MOVED);
     await writeRows(query, "meta", meta.columns, meta.rows);
+    await query("update meta set moved_to = null, moved_ms = null");
     await query(`drop table ${PROGRESS_TABLE}`);
   });
 }

@@ -3,11 +3,25 @@ import type { Database, Query } from "../connection.ts";
 import { keyArray, textArray } from "../text.ts";
 import type { TableName } from "./tables.ts";
 
-/** A table's primary key, in order. */
-export interface KeyColumn {
+/** A column as PostgreSQL knows it. */
+export interface Column {
   name: string;
   /** As PostgreSQL writes it. */
   type: string;
+}
+
+/** A table as it is read page by page. */
+export interface TableShape {
+  table: TableName;
+  columns: readonly Column[];
+  /** Its primary key, in order. */
+  key: readonly Column[];
+}
+
+/** How much of a table is read at once: so many rows, and about so many bytes. A row that has more comes alone. */
+export interface PageLimit {
+  rows: number;
+  bytes: number;
 }
 
 /** Some rows of a table, each as one JSON text with a member for each column; byte strings in hexadecimal. */
@@ -22,17 +36,24 @@ export const HEX = "set local bytea_output = 'hex'";
 
 /** Columns of a table, in order. */
 export async function columnsOf(query: Query, table: TableName): Promise<string[]> {
-  const rows = await query<{ name: string }>(
-    `select attname as name from pg_attribute
+  return (await typedColumnsOf(query, table)).map(({ name }) => name);
+}
+
+/** What reading a table page by page takes. */
+export async function shapeOf(query: Query, table: TableName): Promise<TableShape> {
+  return { table, columns: await typedColumnsOf(query, table), key: await keyOf(query, table) };
+}
+
+const typedColumnsOf = (query: Query, table: TableName): Promise<Column[]> =>
+  query<Column>(
+    `select attname as name, format_type(atttypid, null) as type from pg_attribute
      where attrelid = to_regclass($1::text) and attnum > 0 and not attisdropped order by attnum`,
     [table],
   );
-  return rows.map(({ name }) => name);
-}
 
 /** Key of a table, in order. */
-export async function keyOf(query: Query, table: TableName): Promise<KeyColumn[]> {
-  const rows = await query<KeyColumn>(
+async function keyOf(query: Query, table: TableName): Promise<Column[]> {
+  const rows = await query<Column>(
     `select a.attname as name, format_type(a.atttypid, null) as type
      from pg_index i cross join lateral unnest(i.indkey) with ordinality k (attnum, place)
      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
@@ -43,26 +64,65 @@ export async function keyOf(query: Query, table: TableName): Promise<KeyColumn[]
   return rows;
 }
 
-/** Reads the rows behind a key, in its order, so many at most. */
+/** Reads the rows behind a key, in its order, as many as fit into a page. */
 export async function readRows(
   query: Query,
-  table: TableName,
-  key: readonly KeyColumn[],
+  shape: TableShape,
   after: readonly string[] | null,
-  limit: number,
+  limit: PageLimit,
 ): Promise<RowPage> {
+  const { table, key } = shape;
+  const keys = await pageKeys(query, shape, after, limit);
+  if (keys.last === null) return { rows: [], next: null };
+  const names = key.map(({ name }) => `t.${name}`).join(", ");
+  const behind = after === null ? "" : `(${names}) > (${keyParams(key, 0)}) and`;
+  const upTo = keyParams(key, after === null ? 0 : key.length);
+  const found = await query<{ row: string }>(
+    `select to_json(t)::text as row from ${table} t where ${behind} (${names}) <= (${upTo}) order by ${names}`,
+    [...(after ?? []), ...keys.last],
+  );
+  return { rows: found.map(({ row }) => row), next: keys.isEnd ? null : keys.last };
+}
+
+/** Where a page ends. Rows are only weighed for that: a text or a byte string knows how long it is without being read. */
+async function pageKeys(
+  query: Query,
+  { table, columns, key }: TableShape,
+  after: readonly string[] | null,
+  limit: PageLimit,
+): Promise<{ last: string[] | null; isEnd: boolean }> {
   const names = key.map(({ name }) => `t.${name}`).join(", ");
   const texts = key.map(({ name }) => `t.${name}::text`).join(", ");
-  const from = key.map(({ type }, index) => `$${index + 2}::text::${type}`).join(", ");
-  const behind = after === null ? "" : `where (${names}) > (${from})`;
-  const found = await query<{ row: string; key: string }>(
-    `select to_json(t)::text as row, json_build_array(${texts})::text as key
+  const behind = after === null ? "" : `where (${names}) > (${keyParams(key, 1)})`;
+  const weight = [ROW_BYTES, ...columns.flatMap(weightOf)].join(" + ");
+  const rows = await query<{ key: string; weight: number }>(
+    `select json_build_array(${texts})::text as key, (${weight})::int8 as weight
      from ${table} t ${behind} order by ${names} limit $1::int8`,
-    [limit, ...(after ?? [])],
+    [limit.rows, ...(after ?? [])],
   );
-  const last = found.length < limit ? undefined : found.at(-1);
-  return { rows: found.map(({ row }) => row), next: last === undefined ? null : (JSON.parse(last.key) as string[]) };
+  let count = 0;
+  for (let bytes = 0; count < rows.length; count += 1) {
+    bytes += rows[count]?.weight ?? 0;
+    if (count > 0 && bytes > limit.bytes) break;
+  }
+  const last = rows[count - 1];
+  return {
+    last: last === undefined ? null : (JSON.parse(last.key) as string[]),
+    isEnd: count === rows.length && rows.length < limit.rows,
+  };
 }
+
+/** Names of columns, numbers and signs of a row. */
+const ROW_BYTES = 200;
+
+/** What a column adds to its row as JSON; byte strings are written in hexadecimal. */
+function weightOf({ name, type }: Column): string[] {
+  if (type === "bytea") return [`coalesce(2 * octet_length(t.${name}), 0)`];
+  return type === "text" || type === "character varying" ? [`coalesce(octet_length(t.${name}), 0)`] : [];
+}
+
+const keyParams = (key: readonly Column[], before: number): string =>
+  key.map(({ type }, index) => `$${before + index + 1}::text::${type}`).join(", ");
 
 /** Writes rows as they were read; `columns` are those that the rows have. */
 export async function writeRows(

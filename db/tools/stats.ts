@@ -1,4 +1,5 @@
 import type { Database } from "../connection.ts";
+import { type Moved, movedFrom } from "../moved.ts";
 import { keyArray, originalText } from "../text.ts";
 import { TABLES, type TableName } from "./tables.ts";
 
@@ -30,6 +31,8 @@ export interface DatabaseStats {
   roomsDue: number;
   /** Connections by the time of the last change of the secret; null = it was never changed. */
   rotation: { atMs: number; connectionsBefore: number } | null;
+  /** Where everything was moved to; null = it is here. */
+  moved: Moved | null;
 }
 
 /** Rooms and devices that are named. */
@@ -112,6 +115,7 @@ export async function readStats(db: Database): Promise<DatabaseStats> {
     rooms: await largestRooms(db),
     ...(await readBacklog(db)),
     ...(await readCounts(db)),
+    moved: await movedFrom((...statement) => db.query(...statement)),
   };
 }
 

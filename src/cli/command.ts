@@ -41,12 +41,13 @@ export function refuseArguments(command: Pick<Command, "name" | "usage">, termin
   return EXIT.unusable;
 }
 
-/** Runs what needs a configuration, or says everything that is wrong with it. */
+/** Runs what needs a configuration, of which the homeserver may not be part, or says everything that is wrong with it. */
 export async function withConfig(
   terminal: Terminal,
   run: (config: Config, warnings: ReadConfig["warnings"]) => Promise<number>,
+  needs: { needsServer?: boolean } = {},
 ): Promise<number> {
-  const read = readConfig(terminal.env, terminal.readFile, terminal.cores);
+  const read = readConfig(terminal.env, terminal.readFile, terminal.cores, needs);
   if ("config" in read) return run(read.config, read.warnings);
   terminal.err(complaint(read.problems, read.warnings));
   return EXIT.unusable;

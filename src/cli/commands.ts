@@ -5,7 +5,14 @@ import { demoCommand } from "./demo.ts";
 import { doctorCommand } from "./doctor.ts";
 import { explainCommand } from "./explain.ts";
 import { healthcheckCommand } from "./healthcheck.ts";
-import { backupCommand, dbPortCommand, dbStatsCommand, dbVacuumCommand, restoreCommand } from "./db.ts";
+import {
+  backupCommand,
+  dbPortCommand,
+  dbReopenCommand,
+  dbStatsCommand,
+  dbVacuumCommand,
+  restoreCommand,
+} from "./db.ts";
 import { importCommand } from "./import.ts";
 import { resyncCommand } from "./resync.ts";
 import { ROUTES } from "./routes.ts";
@@ -33,6 +40,9 @@ export const COMMANDS: readonly Command[] = [
   ),
   dbPortCommand(async (config, to, terminal) =>
     (await import("#src/hosts/tools/port-host.ts")).port(config, to, terminal),
+  ),
+  dbReopenCommand(async (config, terminal) =>
+    (await import("#src/hosts/tools/reopen-host.ts")).reopen(config, terminal),
   ),
   backupCommand(async (config, path, terminal) =>
     (await import("#src/hosts/tools/backup-host.ts")).backup(config, path, terminal),

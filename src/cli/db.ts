@@ -75,6 +75,21 @@ export const dbPortCommand = (run: Tool<string>): Command =>
     run,
   );
 
+/** `glissade db reopen`. */
+export function dbReopenCommand(run: (config: Config, terminal: Terminal) => Promise<void>): Command {
+  const command: Command = {
+    name: "db reopen",
+    usage: ["db reopen"],
+    help: [
+      "take a database into use again from which everything was moved with db port: for when the other",
+      "one is lost or was never used. Else move everything back with db port",
+    ],
+    run: async (args, terminal) =>
+      args.length > 0 ? refuseArguments(command, terminal) : withTool(terminal, (config) => run(config, terminal)),
+  };
+  return command;
+}
+
 /** `glissade backup`. */
 export const backupCommand = (run: Tool<string>): Command =>
   needsOne(

@@ -20,7 +20,9 @@ export function resyncCommand(
     run: async (args, terminal) => {
       const target = readTarget(args);
       if (target === null) return refuseArguments(command, terminal);
-      return withConfig(terminal, async (config) => ((await resync(config, target, terminal)) ? EXIT.ok : EXIT.failed));
+      const run = async (config: Config): Promise<number> =>
+        (await resync(config, target, terminal)) ? EXIT.ok : EXIT.failed;
+      return withConfig(terminal, run, { needsServer: false });
     },
   };
   return command;

@@ -5,7 +5,7 @@ import type { Terminal } from "./command.ts";
 
 /** Runs a command on the database of the configuration; what goes wrong is said in one line. */
 export function withTool(terminal: Terminal, run: (config: Config) => Promise<void>): Promise<number> {
-  return withConfig(terminal, async (config) => {
+  const tool = async (config: Config): Promise<number> => {
     try {
       await run(config);
       return EXIT.ok;
@@ -14,7 +14,8 @@ export function withTool(terminal: Terminal, run: (config: Config) => Promise<vo
       terminal.err(`${sentence(error.message)}\n`);
       return EXIT.failed;
     }
-  });
+  };
+  return withConfig(terminal, tool, { needsServer: false });
 }
 
 const sentence = (text: string): string => `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;

@@ -8,9 +8,12 @@ import { createDeviceStore } from "#db/device-repository.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { MIGRATIONS, migrateDatabase, requireSchema } from "#db/migrate.ts";
 import { createRoomReader } from "#db/room-repository.ts";
+import { loadOrigin } from "#db/secrets.ts";
+import { raiseHead } from "#db/stream-start.ts";
 import { type Backup, checkBackup, restoreBackup, writeBackup } from "#db/tools/backup.ts";
 import { type PortOptions, portDatabase } from "#db/tools/port.ts";
 import { checksumOf } from "#db/tools/rows.ts";
+import { readStats } from "#db/tools/stats.ts";
 import { TABLES } from "#db/tools/tables.ts";
 import {
   connectTestDatabase,
@@ -107,8 +110,13 @@ const move = (
   source: Database,
   target: Database,
   onProgress: PortOptions["onProgress"] = () => undefined,
-): ReturnType<typeof portDatabase> =>
-  portDatabase({ source, target, onProgress, onVerify: () => undefined, rowsAtOnce: 4 });
+): ReturnType<typeof portDatabase> => portDatabase({ ...MOVE, source, target, onProgress });
+
+/** A few rows at a time. */
+const MOVE = { to: "there", nowMs: 5, onVerify: () => undefined, page: { rows: 4, bytes: 1024 * 1024 } };
+
+/** What glissade db reopen does. */
+const REOPEN = "update meta set moved_to = null, moved_ms = null";
 
 const WAYS = [
   ["from PGlite to PostgreSQL", withPglite, withPostgres],
@@ -122,9 +130,10 @@ for (const [way, from, to] of WAYS) {
       async () => {
         const source = await filled(await fresh(from));
         const target = await fresh(to);
+        const origin = await sums(source);
         const ported = await move(source, target);
         expect(ported.find(({ table }) => table === "to_device")?.rows).toBe(3);
-        expect(await sums(target)).toEqual(await sums(source));
+        expect(await sums(target)).toEqual(origin);
         const devices = createDeviceStore(target, { tokenKey: KEY, logger: databaseDeps.logger });
         await devices.saveToken({ hash: "h3", accessToken: "token 3", ...DEVICE, nowMs: 8 });
         expect((await devices.loadDevice(ALICE, PHONE))?.accessToken).toBe("token 3");
@@ -140,6 +149,7 @@ for (const [way, from, to] of WAYS) {
       async () => {
         const source = await filled(await fresh(from));
         const target = await fresh(to);
+        const origin = await sums(source);
         let pages = 0;
         for (let attempt = 1; ; attempt += 1) {
           let own = 0;
@@ -157,9 +167,10 @@ for (const [way, from, to] of WAYS) {
           expect(attempt).toBeGreaterThan(3);
           break;
         }
-        expect(await sums(target)).toEqual(await sums(source));
+        expect(await sums(target)).toEqual(origin);
         // No page was copied twice.
         let whole = 0;
+        await source.query(REOPEN);
         await move(source, await fresh(to), () => void (whole += 1));
         expect(pages).toBe(whole);
       },
@@ -224,14 +235,109 @@ for (const [way, from, to] of WAYS) {
       "[OPR-25] a target that is the source, or to which everything was moved before, is told as such and left as it is",
       async () => {
         const source = await fresh(from);
-        const origin = await sums(source);
+        const before = await sums(source);
         const same = { message: expect.stringContaining("moved there before") };
         expect(await failureOf(move(source, source))).toMatchObject(same);
-        expect(await sums(source)).toEqual(origin);
+        expect(await sums(source)).toEqual(before);
         const target = await fresh(to);
-        await move(await filled(source), target);
+        await filled(source);
+        const origin = await sums(source);
+        await move(source, target);
+        await source.query(REOPEN);
         expect(await failureOf(move(source, target))).toMatchObject(same);
-        expect(await sums(target)).toEqual(await sums(source));
+        expect(await sums(target)).toEqual(origin);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-27] servers refuse a database from which everything was moved, and are told where it is; it comes back by moving it back, as it is then",
+      async () => {
+        const source = await filled(await fresh(from));
+        const target = await fresh(to);
+        await move(source, target);
+        const refused = {
+          code: "invalid_param",
+          message: expect.stringMatching(/moved to there on 1970-.* db reopen/),
+        };
+        expect(await failureOf(loadOrigin(source))).toMatchObject(refused);
+        expect(await failureOf(raiseHead(source, Date.now()))).toMatchObject(refused);
+        expect(await failureOf(createIngestStore(source, { makeWriterId: () => "x" }).loadHead())).toBeInstanceOf(
+          Error,
+        );
+        expect(await failureOf(move(source, await fresh(withPostgres)))).toMatchObject(refused);
+        expect(await failureOf(move(source, target))).toMatchObject(refused);
+        expect((await readStats(source)).moved).toEqual({ to: "there", atMs: 5 });
+        expect((await readStats(target)).moved).toBeNull();
+
+        await loadOrigin(target);
+        await target.query("update devices set since = 'after the move'");
+        const later = await sums(target);
+        await move(target, source);
+        expect(await sums(source)).toEqual(later);
+        await loadOrigin(source);
+        expect(await failureOf(loadOrigin(target))).toMatchObject(refused);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-28] killed between the last two steps of a move no server starts on either database, and the same move ends it",
+      async () => {
+        const source = await filled(await fresh(from));
+        const target = await fresh(to);
+        const origin = await sums(source);
+        // The last one cannot be done.
+        await target.query(
+          "create function never() returns trigger language plpgsql as $$ begin raise 'killed'; end $$",
+        );
+        await target.query("create trigger never before insert on meta execute function never()");
+        await failureOf(move(source, target));
+        await target.query("drop trigger never on meta; drop function never()");
+        expect(await failureOf(loadOrigin(source))).toMatchObject({ code: "invalid_param" });
+        expect(await failureOf(loadOrigin(target))).toMatchObject({
+          message: expect.stringContaining("is being moved"),
+        });
+        expect(await failureOf(move(source, await fresh(withPostgres)))).toMatchObject({ code: "invalid_param" });
+        await move(source, target);
+        expect(await sums(target)).toEqual(origin);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-29] pages are bounded by bytes as well as by rows: large rows come alone",
+      async () => {
+        const source = await filled(await fresh(from));
+        const large = ["x".repeat(70_000), "y".repeat(3000), "z".repeat(3000), "u".repeat(3000)];
+        for (const [index, params] of large.entries())
+          await createConnectionStore(source).save({
+            ...DEVICE,
+            connId: `large ${index}` as ConnId,
+            incarnation: "abc",
+            params,
+            cursors: null,
+            toDevicePos: null,
+            deviceListsPos: null,
+            lastUsedMs: 7,
+          });
+        await source.query(
+          "insert into quarantine (seen_ms, user_id, device_id, section, reason, sample) select 1, '@a:x', 'D', 's', 'r', repeat('0', 4100) from generate_series(1, 3)",
+        );
+        const origin = await sums(source);
+        const target = await fresh(to);
+        const pages: Record<string, number[]> = {};
+        await portDatabase({
+          ...MOVE,
+          source,
+          target,
+          page: { rows: 100, bytes: 8000 },
+          onProgress: ({ table, rows }) => void (pages[table] ??= []).push(rows),
+        });
+        expect(pages["quarantine"]).toEqual([1, 2, 3]);
+        expect(pages["connections"]).toEqual([1, 3, 5]);
+        expect(pages["tokens"]).toEqual([2]);
+        expect(await sums(target)).toEqual(origin);
       },
       LIMIT_MS,
     );
@@ -242,7 +348,7 @@ for (const [way, from, to] of WAYS) {
 const OLDER = `
   alter table devices drop column rooms_due, drop column imported_pos, drop column imported_since,
     drop column paused_ms, drop column since_pos;
-  alter table meta drop column imported_pos, drop column secret_rotated_ms;
+  alter table meta drop column imported_pos, drop column secret_rotated_ms, drop column moved_to, drop column moved_ms;
   drop table audit, sticky_events;
   delete from glissade_migrations where id > 4`;
 

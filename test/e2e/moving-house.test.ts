@@ -133,18 +133,53 @@ describe("glissade db port", () => {
       expect(again.out).toContain(`SYNCV3_SECRET_FILE=${join(dataDir, "secret")}`);
       const stats = await moved.command("db", "stats", "--json");
       expect(JSON.parse(stats.out)).toMatchObject({ devices: 2 - 1, rooms: expect.any(Array) });
+      // A server that was started on the old one would give out positions again.
+      expect(String(await embedded.start().catch(String))).toMatch(
+        /moved to PostgreSQL 127\.0\.0\.1:\d+\/test_\d+ on 20.*glissade db port there, to here; .*glissade db reopen/,
+      );
       await moved.start();
       await goesOn(client, moved, sender, roomId);
       const busy = await moved.command("db", "port", await folder());
       expect(busy).toMatchObject({ code: 1, err: expect.stringContaining("Glissade is running on this database") });
       expect(await moved.kill("SIGTERM")).toBe(0);
 
-      const second = join(await folder(), "data");
-      expect(await moved.command("db", "port", second)).toMatchObject({ code: 0, err: "" });
-      const back = await glissadeOf({ SYNCV3_DATA: second, SYNCV3_SECRET_FILE: join(dataDir, "secret") });
-      await back.start();
-      await goesOn(client, back, sender, roomId);
-      await back.kill("SIGTERM");
+      // Back into what it came from.
+      expect(await moved.command("db", "port", dataDir)).toMatchObject({ code: 0, err: "" });
+      expect(String(await moved.start().catch(String))).toContain(`moved to ${dataDir} on 20`);
+      await embedded.start();
+      await goesOn(client, embedded, sender, roomId);
+      await embedded.kill("SIGTERM");
+    },
+    LIMIT_MS,
+  );
+});
+
+describe("commands on a database", () => {
+  test(
+    "[OPR-62] want no homeserver: how large it is, clearing away, a backup, a move, and the way back without one",
+    async () => {
+      const database = await (await withPostgres()).createDatabase();
+      const storage = { SYNCV3_DB: database, SYNCV3_SECRET: "a secret of sixteen letters" };
+      const glissade = await glissadeOf(storage);
+      await glissade.start();
+      await glissade.kill("SIGTERM");
+      const tool = await GlissadeProcess.create(storage);
+      const target = join(await folder(), "data");
+      for (const [said, ...command] of [
+        ["Nothing was moved", "db", "reopen"],
+        ["0 devices", "db", "stats"],
+        ["given back", "db", "vacuum"],
+        ["written to", "backup", join(await folder(), "backup")],
+        ["Moved and compared", "db", "port", target],
+        [`Everything was moved to ${target} on 20`, "db", "stats"],
+        [`Never start Glissade on ${target} any more`, "db", "reopen"],
+      ] as const) {
+        expect(await tool.command(...command)).toMatchObject({ code: 0, err: "", out: expect.stringContaining(said) });
+      }
+      await glissade.start();
+      await glissade.kill("SIGTERM");
+      const nameless = await tool.command("serve");
+      expect(nameless).toMatchObject({ code: 2, err: expect.stringContaining("SYNCV3_SERVER") });
     },
     LIMIT_MS,
   );

@@ -8,7 +8,7 @@ import { migrateDatabase } from "#db/migrate.ts";
 import { keepSecret, readSecret } from "#db/secrets.ts";
 import { portDatabase } from "#db/tools/port.ts";
 import { type Say, counted, grouped, progressTeller } from "./terminal-progress.ts";
-import { type DatabasePlace, openToolDatabase, placeOf } from "./tool-database.ts";
+import { type DatabasePlace, openToolDatabase, placeName, placeOf } from "./tool-database.ts";
 
 /** `glissade db port`: moves everything to another database, from which the server goes on. */
 export async function port({ storage }: Pick<Config, "storage">, to: string, say: Say): Promise<void> {
@@ -26,6 +26,8 @@ export async function port({ storage }: Pick<Config, "storage">, to: string, say
       const ported = await portDatabase({
         source: source.db,
         target: opened.db,
+        to: placeName(target),
+        nowMs: systemClock.now(),
         onProgress: ({ table, rows, total }) =>
           tell(() => `${table}: ${grouped(rows)} of ${counted(total, "row")}`, table),
         onVerify: () => say.out("comparing both\n"),
@@ -74,6 +76,6 @@ function nextSteps(target: DatabasePlace, storage: Config["storage"], hasOwnSecr
   const kept = hasOwnSecret ? "" : "  SYNCV3_SECRET as it is\n";
   return (
     `Now set\n${where}${secret}${kept}and start Glissade: clients go on where they are. ` +
-    "Never start it on the old database again: two servers would take each other's messages.\n"
+    "It refuses to start on the old database from now on; glissade db port brings everything back.\n"
   );
 }

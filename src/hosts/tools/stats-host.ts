@@ -101,6 +101,8 @@ export function statsText(stats: DatabaseStats): string {
   if (stats.roomsDue > 0)
     lines.push("", `${counted(stats.roomsDue, "device")} came from elsewhere, with rooms still to be read`);
   if (stats.rotation !== null) lines.push("", rotationText(stats.rotation));
+  if (stats.moved !== null)
+    lines.push("", `Everything was moved to ${stats.moved.to} on ${new Date(stats.moved.atMs).toISOString()}.`);
   return `${lines.join("\n")}\n`;
 }
 

@@ -4,6 +4,7 @@ import { SyncError } from "#src/errors.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
 import { createLogger } from "#src/telemetry/logger.ts";
 import { connectDatabase, type Database } from "#db/connection.ts";
+import { parseConnectionString } from "#db/connection-string.ts";
 import { embeddedConnection, isEmbeddedServed, startEmbeddedDatabase } from "#db/embedded.ts";
 import { refuseWhileServed } from "#db/tools/exclusive.ts";
 
@@ -36,6 +37,14 @@ const CLOSE_DEADLINE_MS = 2000;
 /** The database of a server's configuration. */
 export const placeOf = ({ database, dataDir }: { database: string | null; dataDir: string }): DatabasePlace =>
   database === null ? { database: null, dataDir } : { database, dataDir: null };
+
+/** A database as it may be shown to anybody: where it is, and nothing of who opens it. */
+export function placeName(place: DatabasePlace): string {
+  if (place.database === null) return place.dataDir;
+  const { hosts, database } = parseConnectionString(place.database);
+  const at = hosts.map(({ host, port }) => (port === null ? host : `${host}:${port}`)).join(",");
+  return `PostgreSQL ${[at, database].filter((part) => part !== null && part !== "").join("/")}`.trim();
+}
 
 /** Opens a database for a command. An embedded one that no server runs is started in this process. */
 export async function openToolDatabase(place: DatabasePlace, use: ToolUse): Promise<ToolDatabase> {

@@ -1,7 +1,14 @@
 import { describe, expect, test } from "bun:test";
 import { EXIT } from "#src/cli/command.ts";
 import type { Command } from "#src/cli/command.ts";
-import { backupCommand, dbPortCommand, dbStatsCommand, dbVacuumCommand, restoreCommand } from "#src/cli/db.ts";
+import {
+  backupCommand,
+  dbPortCommand,
+  dbReopenCommand,
+  dbStatsCommand,
+  dbVacuumCommand,
+  restoreCommand,
+} from "#src/cli/db.ts";
 import { importCommand } from "#src/cli/import.ts";
 import { SyncError } from "#src/errors.ts";
 
@@ -16,6 +23,7 @@ async function run(
   make: (run: (config: unknown, argument: unknown) => Promise<void>) => Command,
   args: string[],
   failure: unknown = null,
+  env: Record<string, string> = { SYNCV3_SERVER: "https://hs.example.org" },
 ): Promise<Ran> {
   const ran: Ran = { code: -1, err: "", calls: [] };
   const command = make(async (_config, argument) => {
@@ -23,7 +31,7 @@ async function run(
     if (failure !== null) throw failure;
   });
   ran.code = await command.run(args, {
-    env: { SYNCV3_SERVER: "https://hs.example.org" },
+    env,
     readFile: () => "",
     cores: 2,
     out: () => undefined,
@@ -42,6 +50,7 @@ describe("commands on the database", () => {
       [dbVacuumCommand, ["--full", "--full"]],
       [dbPortCommand, []],
       [dbPortCommand, ["a", "b"]],
+      [dbReopenCommand, ["now"]],
       [backupCommand, ["--now"]],
       [restoreCommand, []],
     ] as const) {
@@ -50,6 +59,18 @@ describe("commands on the database", () => {
       expect(refused.err).toContain("is used so:");
     }
     expect(await run(backupCommand, ["file"])).toMatchObject({ code: EXIT.ok, calls: ["file"] });
+  });
+
+  test("[OPR-62] they want no homeserver, and say what else is missing", async () => {
+    const bare = { SYNCV3_DB: "postgres://db.example.org/glissade" };
+    expect(await run(dbStatsCommand, [], null, { ...bare, SYNCV3_SECRET: "sesame sesame sesame" })).toMatchObject({
+      code: EXIT.ok,
+      calls: [false],
+    });
+    const refused = await run(dbStatsCommand, [], null, bare);
+    expect(refused).toMatchObject({ code: EXIT.unusable, calls: [] });
+    expect(refused.err).toContain("SYNCV3_SECRET");
+    expect(refused.err).not.toContain("SYNCV3_SERVER");
   });
 
   test("[CLI-31] an import takes a database or none, and its two flags in any order", async () => {
