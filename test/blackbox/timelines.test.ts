@@ -153,6 +153,19 @@ describe("a black box's timelines", () => {
     expect(bobs.rooms[room]!.timeline!.at(-1)!["unsigned"]).toEqual({ age: 5 });
   });
 
+  test("[BBX-199] a room joined behind the client's back comes with everything since the join, whatever the limit", async () => {
+    const alice = box.user("alice");
+    const [known, room] = [box.roomId("known"), box.roomId("joined")];
+    queue(alice.token, [joined(known, { timeline: box.beginning(alice.id) })]);
+    const first = await box.sync(alice.token, { lists: { a: { ...LIST, timeline_limit: 1 } } });
+    await push(alice.token, [joined(known, { timeline: [box.say(alice.id, "elsewhere")] })]);
+    const [create, own, ...begin] = box.beginning("@bob:localhost");
+    const since = [box.member(alice.id, "join"), ...["a", "b", "c"].map((body) => box.say("@bob:localhost", body))];
+    await push(alice.token, [joined(room, { timeline: [create!, own!, ...begin, ...since] })]);
+    const live = await box.sync(alice.token, {}, { pos: first.pos });
+    expect(live.rooms[room]).toMatchObject({ initial: true, timeline: since, num_live: 4 });
+  });
+
   test("[BBX-47] redactions are applied to what is stored, state falls back in the same response", async () => {
     const alice = box.user("alice");
     const room = box.roomId("redacted");

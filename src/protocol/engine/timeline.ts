@@ -64,9 +64,9 @@ export function wantedCount(limit: number, live: number, isAsked: boolean): numb
 /** How many events the viewer has not seen yet, as far as all of them are there and few enough to be told one by one. */
 export function liveCount(world: World, nid: RoomNid, tail: TimelineTail, since: StreamPos, upTo: StreamPos): number {
   const range = rangeOf(world, nid);
-  if (range === null || tail.coversFrom > since) return 0;
-  const count =
-    firstAfter(tail.events, Math.min(range.to, upTo)) - firstAfter(tail.events, liveAfter(world, nid, since));
+  const after = liveAfter(world, nid, since);
+  if (range === null || tail.coversFrom > after) return 0;
+  const count = firstAfter(tail.events, Math.min(range.to, upTo)) - firstAfter(tail.events, after);
   return count > MAX_DELTA_EVENTS ? 0 : Math.max(0, count);
 }
 

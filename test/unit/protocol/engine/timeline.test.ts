@@ -99,6 +99,18 @@ describe("initialTimeline with live events", () => {
     expect(timeline(4)).toEqual([4, 5, 6, 7, 8, 9]);
     expect(timeline(50)).toEqual([2, 3, 4, 5, 6, 7, 8, 9]);
   });
+
+  test("[TL-34] of a room that was joined since, everything from the own join on is live, whatever is known from before", () => {
+    const joined = new FakeWorld();
+    const room = joined.set(1, { joinPos: 7 });
+    const timeline = (first: number) =>
+      posOf(
+        initialTimeline(joined, room, tailOf(run(first, 9)), 1, { since: 1, upTo: FOREVER, isAsked: false }).events,
+      );
+    expect(timeline(5)).toEqual([7, 8, 9]);
+    expect(timeline(7)).toEqual([7, 8, 9]);
+    expect(timeline(8)).toEqual([9]);
+  });
 });
 
 describe("prev_batch", () => {
