@@ -79,7 +79,8 @@ export function lateRooms(
     if (isAmong || (isContinuing && state.some(({ id }) => !isListed(id))) || passesSeam()) late.add(meta.nid);
     if (firstNew === -1 && isContinuing) continue;
     const ids = before?.ids ?? new Set<EventId>();
-    for (const { id } of timeline) ids.add(id);
+    // What is before a join may be history that is not taken.
+    for (const { id } of timeline.slice(certain.from)) ids.add(id);
     earlier.set(meta.nid, {
       ids,
       isSeam:

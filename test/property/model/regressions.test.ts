@@ -341,6 +341,17 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
     "what a second device brings is behind the join that the first one brought, however old it says it is",
     [act("join", 3), ask(3), act("late-message", 10), poll(2)],
   ],
+  [
+    "what a joiner's poll shows of before the join is not taken for told, and another's late answer lies where it belongs",
+    [
+      ask(3),
+      act("message", 2),
+      poll(0, 0),
+      { kind: "poll-early", device: 2, limit: 50 },
+      act("join", 9),
+      ask(0, { kind: "unsubscribe", room: 0 }),
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

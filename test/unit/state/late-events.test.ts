@@ -176,6 +176,17 @@ describe("late events", () => {
     expect(made.timeline(ROOM).slice(-2)).toEqual(["$bob", "$2"]);
   });
 
+  test("[KEPT-32] what a joiner's poll shows of before the join is not taken for told in the same group", async () => {
+    const made = await world();
+    await poll(made, ALICE, { timeline: [], limited: true });
+    made.polledAt = made.head;
+    const [late, join] = [polledEvent("$late", { ts: 40 }), memberEvent("$bob", BOB, "join", { ts: 50 })];
+    const batch = (userId: string, device: string, timeline: (typeof late)[]) =>
+      pollBatch(userId, { device, since: "s3", rooms: [joinSection(ROOM, { timeline })] });
+    await made.apply(batch(ALICE, "ONE", [join]), batch(BOB, "DEV", [late, join]), batch(ALICE, "TWO", [late]));
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$1", "$bob"]);
+  });
+
   test("[KEPT-32] after a restart as well", async () => {
     const made = await world();
     await poll(made, BOB, { timeline: [memberEvent("$bob", BOB, "join", { ts: 50 })] });
