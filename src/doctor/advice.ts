@@ -35,8 +35,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
       "glissade routes --haproxy prints acl, use_backend and backend: the use_backend has to stand before those of the homeserver",
     apache:
       "glissade routes --apache prints the ProxyPass lines: put them before those of the homeserver, because the first that matches counts",
-    traefik:
-      "give Glissade a router of its own with the paths that glissade routes prints (Path(`…`) || Path(`…`)) and a higher priority than the homeserver's",
   },
   "route-options": {
     any: "the reverse proxy has to hand OPTIONS on like POST, and must not answer or refuse it itself",
@@ -62,10 +60,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
       "remove response_header_timeout and read_timeout from the transport of reverse_proxy, and timeouts { write } from the servers options",
     haproxy: "timeout server 30m in the backend glissade",
     apache: "ProxyPass … timeout=1800 for the sync paths: without it, Timeout (60 s) holds",
-    traefik:
-      "leave serversTransport.forwardingTimeouts.responseHeaderTimeout at 0, and entryPoints.<name>.transport.respondingTimeouts.writeTimeout too",
-    cloudflare:
-      "Cloudflare cuts after 100 s whatever is set: that is enough for long polls, but not for the first sync of a large account",
   },
   streaming: {
     any: "switch off buffering of answers for what goes to Glissade",
@@ -73,7 +67,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     caddy: "remove response_buffers from reverse_proxy, or set flush_interval -1",
     haproxy: "remove option http-buffer-request and filters such as compression from the backend glissade",
     apache: "SetEnv proxy-sendchunks 1, ProxyPass … flushpackets=on, and no SetOutputFilter DEFLATE for these paths",
-    traefik: "remove the buffering middleware from the router of Glissade",
   },
   "request-size": {
     any: "allow request bodies of at least 1 MiB on the sync paths",
@@ -82,7 +75,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     haproxy:
       "remove http-request deny rules on req.body_size or req.hdr(content-length), and raise tune.bufsize if it was lowered",
     apache: "LimitRequestBody 1048576 or more for the sync paths",
-    traefik: "raise maxRequestBodyBytes of the buffering middleware, or remove it",
   },
   "upload-size": {
     any: "allow request bodies of at least what max_upload_size of the homeserver says (50 MiB on Synapse) below /_matrix",
@@ -91,9 +83,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     caddy: "remove request_body max_size from the site, or set it to max_upload_size of the homeserver",
     haproxy: "remove http-request deny rules on req.body_size or req.hdr(content-length)",
     apache: "LimitRequestBody 0 for /_matrix: the homeserver has a limit of its own",
-    traefik: "raise maxRequestBodyBytes of the buffering middleware, or remove it",
-    cloudflare:
-      "Cloudflare's limit depends on the plan (100 MB and more): let media go around it by another name, or live with it",
   },
   "path-bytes": {
     any: "have the reverse proxy hand paths on as they came: no decoding, no normalising, no merging of slashes",
@@ -102,8 +91,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     caddy: "use reverse_proxy alone for these paths: no uri, rewrite or handle_path",
     haproxy: "remove http-request normalize-uri and set-path rules",
     apache: "AllowEncodedSlashes NoDecode in the virtual host, and nocanon on every ProxyPass",
-    traefik:
-      "Traefik 3 refuses encoded characters by default: allow them with entryPoints.<name>.http.encodedCharacters",
   },
   host: {
     any: "have the reverse proxy hand on the Host that the client sent",
@@ -111,7 +98,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     caddy: "remove header_up Host from reverse_proxy: Caddy hands it on by itself",
     haproxy: "remove http-request set-header Host",
     apache: "ProxyPreserveHost On",
-    traefik: "passHostHeader: true on the service",
   },
   authorization: {
     any: "have the reverse proxy hand on the Authorization header",
@@ -133,8 +119,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     caddy: "tls { protocols tls1.2 tls1.3 }",
     haproxy: "ssl-min-ver TLSv1.2 (ssl-default-bind-options), and no ssl-min-ver TLSv1.3 on the bind line",
     apache: "SSLProtocol -all +TLSv1.2 +TLSv1.3",
-    traefik: "minVersion: VersionTLS12 in tls.options",
-    cloudflare: "SSL/TLS → Edge Certificates → Minimum TLS Version: 1.2",
   },
   "tls-1.3": {
     any: "offer TLS 1.3 as well: it saves every new connection a round trip",
@@ -163,7 +147,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     caddy: "remove header Access-Control-… from the site",
     haproxy: "remove http-response set-header and add-header Access-Control-…",
     apache: "remove Header set/add/always set Access-Control-… from the virtual host",
-    traefik: "remove the headers middleware with accessControl… from the routers of Glissade and the homeserver",
   },
   addresses: {
     any: "have the reverse proxy listen on every address that the name has in DNS (A and AAAA), or take the address out of DNS",
@@ -176,7 +159,6 @@ const WORDS: Readonly<Record<Topic, Words>> = {
     nginx: "proxy_cache off; for /_matrix, and no proxy_ignore_headers Vary or proxy_hide_header Vary",
     apache: "CacheDisable /_matrix",
     haproxy: "remove http-request cache-use from what is below /_matrix",
-    cloudflare: "a cache rule that bypasses the cache for URI paths that start with /_matrix",
   },
 };
 
