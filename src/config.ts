@@ -43,6 +43,8 @@ export interface Config {
   readonly bind: BindAddress;
   /** Everything else of the homeserver's is served too, by handing it on. */
   readonly isForwarding: boolean;
+  /** Whoever asks with the header of `glissade doctor` is told how the request arrived. */
+  readonly answersProbes: boolean;
   /** The console is served to clients. */
   readonly hasConsole: boolean;
   /** MSC4186 is spoken beside the other dialects. */
@@ -117,6 +119,7 @@ export function readConfig(env: Env, readFile: ReadFile, cores: number, { needsS
     storage: readStorage(environment),
     bind,
     isForwarding: environment.parsed("SYNCV3_FORWARD", false, parseSwitch),
+    answersProbes: environment.parsed("SYNCV3_PROBES", true, parseSwitch),
     hasConsole: environment.parsed("SYNCV3_CONSOLE", true, parseSwitch),
     speaksV4: environment.parsed("SYNCV3_V4", true, parseSwitch),
     tls: readTls(environment, bind),

@@ -222,7 +222,9 @@ class Node {
     });
     const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
     const { isForwarding } = this.#config;
-    const handle = withProbes((request) => app.handle(request), { ...PORTS, isForwarding });
+    const handle = this.#config.answersProbes
+      ? withProbes((request) => app.handle(request), { ...PORTS, isForwarding, metrics })
+      : (request: Request): Response | Promise<Response> => app.handle(request);
     this.#server = await this.#listen(handle, gateway, tokens);
     await this.#serveMetrics();
     await this.#serveAdmin(storage, health, operator);
@@ -250,12 +252,22 @@ class Node {
     const { bind, tls, isForwarding, homeserver: address } = this.#config;
     const { log, metrics } = this.#telemetry;
     const read = async (): Promise<Certificate | null> => tls && readCertificate(tls);
+    const renewal = {
+      read,
+      timers: systemTimers,
+      onClosed: (error: unknown) =>
+        log.error(
+          { error: String(error) },
+          "clients cannot come in: the listener could not be opened again, trying on",
+        ),
+      onOpen: () => log.info({}, "clients can come in again"),
+    };
     const inherited = usableSocket(inheritedSocket(systemEnv(), process.pid), tls !== null);
     if (!isForwarding) {
       const bridge: RawListenOptions["handle"] = (request, response) =>
         void serveWeb(request, response, handle, systemTimers).catch(() => response.destroy());
       return renewableListener({
-        read,
+        ...renewal,
         open: (certificate) =>
           inherited === null
             ? listen({ bind, tls, certificate, fetch: handle, timers: systemTimers })
@@ -273,7 +285,7 @@ class Node {
       ...PORTS,
     });
     return renewableListener({
-      read,
+      ...renewal,
       open: (certificate) => listenRaw({ bind, tls, certificate, handle: front, timers: systemTimers, inherited }),
     });
   }
@@ -285,7 +297,7 @@ class Node {
       await this.#server?.renew();
       log.info({}, "the certificate was read anew");
     } catch (error) {
-      log.error({ error: error instanceof Error ? error.message : String(error) }, "the certificate stays as it was");
+      log.error({ error: error instanceof Error ? error.message : String(error) }, "the certificate was not renewed");
     }
   }
 
@@ -334,6 +346,7 @@ class Node {
       console: { files: this.#console, settings: adminConsole(FULL_VERSION, admin.token !== null) },
       store: storage.admin,
       log,
+      metrics: this.#telemetry.metrics,
     });
     this.#adminServer = await listen({
       bind: admin.bind,

@@ -100,6 +100,13 @@ const VARIABLES = [
       "`1` hands every other request below `/_matrix`, `/_synapse` and `/.well-known/matrix` on to the homeserver, so that Glissade alone is what clients talk to. [The front door](front-door.md) says what that means. Without it, `glissade routes` prints what a reverse proxy has to send here.",
   },
   {
+    name: "SYNCV3_PROBES",
+    group: "Listening",
+    fallback: "1",
+    meaning:
+      "`0` does not answer the probes of [`glissade doctor`](doctor.md#how-it-sees), which anybody may send: the doctor takes Glissade for somebody else then.",
+  },
+  {
     name: "SYNCV3_CONSOLE",
     group: "Listening",
     fallback: "1",

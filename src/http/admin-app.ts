@@ -5,7 +5,7 @@ import { matrixError } from "./matrix-error.ts";
 import { messageOf } from "./reply.ts";
 import { readJsonBody } from "./read-json-body.ts";
 import type { AdminStore } from "#src/ports/admin-store.ts";
-import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
+import type { Clock, Logger, Metrics, Timers } from "#src/ports/basics.ts";
 import type { RepairTarget } from "#src/ports/repair.ts";
 import { type ConnId, type DeviceId, parseRoomId, parseUserId, type UserId } from "#src/protocol/ids.ts";
 import { operatorCheck } from "./admin-auth.ts";
@@ -23,6 +23,7 @@ export interface AdminAppDeps {
   clock: Clock;
   timers: Timers;
   log: Logger;
+  metrics: Pick<Metrics, "count">;
 }
 
 /** Answers a request; `remote` is the address it came from. */
@@ -32,6 +33,9 @@ const DEFAULT_LIMIT = 50;
 const MOST_LIMIT = 500;
 const DEFAULT_PROFILE_SECS = 10;
 const MOST_PROFILE_SECS = 120;
+/** Whoever guesses tokens fills no log: so often it is told that somebody was refused, and how many were since. */
+const REFUSED_EVERY_MS = 60_000;
+const LOGGED_PATH_CHARS = 200;
 /** Browsers may show it to nobody but the console, and keep nothing. No CORS: other origins have no business here. */
 const API_HEADERS = {
   "cache-control": "no-store",
@@ -51,12 +55,22 @@ export function createAdminApp(deps: AdminAppDeps): AdminHandler {
   const { service } = deps;
   const checkOperator = operatorCheck(deps.token);
   const remotes = new WeakMap<Request, string>();
+  const refused = refusalTeller(deps);
+
+  const check = (request: Request): void => {
+    try {
+      checkOperator(request);
+    } catch (error) {
+      refused(new URL(request.url).pathname, remotes.get(request) ?? "");
+      throw error;
+    }
+  };
 
   const reading =
     (read: (context: Context) => unknown) =>
     (context: Context): Promise<Response> =>
       answered(deps, context.request, async () => {
-        checkOperator(context.request);
+        check(context.request);
         return jsonReply(200, await read(context));
       });
 
@@ -64,7 +78,7 @@ export function createAdminApp(deps: AdminAppDeps): AdminHandler {
     (read: (context: Context) => Promise<{ action: Action; run: () => Promise<unknown> }>) =>
     (context: Context): Promise<Response> =>
       answered(deps, context.request, async () => {
-        checkOperator(context.request);
+        check(context.request);
         const { action, run } = await read(context);
         const remote = remotes.get(context.request) ?? "";
         // It may be the last that this process does.
@@ -220,9 +234,23 @@ async function answered(deps: AdminAppDeps, request: Request, run: () => Promise
         { path: new URL(request.url).pathname, code: failure.code, error: failure.message },
         "admin request failed",
       );
-    } else if (reply.status === 401) deps.log.warn({ path: new URL(request.url).pathname }, "admin request refused");
+    }
     return reply;
   }
+}
+
+/** Counts every request that is refused, and tells of them in the log now and then. */
+function refusalTeller({ clock, log, metrics }: AdminAppDeps): (path: string, remote: string) => void {
+  let toldMs = Number.NEGATIVE_INFINITY;
+  let untold = 0;
+  return (path, remote) => {
+    metrics.count("admin_requests_refused_total", 1);
+    untold += 1;
+    if (clock.mono() - toldMs < REFUSED_EVERY_MS) return;
+    log.warn({ path: path.slice(0, LOGGED_PATH_CHARS), remote, refused: untold }, "admin request refused");
+    toldMs = clock.mono();
+    untold = 0;
+  };
 }
 
 /** In the log always; in the database when that can be reached. */

@@ -1,5 +1,5 @@
 import { SyncError } from "#src/errors.ts";
-import type { Clock, Timers } from "#src/ports/basics.ts";
+import type { Clock, Metrics, Timers } from "#src/ports/basics.ts";
 import { SYNC_ENDPOINTS, pathOf } from "./front-paths.ts";
 import { BODY_LIMIT_BYTES, readBodyText } from "./read-json-body.ts";
 import { errorReply, jsonReply } from "./reply.ts";
@@ -22,6 +22,7 @@ export interface ProbeDeps {
   timers: Timers;
   /** Whether everything of the homeserver's comes through here. */
   isForwarding: boolean;
+  metrics: Pick<Metrics, "count">;
 }
 
 type Handle = (request: Request) => Response | Promise<Response>;
@@ -47,25 +48,35 @@ const SYNC_PATHS: ReadonlySet<string> = new Set(SYNC_ENDPOINTS.map(({ path }) =>
 /** Answers probes, and marks the answers to requests that ask for it; everything else passes untouched. */
 export function withProbes(handle: Handle, deps: ProbeDeps): Handle {
   let held = 0;
-  const whileFree = (make: (release: () => void) => Response | Promise<Response>): Response | Promise<Response> => {
-    if (held >= HELD_AT_ONCE) return errorReply(new SyncError("limit_exceeded", "too many probes at once"));
+  const whileFree = (
+    kind: Action["kind"],
+    make: (release: () => void) => Response | Promise<Response>,
+  ): Response | Promise<Response> => {
+    if (held >= HELD_AT_ONCE) {
+      deps.metrics.count("probes_total", 1, { kind, result: "refused" });
+      return errorReply(new SyncError("limit_exceeded", "too many probes at once"));
+    }
     held += 1;
+    taken(kind);
     let isOver = false;
     return make(() => {
       if (!isOver) held -= 1;
       isOver = true;
     });
   };
+  const taken = (kind: Action["kind"]): void => deps.metrics.count("probes_total", 1, { kind, result: "taken" });
   const perform = (request: Request, action: Action): Response | Promise<Response> => {
     switch (action.kind) {
       case "mark":
+        taken("mark");
         return handle(request);
       case "echo":
+        taken("echo");
         return echo(request, deps);
       case "hold":
-        return whileFree((release) => hold(request, action.seconds, deps.timers, release));
+        return whileFree("hold", (release) => hold(request, action.seconds, deps.timers, release));
       case "trickle":
-        return whileFree((release) => trickle(request, deps.timers, release));
+        return whileFree("trickle", (release) => trickle(request, deps.timers, release));
     }
   };
   return (request) => {

@@ -1,8 +1,12 @@
+import type { Cancel, Timers } from "#src/ports/basics.ts";
 import type { Listener } from "./listener.ts";
 
 /** A listener that takes up a new certificate while it serves. */
 export interface RenewableListener extends Listener {
-  /** New connections meet a listener opened anew; what is under way is answered. Throws, and changes nothing, when `read` does. */
+  /**
+   * New connections meet a listener opened anew; what is under way is answered. Throws, and changes nothing, when `read` does. When
+   * the place cannot be opened again it throws too, and goes on trying.
+   */
   renew(): Promise<void>;
 }
 
@@ -12,34 +16,120 @@ export interface RenewableOptions<Material> {
   read: () => Promise<Material>;
   /** Opens the listener with what was read: files may be replaced again meanwhile, when no listener is left to fall back on. */
   open: (material: Material) => Promise<Listener>;
+  timers: Timers;
+  /** Nobody is let in: told of each attempt that failed. */
+  onClosed: (reason: unknown) => void;
+  /** Clients are let in again. */
+  onOpen: () => void;
 }
 
+/** Whoever took the place may leave it soon. */
+const FIRST_RETRY_MS = 250;
+const LONGEST_RETRY_MS = 15_000;
+
 /** Opens a listener whose place others can take: the runtime cannot change the certificate of an open one. */
-export async function renewableListener<Material>({
-  open,
-  read,
-}: RenewableOptions<Material>): Promise<RenewableListener> {
-  let current = await open(await read());
-  const retired = new Set<Listener>();
-  const all = (): Listener[] => [current, ...retired];
-  return {
-    address: current.address,
-    async renew() {
-      const material = await read();
-      const previous = current;
-      retired.add(previous);
-      previous
-        .retire()
-        .finally(() => retired.delete(previous))
-        .catch(() => {});
-      current = await open(material);
-    },
-    retire: async () => void (await Promise.all(all().map((listener) => listener.retire()))),
-    stopAccepting() {
-      for (const listener of all()) listener.stopAccepting();
-    },
-    async stop(withinMs) {
-      await Promise.all(all().map((listener) => listener.stop(withinMs)));
-    },
-  };
+export async function renewableListener<Material>(options: RenewableOptions<Material>): Promise<RenewableListener> {
+  const { read, open } = options;
+  const material = await read();
+  return new Renewable(options, material, await open(material));
+}
+
+class Renewable<Material> implements RenewableListener {
+  readonly address: string;
+  readonly #options: RenewableOptions<Material>;
+  readonly #retired = new Set<Listener>();
+  /** With what the last listener could be opened. */
+  #good: Material;
+  /** null = there is none: it is tried again. */
+  #current: Listener | null;
+  #cancel: Cancel = () => {};
+  #isEnded = false;
+
+  constructor(options: RenewableOptions<Material>, material: Material, listener: Listener) {
+    this.#options = options;
+    this.#good = material;
+    this.#current = listener;
+    this.address = listener.address;
+  }
+
+  async renew(): Promise<void> {
+    const material = await this.#options.read();
+    if (this.#isEnded) return;
+    this.#cancel();
+    this.#retireCurrent();
+    await this.#open(material, FIRST_RETRY_MS);
+  }
+
+  async retire(): Promise<void> {
+    this.#end();
+    await Promise.all(this.#all().map((listener) => listener.retire()));
+  }
+
+  stopAccepting(): void {
+    this.#end();
+    for (const listener of this.#all()) listener.stopAccepting();
+  }
+
+  async stop(withinMs: number): Promise<void> {
+    this.#end();
+    await Promise.all(this.#all().map((listener) => listener.stop(withinMs)));
+  }
+
+  #retireCurrent(): void {
+    const previous = this.#current;
+    if (previous === null) return;
+    this.#current = null;
+    this.#retired.add(previous);
+    previous
+      .retire()
+      .finally(() => this.#retired.delete(previous))
+      .catch(() => {});
+  }
+
+  /** With the material at hand, or else with that of before; where neither can be, it is tried again later. */
+  async #open(material: Material, retryMs: number): Promise<void> {
+    try {
+      this.#take(await this.#options.open(material));
+      this.#good = material;
+    } catch (error) {
+      if (this.#isEnded) return;
+      if (material !== this.#good && (await this.#isOpenAsBefore())) throw error;
+      this.#options.onClosed(error);
+      this.#cancel = this.#options.timers.after(retryMs, () => void this.#retry(material, retryMs));
+      throw error;
+    }
+  }
+
+  async #isOpenAsBefore(): Promise<boolean> {
+    try {
+      this.#take(await this.#options.open(this.#good));
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  async #retry(material: Material, afterMs: number): Promise<void> {
+    try {
+      await this.#open(material, Math.min(2 * afterMs, LONGEST_RETRY_MS));
+    } catch {
+      // It was told, and is tried again.
+    }
+    if (this.#current !== null) this.#options.onOpen();
+  }
+
+  #take(listener: Listener): void {
+    // Ended meanwhile: nobody would close it.
+    if (this.#isEnded) listener.stopAccepting();
+    this.#current = listener;
+  }
+
+  #all(): Listener[] {
+    return [...(this.#current === null ? [] : [this.#current]), ...this.#retired];
+  }
+
+  #end(): void {
+    this.#isEnded = true;
+    this.#cancel();
+  }
 }

@@ -355,6 +355,17 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     help: "Messages that could not be delivered, and why.",
   },
   {
+    name: "probes_total",
+    type: "counter",
+    labels: ["kind", "result"],
+    help: "Requests by which glissade doctor looks from outside; kind: mark, echo, hold or trickle, result: taken, or refused because too many waited.",
+  },
+  {
+    name: "admin_requests_refused_total",
+    type: "counter",
+    help: "Requests at the admin listener without the admin token, or with another.",
+  },
+  {
     name: "telemetry_unknown_metrics_total",
     type: "counter",
     help: "Measurements of metrics that are not in this list: a bug.",

@@ -115,6 +115,7 @@ export class FrontRig {
     const handle = withProbes((request) => app.handle(request), {
       ...ports,
       isForwarding: options.isForwarding === true,
+      metrics: node.metrics,
     });
     const place = { bind: { kind: "tcp", host: "127.0.0.1", port: 0 }, tls: null, timers: systemTimers } as const;
     const listener =

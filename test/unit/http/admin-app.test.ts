@@ -1,19 +1,22 @@
 import { beforeEach, expect, test } from "bun:test";
 import type { AdminService } from "#src/admin/admin-service.ts";
 import { type AdminHandler, createAdminApp } from "#src/http/admin-app.ts";
-import { recordingLogger } from "#test/support/recording.ts";
+import { RecordingMetrics, recordingLogger } from "#test/support/recording.ts";
 import { VirtualTime } from "#test/support/virtual-time.ts";
 
 const TOKEN = "an-admin-token-of-the-tests";
 const ORIGIN = "http://admin.example.org";
 
 let log: ReturnType<typeof recordingLogger>;
+let metrics: RecordingMetrics;
+let time: VirtualTime;
 let called: string[];
 let snapshot: PromiseWithResolvers<Uint8Array<ArrayBuffer>>;
 let app: AdminHandler;
 
 beforeEach(() => {
-  const time = new VirtualTime();
+  time = new VirtualTime();
+  metrics = new RecordingMetrics();
   log = recordingLogger();
   called = [];
   snapshot = Promise.withResolvers();
@@ -42,6 +45,7 @@ beforeEach(() => {
     clock: time,
     timers: time,
     log,
+    metrics,
   });
 });
 
@@ -97,4 +101,24 @@ test("[ADM-24] no spelling of a path and no other method gets past the token", a
   // Bytes that are no text are somebody's mistake, not ours.
   expect((await ask("GET", "/admin/v1/users/%zz")).status).toBe(400);
   expect((await ask("GET", "/admin/v1/users/%40a%3Ab")).status).toBe(200);
+});
+
+test("[ADM-29] refused requests are counted, and told in the log once a minute with how many there were", async () => {
+  const guess = async (times: number): Promise<void> => {
+    for (let n = 0; n < times; n += 1)
+      expect((await ask("GET", `/admin/v1/overview?${n}`, `guess-${n}`)).status).toBe(401);
+  };
+  const refused = { path: "/admin/v1/overview", remote: "192.0.2.1" };
+  await guess(50);
+  expect(log.lines).toEqual([{ level: "warn", message: "admin request refused", fields: { ...refused, refused: 1 } }]);
+  await time.advance(60_000);
+  await guess(3);
+  expect(log.lines.slice(1)).toEqual([
+    { level: "warn", message: "admin request refused", fields: { ...refused, refused: 50 } },
+  ]);
+  await ask("GET", "/admin/v1/overview");
+  expect(metrics.of("admin_requests_refused_total")).toBe(53);
+  await time.advance(60_000);
+  await ask("GET", `/admin/v1/users/${"x".repeat(5000)}`, null);
+  expect(String(log.lines[2]?.fields["path"])).toHaveLength(200);
 });

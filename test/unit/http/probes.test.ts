@@ -1,5 +1,6 @@
 import { describe, expect, test } from "bun:test";
 import { LONGEST_HOLD_SECS, PROBE_HEADER, TRICKLE, withProbes } from "#src/http/probes.ts";
+import { RecordingMetrics } from "#test/support/recording.ts";
 import { VirtualTime } from "#test/support/virtual-time.ts";
 
 const SYNC = "http://matrix.example.org/_matrix/client/v4/sync";
@@ -8,19 +9,20 @@ const MARK = "a1b2c3d4e5";
 function rig(isForwarding = false) {
   const time = new VirtualTime();
   const asked: string[] = [];
+  const metrics = new RecordingMetrics();
   const handle = withProbes(
     (request) => {
       asked.push(request.method);
       return Response.json({ answered: true });
     },
-    { clock: time, timers: time, isForwarding },
+    { clock: time, timers: time, isForwarding, metrics },
   );
   const ask = async (probe: string | null, init: RequestInit = {}, url = SYNC): Promise<Response> => {
     const headers = new Headers(init.headers);
     if (probe !== null) headers.set(PROBE_HEADER, probe);
     return handle(new Request(url, { method: "POST", ...init, headers }));
   };
-  return { time, asked, ask };
+  return { time, asked, ask, metrics };
 }
 
 describe("withProbes", () => {
@@ -125,6 +127,25 @@ describe("withProbes", () => {
     expect((await next).status).toBe(200);
     await time.advance(LONGEST_HOLD_SECS * 1000);
     expect((await Promise.all(held)).map(({ status }) => status)).toEqual(Array(15).fill(200));
+  });
+
+  test("[PRB-9] probes are counted, those that are refused apart", async () => {
+    const { ask, time, metrics } = rig();
+    const count = (kind: string, result: string): number => metrics.of("probes_total", { kind, result });
+    await ask(MARK);
+    await ask(`${MARK} echo`);
+    const held = Array.from({ length: 16 }, () => ask(`${MARK} hold 60`));
+    await ask(`${MARK} hold 60`);
+    await ask(`${MARK} trickle`);
+    await ask(null);
+    await time.advance(60_000);
+    await Promise.all(held);
+    expect(["mark", "echo", "hold", "trickle"].map((kind) => [count(kind, "taken"), count(kind, "refused")])).toEqual([
+      [1, 0],
+      [1, 0],
+      [16, 1],
+      [0, 1],
+    ]);
   });
 
   test("[PRB-7] a trickle comes piece by piece", async () => {

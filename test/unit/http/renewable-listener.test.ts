@@ -10,6 +10,7 @@ import { renewableListener } from "#src/http/renewable-listener.ts";
 import type { RenewableListener } from "#src/http/renewable-listener.ts";
 import { systemTimers } from "#src/system.ts";
 import { freePort } from "#test/support/ports.ts";
+import { VirtualTime } from "#test/support/virtual-time.ts";
 import { connectTls, nameOf, nameServed } from "#test/support/tls-name.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "glissade-renewal-"));
@@ -56,6 +57,9 @@ async function opened(kind: string, meddle: () => void = () => {}): Promise<Open
             timers: systemTimers,
           });
   const listener = await renewableListener({
+    timers: systemTimers,
+    onClosed: () => {},
+    onOpen: () => {},
     open,
     read: async () => {
       const certificate = await readCertificate(tls);
@@ -129,5 +133,78 @@ describe.each(["listener", "raw listener"])("a renewed certificate, %s", (kind) 
     await listener.renew();
     expect(await nameServed(port)).toBe(NEW);
     await listener.stop(50);
+  });
+});
+
+describe("a place that cannot be opened again", () => {
+  /** Listeners that open when they may; `closed` says what does not open now. */
+  function rig() {
+    const time = new VirtualTime();
+    const state = {
+      wanted: "old",
+      closed: new Set<string>(),
+      opened: [] as string[],
+      ended: [] as string[],
+      told: [] as string[],
+    };
+    const end = (name: string) => async (): Promise<void> => void state.ended.push(name);
+    const listener = renewableListener<string>({
+      timers: time,
+      read: async () => state.wanted,
+      open: async (material) => {
+        if (state.closed.has(material)) throw new Error(`${material} cannot be opened`);
+        state.opened.push(material);
+        const stop = end(material);
+        return { address: "https://here", retire: stop, stopAccepting: () => void stop(), stop };
+      },
+      onClosed: (reason) => void state.told.push(String(reason)),
+      onOpen: () => void state.told.push("open"),
+    });
+    return { time, state, listener };
+  }
+
+  test("[LSN-23] is tried again, less and less often, and whoever operates it is told, until clients can come in", async () => {
+    const { time, state, listener: opening } = rig();
+    const listener = await opening;
+    state.wanted = "new";
+    state.closed = new Set(["old", "new"]);
+    expect(await failureOf(listener.renew())).toContain("new cannot be opened");
+    expect(state).toMatchObject({ opened: ["old"], ended: ["old"], told: ["Error: new cannot be opened"] });
+    await time.advance(60_000);
+    const tries = state.told.length;
+    expect(tries).toBeWithin(8, 13);
+    state.closed.clear();
+    await time.advance(15_000);
+    expect(state.opened).toEqual(["old", "new"]);
+    expect(state.told.slice(tries)).toEqual(["open"]);
+    expect(listener.address).toBe("https://here");
+    await time.advance(600_000);
+    expect(time.pendingCount).toBe(0);
+  });
+
+  test("[LSN-24] opens with what it had where what is new does not open, and a later renewal begins at once", async () => {
+    const { time, state, listener: opening } = rig();
+    const listener = await opening;
+    [state.wanted, state.closed] = ["new", new Set(["new"])];
+    expect(await failureOf(listener.renew())).toContain("new cannot be opened");
+    expect(state).toMatchObject({ opened: ["old", "old"], told: [] });
+    state.closed = new Set(["old", "new"]);
+    expect(await failureOf(listener.renew())).toContain("new cannot be opened");
+    [state.wanted, state.closed] = ["newer", new Set()];
+    await listener.renew();
+    expect(state.opened).toEqual(["old", "old", "newer"]);
+    expect(time.pendingCount).toBe(0);
+  });
+
+  test("[LSN-25] is not opened any more once it is ended", async () => {
+    const { time, state, listener: opening } = rig();
+    const listener = await opening;
+    state.closed = new Set(["old"]);
+    await failureOf(listener.renew());
+    await listener.stop(10);
+    state.closed.clear();
+    await time.advance(60_000);
+    await listener.renew();
+    expect([state.opened, time.pendingCount]).toEqual([["old"], 0]);
   });
 });
