@@ -39,7 +39,8 @@ export function addHead(making: Making, work: Work, entry: RoomEntry, before: Ro
     entry.invitedCount = head.invitedCount;
   }
   const heroes = head.heroes ?? [];
-  if (note(before !== null && !sameHeroes(before.heroes ?? [], heroes)) && heroes.length > 0) entry.heroes = heroes;
+  const isHeroNews = !isJoinedSame || !sameHeroes(before?.heroes ?? [], heroes);
+  if (note(before !== null && isHeroNews) && heroes.length > 0) entry.heroes = heroes;
   return hasNews;
 }
 
