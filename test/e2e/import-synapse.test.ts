@@ -4,6 +4,7 @@ import { connectTestDatabase, withPostgres } from "#test/support/database.ts";
 import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { GoProxyFixture } from "#test/support/go-proxy-database.ts";
 import { startSynapse, SynapseUser, synapseProblem } from "#test/support/synapse.ts";
+import { until } from "#test/support/until.ts";
 
 const LIMIT_MS = 300_000;
 const SECRET = "the secret of the old proxy";
@@ -108,7 +109,11 @@ describe.skipIf(problem !== null)(
         expect(began.extensions.e2ee.device_lists?.changed).toContain(bob.userId);
         expect(began.extensions.e2ee.device_one_time_keys_count).toBeDefined();
         await send(4);
-        const next = await sync(began.extensions.to_device.next_batch, began.pos);
+        let next = began;
+        await until("the next message", async () => {
+          next = await sync(next.extensions.to_device.next_batch, next.pos);
+          return numbers(next).length > 0;
+        });
         expect(numbers(next)).toEqual([4]);
       },
       LIMIT_MS,

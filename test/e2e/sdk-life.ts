@@ -98,7 +98,7 @@ export async function tagsARoom({ alice, aliceUser, rooms }: Life): Promise<void
 /** Typing, a receipt and account data arrive. */
 export async function hearsWhatPasses({ alice, aliceUser, bobUser, rooms }: Life): Promise<void> {
   const roomId = rooms[5] ?? "";
-  await bobUser.call("PUT", roomPath(roomId, `typing/${bobUser.userId}`), { typing: true, timeout: 20_000 });
+  await bobUser.call("PUT", roomPath(roomId, `typing/${bobUser.userId}`), { typing: true, timeout: 110_000 });
   await alice.until("bob to type", () => alice.isTyping(roomId, bobUser.userId));
   const eventId = await aliceUser.say(roomId, "read me");
   await bobUser.call("POST", roomPath(roomId, `receipt/m.read/${encodeURIComponent(eventId)}`), {});
