@@ -7,7 +7,7 @@ import { judgeDatabase } from "#src/doctor/checks/database.ts";
 import { judgeHomeserver } from "#src/doctor/checks/homeserver.ts";
 import type { HomeserverSeen } from "#src/doctor/checks/homeserver.ts";
 import { judgeUploadSize, observeUploadSize } from "#src/doctor/checks/upload-size.ts";
-import { judgeLongPoll, judgeStreaming } from "#src/doctor/checks/waiting.ts";
+import { judgeLongPoll, judgeStreaming, observeStreaming } from "#src/doctor/checks/waiting.ts";
 import type { Finding } from "#src/doctor/finding.ts";
 import type { Origin, OutsideResult } from "#src/doctor/outside.ts";
 import type { DatabaseFacts } from "#src/ports/doctor.ts";
@@ -108,6 +108,28 @@ describe("what waits", () => {
     expect(trickle([1600, 1610])).toEqual(["warn"]);
     expect(levels(judgeStreaming(answered(429), null))).toEqual(["skip"]);
     expect(levels(judgeStreaming(unanswered("ECONNRESET"), null))).toEqual(["skip"]);
+  });
+
+  test("[DCT-84] an answer that seems held back is listened to once more", async () => {
+    const listen = async (...heard: number[][]): Promise<[string[], number]> => {
+      const outside = new FakeOutside(() => ({
+        ok: true,
+        answer: { ...answerOf(200, "drop\ndrop\n"), pieces: heard[outside.asked.length - 1] ?? [] },
+      }));
+      const seen = await observeStreaming({
+        origin: ORIGIN,
+        prefix: "",
+        isBelieved: true,
+        outside,
+        newMark: () => "mark1234",
+        proxy: null,
+      });
+      return [levels(judgeStreaming(seen, null)), outside.asked.length];
+    };
+    const steady = [10, 410, 810, 1210, 1610];
+    expect(await listen(steady)).toEqual([["ok"], 1]);
+    expect(await listen([1600, 1610], steady)).toEqual([["ok"], 2]);
+    expect(await listen([1610], [1610], steady)).toEqual([["warn"], 2]);
   });
 
   test("[DCT-36] clocks are compared, that of Glissade and that of the proxy", () => {
