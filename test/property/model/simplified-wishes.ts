@@ -53,7 +53,7 @@ export interface RoomWish {
 }
 
 /** Of lists and subscriptions alike. */
-export const ROOM_WISHES: readonly RoomWish[] = [
+const ROOM_WISHES: readonly RoomWish[] = [
   { limit: 1, state: NAMES },
   { limit: 3, state: EVERYTHING },
   { limit: 2, state: OWN },
