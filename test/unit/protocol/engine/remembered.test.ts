@@ -105,7 +105,9 @@ describe("provenHeldRooms", () => {
       ] as [RoomNid, HeldRoom | null][],
     };
     const snapshot = {
-      ...{ generation: 9, rooms: [], extensions: [] },
+      generation: 9,
+      rooms: [],
+      extensions: [],
       remembered: rememberedSnapshot(rooms, { seq: 3, streamPos: 100 }, pending),
     };
     const proven = (seq: number, generation: number): unknown[] => {
