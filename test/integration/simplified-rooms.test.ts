@@ -74,6 +74,19 @@ describe("rooms of simplified sliding sync", () => {
     expect(unnamed?.heroes).toEqual([{ user_id: "@bob:test", displayname: "Bob" }] as never);
   });
 
+  test("[SSS-101] a room without a name tells its heroes with every change of a membership, theirs or not", async () => {
+    const { client, id, room, play } = await inRooms("a");
+    const bob = rig.event("m.room.member", "@bob:test", { membership: "join", displayname: "Bob" }, "@bob:test");
+    await play("a", { timeline: { events: [rig.event("m.room.name", id, {}, ""), bob] } });
+    await client.sync(list());
+    const ban = rig.event("m.room.member", id, { membership: "ban" }, "@evil:test");
+    await play("a", { timeline: { events: [ban] } });
+    const told = (await client.sync(list())).rooms[room("a")];
+    expect(told).toMatchObject({ joined_count: 2, heroes: [{ user_id: "@bob:test", displayname: "Bob" }] });
+    await play("a", { timeline: { events: [rig.say(id, "nobody moved")] } });
+    expect((await client.sync(list())).rooms[room("a")]).not.toHaveProperty("heroes");
+  });
+
   test("[SSS-98] an invite that vanishes without an event ends with a leave of one's own", async () => {
     const { me, client, id } = await inRooms("a");
     const invite = [{ type: "m.room.create", state_key: "", sender: "@bob:far", content: {} }];
