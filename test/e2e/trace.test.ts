@@ -15,7 +15,7 @@ const PARKED_MS = 300;
 /** After which a parked request's time is up: how late it comes to be parked, on a busy machine, is little of that. */
 const TIMEOUT_MS = 1500;
 /** How far the clocks of two threads may be apart: each is set once, by a thread that may be interrupted in that. */
-const CLOCK_SKEW_MS = 100;
+const CLOCK_SKEW_MS = 200;
 /** Devices whose polls are answered at the same moment, and how often. */
 const CROWD = 8;
 const ROUNDS = 10;

@@ -5,7 +5,7 @@ import { type Logger, logger } from "matrix-js-sdk-msc3575/lib/logger.js";
 import { createTestHomeserver, type TestHomeserver } from "#test/support/homeserver.ts";
 
 /** How long a condition may take to come true. */
-const WAIT_MS = 15_000;
+const WAIT_MS = 40_000;
 
 const silent: Logger = {
   trace() {},

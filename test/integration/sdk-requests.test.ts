@@ -57,5 +57,5 @@ describe("matrix-js-sdk 37.2.0", () => {
     await sdk.until("the message", () => sdk.messages(fourth ?? "", "@alice:test").includes("hello"));
     expect(sdk.exchanges.filter(({ status }) => status !== 200)).toEqual([]);
     expect(sdk.order.slice(0, 4)).toEqual(rooms.toReversed().slice(0, 4));
-  }, 30_000);
+  }, 120_000);
 });

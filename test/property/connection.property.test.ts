@@ -169,5 +169,5 @@ describe("a connection under any schedule of losses, cancellations, repeats and 
       }),
       { numRuns: RUNS },
     );
-  }, 120_000);
+  }, 300_000);
 });

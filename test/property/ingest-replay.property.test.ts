@@ -183,7 +183,7 @@ describe("ingest", () => {
         }),
         { numRuns: 150 },
       );
-    }, 60_000);
+    }, 240_000);
 
     test(`[POL-27] gaps, rejoins, kicks and invites give the homeserver's state (${mode})`, async () => {
       await fc.assert(
@@ -198,6 +198,6 @@ describe("ingest", () => {
         ),
         { numRuns: 150 },
       );
-    }, 60_000);
+    }, 240_000);
   }
 });

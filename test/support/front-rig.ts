@@ -46,7 +46,7 @@ export interface FrontAnswer {
 
 /** The homeserver of tests answers at once, or never. */
 const CHECKOUT = new URL("../..", import.meta.url).pathname;
-const UPSTREAM_DEADLINE_MS = 10_000;
+const UPSTREAM_DEADLINE_MS = 30_000;
 
 export interface FrontRigOptions extends NodeRigOptions {
   /** Everything else is handed on to the homeserver, as with `SYNCV3_FORWARD=1`. */

@@ -3,7 +3,7 @@ import { freePort } from "./ports.ts";
 
 /** The compiled executable; a build of one's own is tested by naming it. */
 export const EXECUTABLE = process.env["GLISSADE_EXECUTABLE"] ?? join(import.meta.dir, "../../dist/glissade");
-const READY_DEADLINE_MS = 60_000;
+const READY_DEADLINE_MS = 110_000;
 /** Of one look at whether it is ready: one that hangs must not outlast the deadline of them all. */
 const LOOK_LIMIT_MS = 5000;
 

@@ -61,7 +61,7 @@ export interface InProcess {
   readonly escalations: readonly string[];
 }
 
-const ASK_DEADLINE_MS = 10_000;
+const ASK_DEADLINE_MS = 40_000;
 /** A death is noticed and the host made anew within milliseconds; one with a database of its own takes seconds. */
 const UP_DEADLINE_MS = 60_000;
 /** Turns of the event loop in a row without work before everything counts as settled: a hop takes two. */

@@ -9,7 +9,7 @@ import { MARKER, type View, Viewer } from "./view.ts";
 import type { Name, World } from "./world.ts";
 
 /** How long Glissade may take to hear what Synapse knows. */
-const SETTLE_MS = 60_000;
+const SETTLE_MS = 120_000;
 
 /** Every difference between two views. */
 export function differencesOf(reference: View, subject: View): Difference[] {
