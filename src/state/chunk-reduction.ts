@@ -10,6 +10,7 @@ import {
   firstKept,
   isPlaceable,
   type PolledChunk,
+  unseenBeginning,
   withCreateInState,
 } from "./chunk.ts";
 import type { GroupDraft, SuspicionReason } from "./group-draft.ts";
@@ -93,7 +94,9 @@ export class ChunkReduction {
       this.#settleOverruled(news);
     } else {
       this.#noteSuccessors(timeline);
-      for (const event of state) {
+      const isKnown = (id: EventId): boolean => group.isKnownEvent(room, id);
+      const beginning = this.#isHeld ? unseenBeginning(timeline, isKept, isKnown) : [];
+      for (const event of beginning.length === 0 ? state : [...beginning, ...state]) {
         const stored = this.#storeState(event);
         if (stored === null || this.#isOutdated(event, -1) || this.#isOvertaken(event)) continue;
         if (this.#hasNewer(event, this.#newerFrom)) continue;

@@ -112,6 +112,21 @@ export function withCreateInState(
   return { timeline: timeline.filter((event) => event !== create), state: [create, ...state] };
 }
 
+/**
+ * State from before what is known of a room, in a timeline that has the room's beginning, which nobody brought so far: the room became
+ * known by the end of another member's timeline alone.
+ */
+export function unseenBeginning(
+  timeline: readonly EventFields[],
+  isKept: (index: number) => boolean,
+  isKnown: (id: EventFields["id"]) => boolean,
+): readonly EventFields[] {
+  const create = timeline.findIndex(isCreate);
+  const first = timeline[create];
+  if (first === undefined || isKept(create) || isKnown(first.id)) return [];
+  return timeline.filter(({ id, stateKey }, index) => stateKey !== null && !isKept(index) && !isKnown(id));
+}
+
 /** The create event says what the others mean (spaces), so it comes first wherever the homeserver put it. */
 export function createFirst(state: readonly EventFields[]): readonly EventFields[] {
   const index = state.findIndex(isCreate);

@@ -266,4 +266,22 @@ describe("a black box's corners", () => {
     const types = more.rooms[room]!.required_state!.map(({ type }) => type);
     expect(types).toContain("m.room.power_levels");
   });
+
+  test("[BBX-200] whose timeline comes first does not matter: the creation in another one makes the room whole", async () => {
+    const [alice, bob] = [box.user("alice"), box.user("bob")];
+    const room = box.roomId("later");
+    queue(alice, join(fresh(alice, box.roomId("own"))));
+    await box.sync(alice.token, ALL);
+    const [inBob, inAlice] = [box.member(bob.id, "join"), box.member(alice.id, "join")];
+    queue(bob, join(joined(room, { timeline: [inBob] })));
+    const bobs = await box.sync(bob.token, ALL);
+    const name = box.state("m.room.name", "@carol:x", { name: "Whole" });
+    await push(alice, join(joined(room, { timeline: [...box.beginning("@carol:x"), name, inBob, inAlice] })));
+    const whole = { name: "Whole", joined_count: 3 };
+    const wanted = { lists: { a: { ...LIST, required_state: [["m.room.create", ""]] } } };
+    const alices = await box.sync(alice.token, wanted);
+    expect(alices.rooms[room]).toMatchObject({ ...whole, timeline: [inAlice] });
+    expect(alices.rooms[room]!.required_state).toHaveLength(1);
+    expect((await ask(bob, bobs)).rooms[room]).toMatchObject({ ...whole, initial: true, timeline: [inBob, inAlice] });
+  });
 });

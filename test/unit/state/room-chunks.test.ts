@@ -58,6 +58,27 @@ describe("timelines", () => {
     expect(world.timeline(ROOM)).toEqual(["$1", "$bob"]);
   });
 
+  test("[KEPT-45] a room known by the end of one member's timeline gets its state from another's that has the beginning", async () => {
+    await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
+    const beginning = [
+      stateEvent("$create", "m.room.create", "", { room_version: "10" }),
+      memberEvent("$carol", "@carol:hs", "join"),
+      stateEvent("$name", "m.room.name", "", { name: "First" }),
+      stateEvent("$named", "m.room.name", "", { name: "Second" }),
+      polledEvent("$history"),
+    ];
+    const known = memberEvent("$bob", BOB, "join");
+    const told = await poll(ALICE, { timeline: [...beginning, known, memberEvent("$alice", ALICE, "join")] });
+    expect(world.timeline(ROOM)).toEqual(["$bob", "$alice"]);
+    expect(world.meta(ROOM)).toMatchObject({ name: "Second", roomVersion: "10", joinedCount: 3 });
+    expect(roomUpdate(told, ROOM).isReset).toBe(true);
+    // Once the creation is known, what a join exposes of the past is history.
+    const renamed = stateEvent("$past", "m.room.name", "", { name: "Past" });
+    await poll("@dan:hs", { timeline: [renamed, beginning[0]!, known, memberEvent("$dan", "@dan:hs", "join")] });
+    expect(world.timeline(ROOM)).toEqual(["$bob", "$alice", "$dan"]);
+    expect(world.meta(ROOM)).toMatchObject({ name: "Second", joinedCount: 4 });
+  });
+
   test("[KEPT-4] an event that others could not see is kept, before the later one that is stored", async () => {
     await startRoom();
     await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
