@@ -8,6 +8,7 @@ import type { Database, Query } from "../connection.ts";
 import { syncDirectory } from "../directory-archive.ts";
 import { MIGRATIONS } from "../migrate.ts";
 import { ROOMS_DUE } from "./import-plan.ts";
+import { movedAway, movedFrom } from "../moved.ts";
 import { HEX, type PageLimit, columnsOf, filledTables, readRows, resumeSerials, shapeOf, writeRows } from "./rows.ts";
 import { TABLES } from "./tables.ts";
 
@@ -101,6 +102,9 @@ export async function writeBackup(db: Database, path: string, madeAt: string): P
 }
 
 async function headerOf(query: Query, madeAt: string): Promise<Header> {
+  // Whoever makes one every night must not believe that this is still what there is.
+  const moved = await movedFrom(query);
+  if (moved !== null) throw movedAway(moved);
   const [meta] = await query<KeptMeta>("select epoch, secret_check, head, imported_pos, secret_rotated_ms from meta");
   if (meta === undefined) throw new SyncError("invalid_param", "the database is not complete");
   const columns = {} as Header["columns"];

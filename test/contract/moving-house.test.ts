@@ -267,6 +267,8 @@ for (const [way, from, to] of WAYS) {
         );
         expect(await failureOf(move(source, await fresh(withPostgres)))).toMatchObject(refused);
         expect(await failureOf(move(source, target))).toMatchObject(refused);
+        await using directory = await temporaryDirectory();
+        expect(await failureOf(writeBackup(source, join(directory.path, "backup"), "now"))).toMatchObject(refused);
         expect((await readStats(source)).moved).toEqual({ to: "there", atMs: 5 });
         expect((await readStats(target)).moved).toBeNull();
 
