@@ -5,8 +5,11 @@
 const RUNTIME_SETTINGS: Readonly<Record<string, string>> = {
   /** Bun's own limit is 256 requests in flight for the whole process, and each device on line holds one. */
   BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
-  /** Each thread collects garbage by allocation; besides that, every second until it has been quiet for half a minute. */
-  BUN_GC_TIMER_INTERVAL: "30000",
+  /**
+   * Each thread collects garbage by allocation; besides that, every second, and at rest each half a minute. That takes
+   * compiled code along which has not run for some seconds: the next round of long polls would begin by compiling it anew.
+   */
+  BUN_GC_TIMER_INTERVAL: "600000",
   /** Every park of a thread has another thread look through its memory for pages to give back, each 100 ms at most. */
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "20000",
   MIMALLOC_PURGE_DELAY: "1000",

@@ -22,7 +22,7 @@ function fakeProcess(more: Partial<ReplaceableProcess> = {}) {
 
 const SETTINGS = {
   BUN_CONFIG_MAX_HTTP_REQUESTS: "65336",
-  BUN_GC_TIMER_INTERVAL: "30000",
+  BUN_GC_TIMER_INTERVAL: "600000",
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "20000",
   MIMALLOC_PURGE_DELAY: "1000",
   BUN_JSC_thresholdForOptimizeAfterWarmUp: "150",
