@@ -338,7 +338,7 @@ export class ChunkReduction {
     for (const event of state) {
       if (event.stateKey === null || room.row(event.type, event.stateKey)?.eventId === event.id) continue;
       // It became current after the homeserver made this answer.
-      if (this.#hasNewer(event, this.#newerFrom)) continue;
+      if (this.#hasNewer(event, this.#newerFrom) || (this.#isWhole && this.#isOvertaken(event))) continue;
       const stored = this.#stored.get(event.id);
       if (stored !== undefined) {
         const isShown = shown.has(event.id);
@@ -347,7 +347,7 @@ export class ChunkReduction {
       }
       // An event that we have, and that is not current. Listed in the timeline, or with a gap before and nothing new after it,
       // it is what a lagging poller sees, and a departure shows state as it was then; otherwise state fell back to it.
-      if (section.kind === "leave" || listed.has(event.id) || (section.limited && !hasNews)) continue;
+      if (section.kind === "leave" || this.#isLagging(event, listed) || (section.limited && !hasNews)) continue;
       // Who is told the whole state may be told it late, by an answer that others have overtaken: the homeserver is asked.
       if (this.#isWhole) {
         this.#suspect("moved-back");
@@ -358,6 +358,11 @@ export class ChunkReduction {
       this.#apply(healed, healed.pos);
       this.#announce(healed);
     }
+  }
+
+  /** The timeline lists the event too, and something newer is current: what was stored last may have been told late, so clocks decide. */
+  #isLagging({ id, type, stateKey, ts }: EventFields, listed: ReadonlySet<EventId>): boolean {
+    return listed.has(id) && stateKey !== null && ts <= (this.#room.row(type, stateKey)?.ts ?? -1);
   }
 
   /** Of a room that none of its users is in any more Synapse lists no state after the leave: the leave itself says it. */

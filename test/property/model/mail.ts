@@ -49,12 +49,15 @@ export class DeviceReader {
   asks(isForMessages: boolean, { toDevice, toDeviceSince }: KnownDevice): void {
     if (isForMessages && !this.#readsMessages)
       this.messagesFrom = Math.max(this.messagesFrom, this.#mail.acknowledged(this.#device));
-    this.#readsMessages = isForMessages;
     if (isForMessages && toDeviceSince !== "") this.#mail.acknowledge(this.#device, toDevice.at(-1) ?? 0);
   }
 
-  /** An answer has come to a request that asked for device lists or not. `stored`: up to where the device's polls have told of them. */
-  hears(isOfLists: boolean, stored: number): void {
+  /**
+   * An answer has come to a request that asked for messages and for device lists, or not: of requests that were given up nobody need
+   * know. `stored`: up to where the device's polls have told of its lists.
+   */
+  hears(isOfMessages: boolean, isOfLists: boolean, stored: number): void {
+    this.#readsMessages = isOfMessages;
     const begins = isOfLists && !this.#readsLists;
     this.#readsLists = isOfLists;
     if (!begins) return;

@@ -306,7 +306,8 @@ class Game {
     const { caller, client, reader } = player;
     const device = `${caller.userId}/${caller.deviceId}`;
     const hasNews = client.apply(JSON.parse(outcome.text) as WireResponse);
-    reader.hears(client.wishes.extensions.get("e2ee")?.enabled === true, this.#upstream.reached(device));
+    const isOn = (name: string): boolean => client.wishes.extensions.get(name)?.enabled === true;
+    reader.hears(isOn("to_device"), isOn("e2ee"), this.#upstream.reached(device));
     return hasNews;
   }
 

@@ -352,6 +352,25 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       ask(0, { kind: "unsubscribe", room: 0 }),
     ],
   ],
+  [
+    "the whole state of a late answer does not take the place of newer state",
+    [
+      act("upgrade", 8, 1, 1),
+      { kind: "ask", client: 3, fate: "lost", changes: [] },
+      act("create", 5, 0, 6),
+      { kind: "poll-early", device: 2, limit: 50 },
+      act("profile", 8, 3, 8),
+      poll(0, 0),
+    ],
+  ],
+  [
+    "a request that was given up before it was answered keeps nothing for its client",
+    [
+      act("to-device", 11, 3, 5),
+      { kind: "ask-simplified", client: 6, fate: "cancelled", changes: [] },
+      { kind: "ask", client: 3, fate: "lost", changes: [] },
+    ],
+  ],
 ];
 
 describe("a history that went wrong once", () => {

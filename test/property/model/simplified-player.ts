@@ -160,7 +160,9 @@ export class SimplifiedPlayer {
     this.#pos = response.pos;
     const hasNews = this.#client.take(response, this.#mayBeRepeated);
     this.#mayBeRepeated = false;
-    this.#reader.hears(this.wishes.extensions.has("e2ee"), this.#world.upstream.reached(this.#device));
+    const { extensions } = this.wishes;
+    const stored = this.#world.upstream.reached(this.#device);
+    this.#reader.hears(extensions.has("to_device"), extensions.has("e2ee"), stored);
     return hasNews;
   }
 

@@ -375,6 +375,30 @@ describe("state_after", () => {
     expect(late.suspicions).toMatchObject([{ roomId: ROOM, reason: "moved-back" }]);
   });
 
+  test("[KEPT-27] whole state that arrives late does not take the place of newer state", async () => {
+    const create = stateEvent("$create", "m.room.create", "", { room_version: "10" });
+    const joins = { ...memberEvent("$joins", ALICE, "join"), prevMembership: "leave" as const, ts: 1000 };
+    const renamed = { ...memberEvent("$renamed", ALICE, "join"), prevMembership: "join" as const, ts: 2000 };
+    world.polledAt = 0;
+    await after({ timeline: [renamed], state: [create, renamed], limited: true });
+    const whole = { timeline: [create, joins], state: [create, joins], isStateAfter: true };
+    await poll(ALICE, whole, "TWO");
+    expect(world.current(ROOM, "m.room.member", ALICE)?.eventId).toBe("$renamed");
+  });
+
+  test("[KEPT-22] state that a timeline lists with what is older by the clock is current again", async () => {
+    await startRoom();
+    const [older, newer] = [1000, 2000].map((ts) => ({
+      ...stateEvent(`$name${ts}`, "m.room.name", "", { name: String(ts) }),
+      ts,
+    }));
+    await after({ timeline: [newer as never], state: [newer as never] });
+    await after({ timeline: [polledEvent("$3")], state: [older as never] });
+    expect(world.meta(ROOM).name).toBe("1000");
+    await after({ timeline: [newer as never], state: [newer as never] });
+    expect(world.meta(ROOM).name).toBe("2000");
+  });
+
   test("[KEPT-22] a lagging poller does not move state back", async () => {
     await startRoom();
     await poll(BOB, { timeline: [memberEvent("$bob", BOB, "join")] });
