@@ -48,6 +48,8 @@ export function addHead(making: Making, work: Work, entry: RoomEntry, before: Ro
 function changesHead(making: Making, { room, changes, standing }: Work): boolean {
   if (!making.engine.options.tellsAll && (bitsOf(making, room) & DIRTY.counts) !== 0) return true;
   if (standing.membership !== "join") return false;
+  // What vanished with a comparison is no event.
+  if ((making.world.meta(room.nid)?.resetPos ?? 0) > room.since) return true;
   return changes.some(({ type }) => HEAD_TYPES.has(type));
 }
 

@@ -371,6 +371,16 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
       { kind: "ask", client: 3, fate: "lost", changes: [] },
     ],
   ],
+  [
+    "members who vanish while the connection's memory was lost are counted no more",
+    [
+      { kind: "ask-simplified", client: 6, fate: "arrives", changes: [] },
+      crash("sync"),
+      { kind: "ask-simplified", client: 6, fate: "lost", changes: [] },
+      act("vanish", 4, 0, 1),
+    ],
+    { heals: true },
+  ],
 ];
 
 describe("a history that went wrong once", () => {
