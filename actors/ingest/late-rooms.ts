@@ -3,7 +3,7 @@ import type { DeviceId, EventId, RoomNid, StreamPos, UserId } from "#src/protoco
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
-import { certaintyOf, isPlaceable, type PolledChunk } from "#src/state/chunk.ts";
+import { certaintyOf, isPlaceable, type PolledChunk, wasInside } from "#src/state/chunk.ts";
 import { standingKey } from "#src/state/ingest-context.ts";
 
 /** Newest events of a room that a late one may belong before; one that is older still is left to paging back. */
@@ -64,7 +64,8 @@ export function lateRooms(
     const { timeline, state, limited } = section;
     const before = earlier.get(meta.nid);
     const isKnown = (id: EventId): boolean => known.isKnownEvent(id) || before?.ids.has(id) === true;
-    const certain = certaintyOf(section, batch.userId, batch.isFirstSync, known.userRoom(batch.userId, meta.nid));
+    const standing = known.userRoom(batch.userId, meta.nid);
+    const certain = certaintyOf(section, batch.userId, batch.isFirstSync, standing);
     const isContinuing = certain.from === 0 && !certain.isJoin;
     const isListed = (id: string): boolean => timeline.some((event, index) => event.id === id && index >= certain.from);
     const firstNew = timeline.findIndex(({ id }, index) => index >= certain.from && !isKnown(id));
@@ -76,7 +77,9 @@ export function lateRooms(
       return before?.isSeam === true || meta.seams.some(([id, pos]) => pos > polledAt && !isListed(id));
     };
     // What it says of state beside its timeline may be of the past.
-    if (isAmong || (isContinuing && state.some(({ id }) => !isListed(id))) || passesSeam()) late.add(meta.nid);
+    const isFromBeforeLeave = isContinuing && firstNew !== -1 && wasInside(standing);
+    if (isAmong || isFromBeforeLeave || (isContinuing && state.some(({ id }) => !isListed(id))) || passesSeam())
+      late.add(meta.nid);
     if (firstNew === -1 && isContinuing) continue;
     const ids = before?.ids ?? new Set<EventId>();
     // What is before a join may be history that is not taken.

@@ -12,6 +12,7 @@ import {
   type PolledChunk,
   unseenBeginning,
   withCreateInState,
+  wasInside,
 } from "./chunk.ts";
 import type { GroupDraft, SuspicionReason } from "./group-draft.ts";
 import { hasNul } from "./identifiers.ts";
@@ -229,7 +230,8 @@ export class ChunkReduction {
     if (mayHaveSkipped && first === 0 && this.#isHeld) this.#seams.add(first);
     if (tail === null) return (index) => index >= first;
     const joinPos = certain.from === 0 && !certain.isJoin ? (standing?.joinPos ?? 0) : 0;
-    const sight = { isKnown, polledAt, joinPos, seams: room.seams };
+    const leftPos = joinPos > 0 && wasInside(standing) ? standing.memberPos : 0;
+    const sight = { isKnown, polledAt, joinPos, leftPos, seams: room.seams };
     const { places, newerFrom } = placeChunk(
       { timeline, certain, state: section.state, isLimited: section.limited },
       tail,

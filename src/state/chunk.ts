@@ -52,8 +52,13 @@ export function certaintyOf(
   const isOwn = (event: EventFields): boolean => isOwnMember(event, userId);
   const join = timeline.findLastIndex((event) => isOwn(event) && event.prevMembership !== "join");
   if (join !== -1) return timeline[join]?.membership === "join" ? { from: join, isJoin: true } : nowhere;
-  return standing?.membership === "join" && !state.some(isOwn) ? { from: 0, isJoin: false } : nowhere;
+  const isInside = standing?.membership === "join" || wasInside(standing);
+  return isInside && !state.some(isOwn) ? { from: 0, isJoin: false } : nowhere;
 }
+
+/** True for one who was in the room and left it: a section that says they are inside, and nothing of a join, is from before that. */
+export const wasInside = (standing: UserRoom | null): standing is UserRoom =>
+  (standing?.membership === "leave" || standing?.membership === "ban") && standing.joinPos > 0;
 
 /**
  * True when something is known of where a section's events belong: from where its timeline is certain, or, of rooms that a device reads

@@ -18,6 +18,8 @@ export interface LateSight {
   polledAt: StreamPos;
   /** Where the user of the poll came in, who was inside when it was answered and has been since before it; 0 = not known. */
   joinPos: StreamPos;
+  /** Where the user of the poll left, who was still inside when it was answered; 0 = they did not. */
+  leftPos: StreamPos;
   /** See `RoomMeta.seams`. */
   seams: readonly (readonly [eventId: string, pos: StreamPos])[];
 }
@@ -40,7 +42,8 @@ export const LOST = -1;
 export function placeChunk(chunk: LateChunk, tail: readonly StoredEvent[], sight: LateSight): ChunkPlace {
   const { timeline, certain } = chunk;
   const indexOf = new Map(tail.map(({ id }, index) => [id, index]));
-  const end = orderEnd(chunk, tail, indexOf, sight);
+  const left = tail.findIndex(({ pos }) => pos === sight.leftPos);
+  const end = Math.min(orderEnd(chunk, tail, indexOf, sight), left === -1 ? tail.length : left);
   const places = new Map<number, number>();
   const isAfterGap = tail[0]?.gapBefore === true;
   const last = end === 0 && isAfterGap ? LOST : end;

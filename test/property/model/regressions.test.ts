@@ -381,6 +381,17 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
     ],
     { heals: true },
   ],
+  [
+    "what is told late to somebody who has left meanwhile is from before that",
+    [
+      simplified(0, 0),
+      act("redact", 7, 0, 8),
+      { kind: "poll-early", device: 1, limit: 5 },
+      act("outlier", 7, 0, 2),
+      act("leave", 0, 3, 1),
+    ],
+    { heals: true },
+  ],
 ];
 
 describe("a history that went wrong once", () => {

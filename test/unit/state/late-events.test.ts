@@ -34,6 +34,7 @@ function place(
       isKnown: (id) => known.has(id),
       polledAt,
       joinPos: 0,
+      leftPos: 0,
       seams,
     },
   );
@@ -185,6 +186,15 @@ describe("late events", () => {
       pollBatch(userId, { device, since: "s3", rooms: [joinSection(ROOM, { timeline })] });
     await made.apply(batch(ALICE, "ONE", [join]), batch(BOB, "DEV", [late, join]), batch(ALICE, "TWO", [late]));
     expect(made.timeline(ROOM).slice(-2)).toEqual(["$1", "$bob"]);
+  });
+
+  test("[KEPT-32] what is told to who has left meanwhile is from before that", async () => {
+    const made = await world();
+    await poll(made, BOB, { timeline: [memberEvent("$bob", BOB, "join"), polledEvent("$2")] });
+    await poll(made, ALICE, { timeline: [polledEvent("$2"), memberEvent("$left", BOB, "leave")] });
+    await poll(made, BOB, { timeline: [polledEvent("$late", { ts: 90 })] });
+    expect(made.timeline(ROOM).slice(-3)).toEqual(["$2", "$late", "$left"]);
+    expect(made.standing(BOB, ROOM)).toMatchObject({ membership: "leave", leftPos: made.event("$left").pos });
   });
 
   test("[KEPT-32] after a restart as well", async () => {
