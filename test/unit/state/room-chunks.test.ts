@@ -388,14 +388,12 @@ describe("state_after", () => {
 
   test("[KEPT-22] state that a timeline lists with what is older by the clock is current again", async () => {
     await startRoom();
-    const [older, newer] = [1000, 2000].map((ts) => ({
-      ...stateEvent(`$name${ts}`, "m.room.name", "", { name: String(ts) }),
-      ts,
-    }));
-    await after({ timeline: [newer as never], state: [newer as never] });
-    await after({ timeline: [polledEvent("$3")], state: [older as never] });
+    const older = { ...stateEvent("$older", "m.room.name", "", { name: "1000" }), ts: 1000 };
+    const newer = { ...stateEvent("$newer", "m.room.name", "", { name: "2000" }), ts: 2000 };
+    await after({ timeline: [newer], state: [newer] });
+    await after({ timeline: [polledEvent("$3")], state: [older] });
     expect(world.meta(ROOM).name).toBe("1000");
-    await after({ timeline: [newer as never], state: [newer as never] });
+    await after({ timeline: [newer], state: [newer] });
     expect(world.meta(ROOM).name).toBe("2000");
   });
 
