@@ -1,4 +1,4 @@
-import type { Deviation, Scene } from "./scene.ts";
+import { type Deviation, type Difference, isInitial, type Scene } from "./scene.ts";
 import type { View } from "./view.ts";
 
 /** The user left the room by themselves. Glissade lists it until that is told, Synapse in one answer, whether or not it told of it. */
@@ -30,7 +30,7 @@ function isWhole(path: string, view: View): boolean {
 
 /** A list is the same but for some rooms that may or may not be in it; where they push others out of view, those are. */
 function isSameBeside(
-  { path, synapse, glissade }: Parameters<Deviation["explains"]>[0],
+  { path, synapse, glissade }: Difference,
   isDoubtful: (roomId: string) => boolean,
   scene: Scene,
 ): boolean {
@@ -51,6 +51,16 @@ const isApart = (path: string, { apart }: Scene): boolean => {
   const room = path.split(" ").find((part) => part.startsWith("!"));
   return room !== undefined && apart.has(room);
 };
+
+/** Of a room that was shown by one alone for a while, the two remember that other things were asked for: one tells more of it now. */
+function isToldMore({ path, synapse, glissade }: Difference, { reference, subject, wasApart }: Scene): boolean {
+  const [kind, roomId = "", field] = path.split(" ");
+  if (kind !== "rooms" || !wasApart.has(roomId) || (synapse !== null && glissade !== null && field !== "limited"))
+    return false;
+  const isExpanded = (view: View): boolean => view.has(`rooms ${roomId} unstable_expanded_timeline`);
+  if (isExpanded(reference) !== isExpanded(subject)) return true;
+  return field === "required_state" && !isInitial(reference, roomId) && !isInitial(subject, roomId);
+}
 
 /** Ways in which lists differ. */
 export const LIST_DEVIATIONS: readonly Deviation[] = [
@@ -82,10 +92,10 @@ export const LIST_DEVIATIONS: readonly Deviation[] = [
   {
     name: "rooms that others push out of view",
     synapse:
-      "shows rooms later, or earlier, where a room is listed that Glissade does not list, or the other way round",
+      "shows rooms later, or earlier, where a room is listed that Glissade does not list, or the other way round, and goes on from there",
     glissade: "shows them when they are in view",
     why: "the two rows before this one",
-    explains: ({ path }, scene) => isApart(path, scene),
+    explains: (difference, scene) => isApart(difference.path, scene) || isToldMore(difference, scene),
   },
   {
     name: "rooms in which something happens at once",

@@ -182,6 +182,7 @@ export class Conversation {
   readonly #uneven: Set<string>[] = [];
   /** Of each side, rooms that are shown by it alone, or not by it alone: now, and before the last answer. */
   readonly #apart: { now: ReadonlySet<string>; before: ReadonlySet<string> }[] = [];
+  readonly #everApart = new Set<string>();
   /** What was asked for so far, the latest last. */
   readonly #wishes: Wish[] = [];
 
@@ -219,6 +220,7 @@ export class Conversation {
         reference,
         subject: view,
         apart: new Set(),
+        wasApart: this.#everApart,
         told: side.viewer,
         toldByReference: first.viewer,
       };
@@ -249,6 +251,7 @@ export class Conversation {
     });
     const [shown, other] = [shownRooms(scene.reference, this.wish), shownRooms(scene.subject, this.wish)];
     const apart = new Set([...known, ...(isPushed ? shown.symmetricDifference(other) : [])]);
+    for (const roomId of apart) this.#everApart.add(roomId);
     const both = shown.intersection(other);
     this.#apart[index] = { now: new Set([...apart].filter((roomId) => !both.has(roomId))), before: known };
     return apart;

@@ -24,6 +24,8 @@ export interface Scene {
   subject: View;
   /** Rooms that only one of them shows, or showed until now, for a reason that is known. */
   apart: ReadonlySet<string>;
+  /** Rooms that were so at any time: the two remember other limits, and other state, as asked for. */
+  wasApart: ReadonlySet<string>;
   /** What Glissade had said before, and Synapse. */
   told: Viewer;
   toldByReference: Viewer;
