@@ -108,7 +108,7 @@ describe("the admin listener", () => {
     await syncedUser("overview");
     const overview = await eventually(
       () => get<Overview>("/overview"),
-      ({ hosts }) => hosts.every(({ vitals }) => (vitals?.loopLagMs.max ?? 0) > 0),
+      ({ hosts }) => hosts.every(({ vitals }) => vitals !== null),
     );
     expect(overview).toMatchObject({ health: { ready: true }, homeserver: { url: box.homeserver.url } });
     expect(overview.hosts.map(({ host }) => host)).toEqual(["main:0", "ingest:0", "sync:0", "poller:0"]);
@@ -117,6 +117,8 @@ describe("the admin listener", () => {
       expect(host.upSinceAtMs).toBeWithin(overview.startedAtMs - 1000, overview.nowAtMs + 1);
       expect(host.vitals?.heapUsedBytes).toBeGreaterThan(1e6);
       expect(host.vitals?.threadCpuMs).toBeGreaterThan(0);
+      // A thread that was punctual so far has a lag of 0.
+      expect(host.vitals?.loopLagMs.max).toBeGreaterThanOrEqual(0);
       expect(host.vitals?.actors.find(({ kind }) => kind === "inspector")?.count).toBe(1);
     }
     expect(overview.pollers.polling + overview.pollers.storing).toBeGreaterThan(0);

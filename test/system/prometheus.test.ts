@@ -41,7 +41,7 @@ beforeAll(async () => {
     await box.sync(user.token, LIST, { pos });
     await box.ask(user.token, LIST, { pos: "nonsense" });
   }
-  // The lag of the event loop is looked at once a second.
+  // The lag of the event loop is looked at a second after the start.
   await until("what is looked at now and then", async () => {
     scrape = await (await fetch(`http://127.0.0.1:${port}/metrics`)).text();
     return /^event_loop_lag_secs_count\S* [1-9]/m.test(scrape);
