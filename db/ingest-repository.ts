@@ -5,7 +5,8 @@ import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore, IngestTransaction, StateRow } from "#src/ports/stores.ts";
 import type { Database } from "./connection.ts";
 import { type EventChunk, encodeChunks, encodeWhole } from "./event-chunk.ts";
-import { CommitStatements, type EventPlace, type RewrittenChunk } from "./ingest-commit.ts";
+import { CommitStatements } from "./commit/commit-statements.ts";
+import type { EventPlace, RewrittenChunk } from "./commit/room-parts.ts";
 import {
   type ChunkRow,
   STATE_COLUMNS,
