@@ -68,7 +68,7 @@ export class Applying {
         waiter.openParts -= 1;
         if (waiter.openParts > 0) continue;
         this.#book.answered(work, head, this.#context.clock.mono() - waiter.arrivedMs);
-        waiter.reply.resolve({ pos: group.reduction?.transaction.head ?? head });
+        waiter.reply.resolve({ pos: head });
       }
     }
     this.#groups = this.#groups.slice(done);

@@ -44,8 +44,6 @@ export type ContextStore = Pick<
 export interface LoadableBatch {
   batch: PollBatch;
   createdAfter: StreamPos;
-  /** Where the stream stood when the device's previous poll was answered; -1 = not known. */
-  polledAt: StreamPos;
 }
 
 export interface ContextBase {
@@ -179,9 +177,9 @@ export async function loadContext(
   base: ContextBase,
 ): Promise<IngestContext> {
   const context = new GroupContext(memory, base);
-  for (const { batch, polledAt } of batches) {
+  for (const { batch } of batches) {
     memory.users.set(batch.userId, true);
-    context.polledAts.set(pollerKey(batch.userId, batch.deviceId), polledAt);
+    context.polledAts.set(pollerKey(batch.userId, batch.deviceId), batch.polledAt ?? -1);
   }
   await loadRooms(store, memory, batches, context);
   if (batches.some(({ batch }) => batch.rooms.some(({ kind }) => kind === "snapshot"))) {

@@ -206,7 +206,6 @@ class IngestActor implements Actor<IngestMessage> {
     const loadable = works.map(({ batch, poller }) => ({
       batch,
       createdAfter: this.#book.createdAfter(poller),
-      polledAt: this.#book.polledAt(poller),
     }));
     const base = { head, maxRoomNid, nowMs: this.#context.clock.now(), polling: this.#polling };
     const batches = works.map((work) => {

@@ -6,6 +6,7 @@ import type { Asked } from "#actors/runtime/actor.ts";
 
 /** The batch is committed and every sync host has applied it. */
 export interface BatchApplied {
+  /** Where the stream stands: what the poller asks for next, the homeserver answers later than all of this came about. */
   pos: StreamPos;
 }
 

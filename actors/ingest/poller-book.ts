@@ -45,11 +45,6 @@ export class PollerBook {
     return heads === undefined || heads.length < HEADS_KEPT ? -1 : (heads[0] ?? -1);
   }
 
-  /** Where the stream stood when the poller's latest batch was answered; -1 = cannot say. */
-  polledAt(poller: string): StreamPos {
-    return this.#entries.get(poller)?.heads.at(-1) ?? -1;
-  }
-
   answered({ poller, batch, record }: Work, head: StreamPos, waitedMs: number): void {
     // The batches of one poll were asked for at the same time: only its last one says anything of the next poll.
     if (batch.since === null) return;

@@ -1,7 +1,7 @@
 import type { SyncError } from "#src/errors.ts";
 import type { UpstreamResult } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
-import type { RoomId } from "#src/protocol/ids.ts";
+import type { RoomId, StreamPos } from "#src/protocol/ids.ts";
 import type { Packed } from "#src/protocol/packed.ts";
 import type { Presence } from "#src/protocol/presence.ts";
 import type { Asked, Reply } from "#actors/runtime/actor.ts";
@@ -62,7 +62,7 @@ export type StepEvent =
   | { type: "slot-granted"; stepId: number }
   | { type: "poll-ended"; stepId: number; result: UpstreamResult<Uint8Array<ArrayBuffer>> }
   | { type: "send-batch"; stepId: number }
-  | { type: "batch-stored"; stepId: number }
+  | { type: "batch-stored"; stepId: number; pos: StreamPos }
   | { type: "batch-failed"; stepId: number; error: SyncError }
   | { type: "retry"; stepId: number }
   | { type: "check-idle"; stepId: number };

@@ -10,6 +10,7 @@ import type { ActorContext } from "#actors/runtime/actor.ts";
 import { pollDeadlineMs } from "./decide.ts";
 import type { PollerMessage } from "./messages.ts";
 import type { PollPart } from "./poll-part.ts";
+import type { PolledDevice } from "./polled-device.ts";
 import type { PollerStats } from "./poller-stats.ts";
 
 /** What is polled for, and how. */
@@ -80,11 +81,16 @@ export class Poll {
   }
 
   /** Whose answer it is, for a device that has synced before. */
-  originOf({ hasSynced, roomsAreDue }: { hasSynced: boolean; roomsAreDue: boolean }): PollOrigin {
+  originOf({
+    hasSynced,
+    roomsAreDue,
+    polledAt,
+  }: Pick<PolledDevice, "hasSynced" | "roomsAreDue" | "polledAt">): PollOrigin {
     const { userId, deviceId, isInitial, part } = this.plan;
     const origin: PollOrigin = { userId, deviceId, isFirstSync: isInitial, traceparent: this.traceparent };
     if (hasSynced && part !== "rooms") origin.hasSyncedBefore = true;
     if (part === "device" || (part === "all" && roomsAreDue)) origin.roomsAreDue = true;
+    if (polledAt !== null) origin.polledAt = polledAt;
     return origin;
   }
 

@@ -1,3 +1,4 @@
+import type { StreamPos } from "#src/protocol/ids.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { PollPart } from "./poll-part.ts";
 
@@ -22,6 +23,8 @@ export class PolledDevice {
    */
   roomsAreDue = false;
   #isOwnDataRead = false;
+  /** Where the stream stood when the poll before was stored; null = this incarnation has had none stored. */
+  polledAt: StreamPos | null = null;
 
   /** What is here of the user's rooms is brought up to date by polls from `since` on. */
   get hasRooms(): boolean {
@@ -107,8 +110,9 @@ export class PolledDevice {
     return isCovered ? "all" : "rooms";
   }
 
-  /** A poll is stored; false when it led nowhere. */
-  advance(nextBatch: string, part: PollPart): boolean {
+  /** A poll is stored, the last of it when the stream stood at `pos`, if it had to be; false when it led nowhere. */
+  advance(nextBatch: string, part: PollPart, pos: StreamPos | null): boolean {
+    this.polledAt = pos ?? this.polledAt;
     if (part === "device") this.#isOwnDataRead = true;
     if (part !== "all") this.roomsAreDue = part === "device";
     const hasAdvanced = nextBatch !== this.#since;

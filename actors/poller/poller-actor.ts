@@ -4,7 +4,7 @@ import type { EventsMemo } from "#src/homeserver/events-memo.ts";
 import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import { GATEWAY, INGEST } from "#actors/addresses.ts";
 import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
@@ -205,7 +205,7 @@ export class PollerActor implements Actor<PollerMessage> {
         if (this.#drained === null) this.#storing.send(this.#steps.id);
         return;
       case "batch-stored":
-        this.#batchStored();
+        this.#batchStored(event.pos);
         return;
       case "batch-failed":
         this.#storing.rewind();
@@ -366,7 +366,7 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#storing.send(this.#beginStep("storing"));
     else {
       // Asked again from an older `since`, the homeserver has as little to say.
-      this.#pollStored();
+      this.#pollStored(null);
       this.#goOn();
     }
   }
@@ -377,7 +377,7 @@ export class PollerActor implements Actor<PollerMessage> {
     else this.#wait(this.#spins.delayMs, "poll");
   }
 
-  #batchStored(): void {
+  #batchStored(pos: StreamPos): void {
     this.#setbacks.over();
     const isDone = this.#storing.batchStored();
     if (!isDone && this.#drained === null) {
@@ -386,11 +386,12 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     // What was sent is worth its answer, even if the host ends.
     if (!isDone && this.#storing.work?.isUnderWay === true) return;
-    if (isDone) this.#pollStored();
+    if (isDone) this.#pollStored(pos);
     this.#goOn();
   }
 
-  #pollStored(): void {
+  /** `pos`: where the stream stood then; null when nothing had to be stored. */
+  #pollStored(pos: StreamPos | null): void {
     const [work, poll] = [this.#storing.work, this.#polling.current];
     invariant(work !== null && poll !== null, "a poll is at hand that was stored");
     const { clock, log } = this.#context;
@@ -401,7 +402,7 @@ export class PollerActor implements Actor<PollerMessage> {
       const { roomCount, byteCount, batchCount } = work;
       log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
     }
-    const hasAdvanced = this.#device.advance(work.nextBatch, poll.plan.part);
+    const hasAdvanced = this.#device.advance(work.nextBatch, poll.plan.part, pos);
     this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
     this.#storing.end();
     this.#record.stored();

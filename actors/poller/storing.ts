@@ -51,7 +51,7 @@ export class Storing {
         { type: "store-batch", packed },
         { deadlineMs: STORE_DEADLINE_MS, transfer: [packed.bytes.buffer] },
       ),
-      () => ({ type: "batch-stored", stepId }),
+      ({ pos }) => ({ type: "batch-stored", stepId, pos }),
       (error) => ({ type: "batch-failed", stepId, error }),
     );
     // The next one is read in a turn of its own: what was said in this one leaves at its end.

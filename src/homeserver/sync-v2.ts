@@ -1,5 +1,5 @@
 import { isUtf8 } from "node:buffer";
-import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, RoomId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import { parseRoomId } from "#src/protocol/ids.ts";
 import { type PollBatch, newBatch } from "#src/protocol/poll-batch.ts";
 import { EventReader, MAX_EVENT_BYTES, identifierFault } from "./event-fields.ts";
@@ -51,6 +51,7 @@ export interface PollOrigin {
   isFirstSync: boolean;
   hasSyncedBefore?: true;
   roomsAreDue?: true;
+  polledAt?: StreamPos;
   traceparent: string | null;
 }
 

@@ -122,6 +122,8 @@ export interface PollBatch<B = Uint8Array> {
   hasSyncedBefore?: true;
   /** Set when its `since` came from another database and the rooms are still to be read. */
   roomsAreDue?: true;
+  /** Where the stream stood before the poll was asked for, as ingest told its poller; absent = only the stored `since` may tell. */
+  polledAt?: StreamPos;
   toDevice: PolledToDevice<B>[];
   deviceListsChanged: string[];
   deviceListsLeft: string[];

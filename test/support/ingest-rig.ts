@@ -1,7 +1,9 @@
 import { SyncError } from "#src/errors.ts";
 import { packPollBatch, unpackUpdates } from "#src/protocol/packed.ts";
+import type { StreamPos } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import type { UpdateBatch } from "#src/protocol/update.ts";
+import { pollerKey } from "#src/state/ingest-context.ts";
 import type { IngestStore, IngestTransaction } from "#src/ports/stores.ts";
 import type { Actor, ActorContext, Address } from "#actors/runtime/actor.ts";
 import { INGEST } from "#actors/addresses.ts";
@@ -51,6 +53,8 @@ export class IngestRig {
   #actor: Actor<IngestMessage>;
   readonly #hostCount: number;
   #incarnation = 0;
+  /** What pollers know from the answers to their polls, by device. */
+  readonly #polledAts = new Map<string, StreamPos>();
   #writer = 0;
 
   constructor(hostCount = 1) {
@@ -70,11 +74,17 @@ export class IngestRig {
 
   send(batch: PollBatch): Sent {
     const sent: Sent = { outcome: "waiting", pos: -1 };
+    const poller = pollerKey(batch.userId, batch.deviceId);
+    const polledAt = this.#polledAts.get(poller);
+    const told = polledAt === undefined ? batch : { polledAt, ...batch };
     const reply = {
-      resolve: ({ pos }: BatchApplied) => Object.assign(sent, { outcome: "applied", pos }),
+      resolve: ({ pos }: BatchApplied) => {
+        Object.assign(sent, { outcome: "applied", pos });
+        if (batch.since !== null) this.#polledAts.set(poller, pos);
+      },
       reject: (error: SyncError) => Object.assign(sent, { outcome: error.code }),
     };
-    this.#actor.receive({ type: "store-batch", packed: packPollBatch(batch), reply });
+    this.#actor.receive({ type: "store-batch", packed: packPollBatch(told), reply });
     return sent;
   }
 

@@ -69,7 +69,9 @@ export class IngestWorld {
   async apply(...batches: PollBatch[]): Promise<Reduction> {
     const { head } = this;
     for (const { userId, deviceId } of batches) this.polling.heard(userId, deviceId, 0);
-    const loadable = batches.map((batch) => ({ batch, createdAfter: -1, polledAt: this.polledAt }));
+    const { polledAt } = this;
+    const told = (batch: PollBatch): PollBatch => (polledAt < 0 ? batch : { polledAt, ...batch });
+    const loadable = batches.map((batch) => ({ batch: told(batch), createdAfter: -1 }));
     const base = { head, maxRoomNid: this.#maxRoomNid, nowMs: 0, polling: this.polling };
     const context = await loadContext(this.stores.ingest, this.memory, loadable, base);
     const reduction = reduceGroup(batches, context);

@@ -392,6 +392,19 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
     ],
     { heals: true },
   ],
+  [
+    "an ingest actor that crashed before it wrote a token down knows where the next poll began",
+    [
+      act("upgrade", 0, 1, 7),
+      { kind: "poll", device: 0, limit: 2 },
+      { kind: "poll", device: 1, limit: 2 },
+      { kind: "ask", client: 1, fate: "cancelled", changes: [{ kind: "shape", list: 2, n: 0 }] },
+      crash("ingest"),
+      act("late-message", 7, 4, 10),
+      { kind: "poll", device: 1, limit: 50 },
+    ],
+    { limitsJoins: false },
+  ],
 ];
 
 describe("a history that went wrong once", () => {

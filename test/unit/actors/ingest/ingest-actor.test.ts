@@ -186,8 +186,9 @@ describe("fan-out", () => {
     await rig.delivered[0]?.apply();
     expect(first.outcome).toBe("waiting");
     await rig.delivered[1]?.apply();
+    // Each is told where the stream stands by now.
     expect([first, second]).toEqual([
-      { outcome: "applied", pos: 2 },
+      { outcome: "applied", pos: 3 },
       { outcome: "applied", pos: 3 },
     ]);
   });

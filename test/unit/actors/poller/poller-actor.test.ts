@@ -17,6 +17,29 @@ describe("PollerActor: the loop", () => {
     expect(harness.stored.map((batch) => batch.since)).toEqual(["s2"]);
   });
 
+  test("[POL-9] says with what a poll brought where the stream stood when the one before it was stored", async () => {
+    const harness = await running("s1");
+    for (const since of ["s2", "s3"]) {
+      harness.homeserver.nextSync().answer(roomBody(since, 1));
+      await settlePromises();
+    }
+    // Nothing of this one is stored: the next one may well be of what came about since the one before it.
+    harness.homeserver.nextSync().answer({ next_batch: "s4" });
+    await settlePromises();
+    harness.homeserver.nextSync().answer(roomBody("s5", 1));
+    await settlePromises();
+    expect(harness.stored.map(({ since, polledAt }) => [since, polledAt])).toEqual([
+      ["s2", undefined],
+      ["s3", 1],
+      ["s5", 2],
+    ]);
+    harness.homeserver.nextSync();
+    await harness.crash();
+    harness.homeserver.nextSync().answer(roomBody("s6", 1));
+    await settlePromises();
+    expect(harness.stored.at(-1)?.polledAt).toBeUndefined();
+  });
+
   test("[POL-8] reads its since behind what an earlier life sent to ingest", async () => {
     const harness = new PollerHarness();
     const settled = Promise.withResolvers<unknown>();
