@@ -107,7 +107,7 @@ export class CommitStatements {
       `guard as (
         update meta set head = ${param(tx.head, "int8")}, commit_seq = commit_seq + 1
         where writer = ${param(guard.writer, "text")} and commit_seq = ${param(guard.commitSeq, "int8")}
-          and head <= ${param(tx.head, "int8")}
+          and head <= ${param(tx.head, "int8")} and moved_to is null
         returning 1
       )`,
     ];

@@ -1,5 +1,6 @@
 import { SyncError, invariant } from "#src/errors.ts";
 import type { Database, Query } from "../connection.ts";
+import { loadOrigin } from "../secrets.ts";
 import { keyArray } from "../text.ts";
 
 /** Name under which the hosts of a server show in `pg_stat_activity`, unless the connection string gives them another. */
@@ -27,7 +28,7 @@ export async function refuseWhileServed(db: Database, toolName: string): Promise
   );
 }
 
-/** The place of the one writer. Whoever writes takes it with every transaction: a server that starts meanwhile ends it. */
+/** The place of the one writer. Whoever writes takes it with every transaction: a server that starts meanwhile ends it, and so does `db port`. */
 export class WriterPlace {
   readonly #id: string;
 
@@ -36,18 +37,23 @@ export class WriterPlace {
   }
 
   static async take(db: Database, id: string): Promise<WriterPlace> {
-    await db.query("update meta set writer = $1::text", [id]);
+    const taken = await db.query("update meta set writer = $1::text where moved_to is null returning id", [id]);
+    if (taken.length === 0) await loadOrigin(db);
     return new WriterPlace(id);
   }
 
   /** First in each transaction: the last of `count` new positions. Rejects when somebody else writes by now. */
   async advance(query: Query, count: number): Promise<number> {
     const [row] = await query<{ head: number }>(
-      "update meta set head = head + $2::int8, commit_seq = commit_seq + 1 where writer = $1::text returning head",
+      `update meta set head = head + $2::int8, commit_seq = commit_seq + 1
+       where writer = $1::text and moved_to is null returning head`,
       [this.#id, count],
     );
     if (row === undefined) {
-      throw new SyncError("invalid_param", "a server was started on this database meanwhile: stop it and repeat this");
+      throw new SyncError(
+        "invalid_param",
+        "a server was started on this database meanwhile, or it was moved: stop it and repeat this",
+      );
     }
     invariant(row.head >= count, "positions are counted from 0");
     return row.head;

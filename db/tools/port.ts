@@ -47,6 +47,9 @@ const PROGRESS_TABLE = "glissade_port";
 const MAKE_PROGRESS = `
   create table ${PROGRESS_TABLE} (name text primary key, state text, row_count int8 not null, is_done bool not null)`;
 
+/** Names what the source is marked with at the end; no table is called so. */
+const MARK = "moved";
+
 /** `meta` comes last: a database without it is refused by servers. */
 const MOVED = TABLES.filter((name) => name !== "meta");
 
@@ -70,22 +73,38 @@ export async function portDatabase(options: PortOptions): Promise<Ported> {
   onVerify();
   const ported = await compare(source, target);
   // Before there is a second one that can be used: of the two at most one ever is.
-  await markMoved(options, origin);
+  await markMoved(options, origin, moved);
   await finish(source, target);
   return ported;
 }
 
-/** From here on servers refuse the source, unless one was started on it meanwhile. */
-async function markMoved({ source, to, nowMs }: PortOptions, origin: string): Promise<void> {
+/**
+ * From here on servers refuse the source, unless one was started on it meanwhile, or everything was moved elsewhere. The target
+ * knows the mark before: by it, and by nothing else, this move is known as that which may go on once the source is marked.
+ */
+async function markMoved(
+  { source, target, to, nowMs }: PortOptions,
+  origin: string,
+  moved: Moved | null,
+): Promise<void> {
+  const mark = moved ?? { to, atMs: nowMs };
+  await target.transaction((query) => note(query, MARK, markText(mark), 0, true));
   const marked = await source.query(
-    `update meta set moved_to = $2::text, moved_ms = $3::int8 where ${STATE} = $1::text returning id`,
-    [origin, to, nowMs],
+    `update meta set moved_to = $2::text, moved_ms = $3::int8
+     where ${STATE} = $1::text and moved_to is not distinct from $4::text and moved_ms is not distinct from $5::int8
+     returning id`,
+    [origin, mark.to, mark.atMs, moved?.to ?? null, moved?.atMs ?? null],
   );
   if (marked.length === 0) throw changed();
 }
 
+const markText = ({ to, atMs }: Moved): string => JSON.stringify([to, atMs]);
+
 const changed = (): SyncError =>
-  new SyncError("invalid_param", "a server was started on the database meanwhile: stop it and repeat this");
+  new SyncError(
+    "invalid_param",
+    "a server was started on the database meanwhile, or it was moved: stop it and repeat this",
+  );
 
 const STATE = "json_build_array(epoch, writer, commit_seq, head)::text";
 
@@ -117,7 +136,8 @@ async function beginOrResume(target: Database, origin: string, moved: Moved | nu
   const rows = await target.query<Progress>(`select * from ${PROGRESS_TABLE}`);
   const begun = new Map(rows.map((row) => [row.name, row]));
   const begunOrigin = begun.get("")?.state ?? null;
-  if (begunOrigin === origin) return begun;
+  const isOurs = moved === null || begun.get(MARK)?.state === markText(moved);
+  if (begunOrigin === origin && isOurs) return begun;
   if (moved !== null) throw movedAway(moved);
   if (begunOrigin === null || epochOf(begunOrigin) !== epochOf(origin)) {
     throw new SyncError("invalid_param", "another database was being moved to the target: use an empty database");

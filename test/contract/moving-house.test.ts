@@ -11,6 +11,7 @@ import { createRoomReader } from "#db/room-repository.ts";
 import { loadOrigin } from "#db/secrets.ts";
 import { raiseHead } from "#db/stream-start.ts";
 import { type Backup, checkBackup, restoreBackup, writeBackup } from "#db/tools/backup.ts";
+import { WriterPlace } from "#db/tools/exclusive.ts";
 import { type PortOptions, portDatabase } from "#db/tools/port.ts";
 import { checksumOf } from "#db/tools/rows.ts";
 import { readStats } from "#db/tools/stats.ts";
@@ -303,6 +304,59 @@ for (const [way, from, to] of WAYS) {
         expect(await failureOf(move(source, await fresh(withPostgres)))).toMatchObject({ code: "invalid_param" });
         await move(source, target);
         expect(await sums(target)).toEqual(origin);
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-63] of two moves of a database, begun one after the other or at once, one comes to its end, and the other is told of it",
+      async () => {
+        const source = await filled(await fresh(from));
+        const [given, taken] = [await fresh(to), await fresh(withPostgres)];
+        const [early, late] = [
+          { ...MOVE, source, target: given, to: "early", nowMs: 4 },
+          { ...MOVE, source, target: taken, to: "late", nowMs: 6 },
+        ];
+        const second = async (): Promise<void> => void (await portDatabase({ ...late, onProgress: () => undefined }));
+        const atItsEnd: PortOptions["onProgress"] = ({ table }) => (table === "audit" ? second() : undefined);
+        expect(await failureOf(portDatabase({ ...early, onProgress: atItsEnd }))).toMatchObject({
+          code: "invalid_param",
+          message: expect.stringContaining("meanwhile"),
+        });
+        await loadOrigin(taken);
+        // All rows of the first are there, and the source is as it was when they were read.
+        expect(await failureOf(portDatabase({ ...early, onProgress: () => undefined }))).toMatchObject({
+          message: expect.stringContaining("moved to late on 1970-"),
+        });
+        expect(await failureOf(loadOrigin(given))).toMatchObject({
+          message: expect.stringContaining("is being moved"),
+        });
+        expect((await readStats(source)).moved).toEqual({ to: "late", atMs: 6 });
+      },
+      LIMIT_MS,
+    );
+
+    test(
+      "[OPR-64] whoever began to write just before everything was moved writes nothing more: it would be lost",
+      async () => {
+        const source = await filled(await fresh(from));
+        const server = createIngestStore(source, { makeWriterId: () => "late" });
+        await server.loadHead();
+        await move(source, await fresh(to));
+        const more = transaction(2001, { sinces: [{ ...DEVICE, since: "s2", pos: 2001 }] });
+        expect(await failureOf(server.commit(more))).toMatchObject({ code: "internal" });
+        expect(await source.query("select head from meta")).toEqual([{ head: 2000 }]);
+        const devices = createDeviceStore(source, { tokenKey: KEY, logger: databaseDeps.logger });
+        expect(await devices.loadDevice(ALICE, PHONE)).toMatchObject({ since: "s\u001a1" });
+        expect(await failureOf(WriterPlace.take(source, "import"))).toMatchObject({
+          message: expect.stringContaining("moved to there"),
+        });
+        await source.query(REOPEN);
+        const place = await WriterPlace.take(source, "import");
+        await move(source, await fresh(withPostgres));
+        expect(await failureOf(source.transaction((query) => place.advance(query, 1)))).toMatchObject({
+          message: expect.stringContaining("meanwhile"),
+        });
       },
       LIMIT_MS,
     );
