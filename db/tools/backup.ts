@@ -219,7 +219,7 @@ async function checkColumns(query: Query, path: string, { columns }: Header): Pr
 async function putMeta(query: Query, meta: KeptMeta): Promise<void> {
   const rows = await query<{ id: number }>(
     `update meta set epoch = $1::text, secret_check = $2::text, head = greatest(head, $3::int8),
-       imported_pos = $4::int8, secret_rotated_ms = $5::int8 returning id`,
+       imported_pos = $4::int8, secret_rotated_ms = $5::int8, moved_to = null, moved_ms = null returning id`,
     [meta.epoch, meta.secret_check, meta.head, meta.imported_pos ?? null, meta.secret_rotated_ms ?? null],
   );
   if (rows.length !== 1) throw new SyncError("invalid_param", "the database is being moved to (db port)");

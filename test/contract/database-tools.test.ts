@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { port } from "#src/hosts/tools/port-host.ts";
+import { reopen } from "#src/hosts/tools/reopen-host.ts";
 import { statsText } from "#src/hosts/tools/stats-host.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Database } from "#db/connection.ts";
@@ -81,17 +82,18 @@ for (const server of [withPostgres, withPglite]) {
   });
 }
 
+const storage = {
+  database: null,
+  secret: null,
+  oldSecret: null,
+  importSecret: null,
+  dataDir: "/nowhere/at-all",
+  maxConnections: 1,
+  idleTimeoutMs: null,
+};
+const say = { out: () => undefined, err: () => undefined };
+
 test("[OPR-26] what looks like a connection string is taken for no directory, and not quoted", async () => {
-  const storage = {
-    database: null,
-    secret: null,
-    oldSecret: null,
-    importSecret: null,
-    dataDir: "/nowhere/at-all",
-    maxConnections: 1,
-    idleTimeoutMs: null,
-  };
-  const say = { out: () => undefined, err: () => undefined };
   for (const text of ["pgsql://u:hunter2@h/x", "postgres//u:hunter2@h/x", "postgres:u:hunter2@h/x", "u:hunter2@h/x"]) {
     const failure = await failureOf(port({ storage }, text, say));
     expect(failure).toMatchObject({ message: expect.stringContaining("no connection string and no directory") });
@@ -103,3 +105,22 @@ test("[OPR-26] what looks like a connection string is taken for no directory, an
     });
   }
 });
+
+test(
+  "[OPR-65] a database that a move has not yet filled is not called one that can be used as it is",
+  async () => {
+    const connection = await (await withPostgres()).createDatabase();
+    const db = connectTestDatabase(connection, { prepare: false });
+    await migrateDatabase(db, databaseDeps.logger);
+    const said: string[] = [];
+    const again = (): Promise<void> =>
+      reopen({ storage: { ...storage, database: connection } }, { ...say, out: (text) => void said.push(text) });
+    await again();
+    expect(said).toEqual([expect.stringContaining("can be used as it is")]);
+    await db.query("delete from meta");
+    expect(await failureOf(again())).toMatchObject({ message: expect.stringContaining("being moved to (db port)") });
+    expect(said).toHaveLength(1);
+    await db.close(1000);
+  },
+  LIMIT_MS,
+);

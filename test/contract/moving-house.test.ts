@@ -455,9 +455,12 @@ for (const server of [withPostgres, withPglite]) {
         });
         const [meta] = await source.query<{ epoch: string }>("select epoch from meta");
         const target = await fresh(server);
+        // Empty, whatever became of it before.
+        await target.query("update meta set moved_to = 'elsewhere', moved_ms = 1");
         const checked = await checkBackup(path);
         expect(checked).toMatchObject({ epoch: meta?.epoch, secretCheck: "check", madeAt: "now" });
         await restoreBackup(target, checked);
+        expect(await loadOrigin(target)).toMatchObject({ epoch: checked.epoch });
         const device = await createDeviceStore(target, { tokenKey: KEY, logger: databaseDeps.logger }).loadDevice(
           ALICE,
           PHONE,

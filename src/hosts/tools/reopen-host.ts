@@ -1,6 +1,7 @@
 import type { Config } from "#src/config.ts";
 import { requireSchema } from "#db/migrate.ts";
 import { movedFrom } from "#db/moved.ts";
+import { loadOrigin } from "#db/secrets.ts";
 import type { Say } from "./terminal-progress.ts";
 import { openToolDatabase, placeOf } from "./tool-database.ts";
 
@@ -11,6 +12,8 @@ export async function reopen({ storage }: Pick<Config, "storage">, say: Say): Pr
     await requireSchema(tool.db);
     const moved = await movedFrom((text, params) => tool.db.query(text, params));
     if (moved === null) {
+      // Half of a move to it is nothing that could be used.
+      await loadOrigin(tool.db);
       say.out("Nothing was moved from this database: it can be used as it is.\n");
       return;
     }
