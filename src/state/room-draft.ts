@@ -54,6 +54,8 @@ export class RoomDraft {
   readonly #timeline: StoredEvent[] = [];
   readonly #state: StoredEvent[] = [];
   #retoldFrom: StreamPos | null = null;
+  /** Those of the timeline that were stored before the group: they are told anew, and are no news. */
+  readonly #retold = new Set<StoredEvent>();
   /** Changed rows; null = removed. */
   readonly #rows = new Map<string, Map<string, StateRow | null>>();
   readonly #members = new Map<string, MemberChange>();
@@ -164,6 +166,7 @@ export class RoomDraft {
   retell(event: StoredEvent, copy: StoredEvent): void {
     const index = this.#timeline.indexOf(event);
     if (index !== -1) this.#timeline.splice(index, 1);
+    if (index === -1 || this.#retold.delete(event)) this.#retold.add(copy);
     this.#retoldFrom = Math.min(this.#retoldFrom ?? event.pos, event.pos);
     this.#timeline.push(copy);
     const { type, stateKey } = copy;
@@ -308,7 +311,8 @@ export class RoomDraft {
     const last = this.#timeline.at(-1);
     if (last !== undefined) {
       const arrival = { isHistory: this.isFromFirstSync, nowMs: this.#context.nowMs };
-      const bumpTs = reduceBumpTs(this.#meta, this.#timeline, arrival);
+      const news = this.#timeline.filter((event) => !this.#retold.has(event));
+      const bumpTs = reduceBumpTs(this.#meta, news, arrival);
       this.#change({
         ...(bumpTs === undefined ? {} : { bumpTs }),
         latestPos: last.pos,

@@ -134,6 +134,25 @@ describe("late events", () => {
     expect(made.standing(BOB, ROOM).joinPos).toBe(made.event("$bob").pos);
   });
 
+  test("[SSS-99] what is told anew bumps no more, what came with the same group does", async () => {
+    const made = await world();
+    await poll(made, BOB, { timeline: [memberEvent("$bob", BOB, "join", { ts: 50 }), polledEvent("$2")] });
+    const bumpTs = made.meta(ROOM).bumpTs ?? 0;
+    const late = polledEvent("$late", { type: "m.reaction" });
+    await poll(made, ALICE, { timeline: [late, memberEvent("$bob", BOB, "join", { ts: 50 })] });
+    expect(made.timeline(ROOM).slice(-3)).toEqual(["$late", "$bob", "$2"]);
+    expect(made.meta(ROOM).bumpTs).toBe(bumpTs);
+    await made.apply(
+      pollBatch(BOB, { since: "s3", rooms: [joinSection(ROOM, { timeline: [polledEvent("$4")] })] }),
+      pollBatch(ALICE, {
+        since: "s3",
+        rooms: [joinSection(ROOM, { timeline: [polledEvent("$3", { type: "m.reaction" }), polledEvent("$4")] })],
+      }),
+    );
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$3", "$4"]);
+    expect(made.meta(ROOM).bumpTs).toBe(bumpTs + 1);
+  });
+
   test("[KEPT-32] rooms that a device reads beside its place are not put behind what was stored meanwhile", async () => {
     const made = await world();
     const first = (since: string, rooms: ReturnType<typeof joinSection>[]) =>
