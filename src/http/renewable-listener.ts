@@ -44,6 +44,8 @@ class Renewable<Material> implements RenewableListener {
   #current: Listener | null;
   #cancel: Cancel = () => {};
   #isEnded = false;
+  /** Renewals and retries go one at a time: two that open the same place would stand in each other's way for ever. */
+  #last: Promise<unknown> = Promise.resolve();
 
   constructor(options: RenewableOptions<Material>, material: Material, listener: Listener) {
     this.#options = options;
@@ -52,12 +54,8 @@ class Renewable<Material> implements RenewableListener {
     this.address = listener.address;
   }
 
-  async renew(): Promise<void> {
-    const material = await this.#options.read();
-    if (this.#isEnded) return;
-    this.#cancel();
-    this.#retireCurrent();
-    await this.#open(material, FIRST_RETRY_MS);
+  renew(): Promise<void> {
+    return this.#inTurn(() => this.#renew());
   }
 
   async retire(): Promise<void> {
@@ -73,6 +71,14 @@ class Renewable<Material> implements RenewableListener {
   async stop(withinMs: number): Promise<void> {
     this.#end();
     await Promise.all(this.#all().map((listener) => listener.stop(withinMs)));
+  }
+
+  async #renew(): Promise<void> {
+    const material = await this.#options.read();
+    if (this.#isEnded) return;
+    this.#cancel();
+    this.#retireCurrent();
+    await this.#open(material, FIRST_RETRY_MS);
   }
 
   #retireCurrent(): void {
@@ -95,7 +101,9 @@ class Renewable<Material> implements RenewableListener {
       if (this.#isEnded) return;
       if (material !== this.#good && (await this.#isOpenAsBefore())) throw error;
       this.#options.onClosed(error);
-      this.#cancel = this.#options.timers.after(retryMs, () => void this.#retry(material, retryMs));
+      this.#cancel = this.#options.timers.after(retryMs, () => {
+        void this.#inTurn(() => this.#retry(material, retryMs));
+      });
       throw error;
     }
   }
@@ -110,12 +118,21 @@ class Renewable<Material> implements RenewableListener {
   }
 
   async #retry(material: Material, afterMs: number): Promise<void> {
+    // Somebody renewed it while this waited for its turn.
+    if (this.#isEnded || this.#current !== null) return;
+    this.#cancel();
     try {
       await this.#open(material, Math.min(2 * afterMs, LONGEST_RETRY_MS));
     } catch {
       // It was told, and is tried again.
     }
     if (this.#current !== null) this.#options.onOpen();
+  }
+
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const done = this.#last.then(work);
+    this.#last = done.catch(() => {});
+    return done;
   }
 
   #take(listener: Listener): void {

@@ -146,6 +146,8 @@ describe("a place that cannot be opened again", () => {
       opened: [] as string[],
       ended: [] as string[],
       told: [] as string[],
+      /** Until then it is being opened, which is when somebody else could open the same place. */
+      opening: null as PromiseWithResolvers<void> | null,
     };
     const end = (name: string) => async (): Promise<void> => void state.ended.push(name);
     const listener = renewableListener<string>({
@@ -154,6 +156,7 @@ describe("a place that cannot be opened again", () => {
       open: async (material) => {
         if (state.closed.has(material)) throw new Error(`${material} cannot be opened`);
         state.opened.push(material);
+        await state.opening?.promise;
         const stop = end(material);
         return { address: "https://here", retire: stop, stopAccepting: () => void stop(), stop };
       },
@@ -193,6 +196,31 @@ describe("a place that cannot be opened again", () => {
     [state.wanted, state.closed] = ["newer", new Set()];
     await listener.renew();
     expect(state.opened).toEqual(["old", "old", "newer"]);
+    expect(time.pendingCount).toBe(0);
+  });
+
+  test("[LSN-26] is opened for one renewal after the other, however they overlap, and for a renewal and a retry too", async () => {
+    const { time, state, listener: opening } = rig();
+    const listener = await opening;
+    state.opening = Promise.withResolvers<void>();
+    const both = [listener.renew(), listener.renew()];
+    await time.advance(0);
+    state.wanted = "newer";
+    expect(state.opened).toEqual(["old", "old"]);
+    state.opening.resolve();
+    await Promise.all(both);
+    expect(state).toMatchObject({ opened: ["old", "old", "newer"], ended: ["old", "old"], told: [] });
+
+    state.closed = new Set(["newer"]);
+    await failureOf(listener.renew());
+    state.closed.clear();
+    state.opening = Promise.withResolvers<void>();
+    await time.advance(250);
+    const later = listener.renew();
+    state.opening.resolve();
+    await later;
+    expect(state).toMatchObject({ ended: ["old", "old", "newer", "newer"], told: [expect.anything(), "open"] });
+    expect(state.opened.slice(3)).toEqual(["newer", "newer"]);
     expect(time.pendingCount).toBe(0);
   });
 
