@@ -119,13 +119,13 @@ export function settleLeave(
   const pos = isGone(row?.membership) && row.pos > current.memberPos ? row.pos : standing.OWN_POS;
   const lastPos = pos === standing.OWN_POS ? group.head : pos;
   const fact = { membership, sender, ts: own?.ts ?? 0, pos };
-  const ending = own?.json ?? (standing.isPending(current.membership) ? madeUpEnding(userId, room, group) : null);
+  const ending = own?.json ?? (standing.isPending(current.membership) ? madeUpEnding(current, group) : null);
   group.users.setStanding(standing.leave(current, fact, lastPos, ending));
   releaseTyping(group, batch, room);
 }
 
 /** Of an invite from elsewhere that was rejected some homeservers only say that it is gone: clients learn it from an event. */
-const madeUpEnding = (userId: string, { nid }: RoomDraft, { context: { nowMs } }: GroupDraft): Uint8Array =>
+const madeUpEnding = ({ userId, nid, membership }: UserRoom, { context: { nowMs } }: GroupDraft): Uint8Array =>
   encoder.encode(
     JSON.stringify({
       type: "m.room.member",
@@ -134,6 +134,7 @@ const madeUpEnding = (userId: string, { nid }: RoomDraft, { context: { nowMs } }
       event_id: `$left.${nowMs}.${nid}`,
       origin_server_ts: nowMs,
       content: { membership: "leave" },
+      unsigned: { prev_content: { membership } },
     }),
   );
 

@@ -158,6 +158,27 @@ describe("MSC4186 over HTTP", () => {
     expect(rejected?.stripped_state).toMatchObject([{ type: "m.room.member", content: { membership: "leave" } }]);
   });
 
+  test("[V4-33] also when no event says so, and nobody knows any more what was told", async () => {
+    const { me, client, id, room } = inRooms(["a"]);
+    await client.sync(list());
+    const own = (sender: string, membership: string): Record<string, unknown> =>
+      rig.event("m.room.member", sender, { membership }, id);
+    const leave = (events: object[]): Promise<void> =>
+      rig.poll(me, { rooms: { leave: { [room("a")]: { timeline: { events } } } } });
+    await leave([own("@bob:test", "leave")]);
+    await rig.poll(me, {
+      rooms: { invite: { [room("a")]: { invite_state: { events: [own("@bob:test", "invite")] } } } },
+    });
+    expect((await client.sync(list())).rooms[room("a")]).toMatchObject({ membership: "invite" });
+    await client.sync(list());
+    await rig.node.shutDown();
+    await rig.node.boot();
+    await new SimplifiedClient(rig, me, "v4").sync({ conn_id: "awake" });
+    await leave([]);
+    const rejected = (await client.sync(list())).rooms[room("a")];
+    expect(rejected?.stripped_state).toMatchObject([{ type: "m.room.member", content: { membership: "leave" } }]);
+  });
+
   test("[V4-6] a name that is gone is null, and a room that is no longer direct says so", async () => {
     const { me, client, id, room } = inRooms(["a"]);
     await client.sync({});
