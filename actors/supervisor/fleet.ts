@@ -38,7 +38,9 @@ export type PeerListener = (host: HostId, change: PeerChange) => void;
 
 /** From spawning to composed. */
 const START_LIMIT_MS = 120_000;
-/** Of the ingest host, which brings the database to this executable's schema: a statement of it has six hours. */
+/** Of a host, its first life in this process. */
+const FIRST = 1;
+/** Of the ingest host's first life, which brings the database to this executable's schema: a statement of it has six hours. */
 const PREPARE_LIMIT_MS = 24 * 3_600_000;
 /** Whoever asks what a start is busy with asks again soon. */
 const BUSY_LIMIT_MS = 2000;
@@ -156,7 +158,7 @@ export class Fleet implements HostControl {
     const { role, index } = splitHostId(host);
     const handle = await this.#deps.spawner.spawn(role, index);
     const member = this.#admit(host, incarnation, handle);
-    const limitMs = role === "ingest" ? PREPARE_LIMIT_MS : START_LIMIT_MS;
+    const limitMs = role === "ingest" && incarnation === FIRST ? PREPARE_LIMIT_MS : START_LIMIT_MS;
     this.#starting = host;
     try {
       await this.#call(host, limitMs, (api) => api.start(this.#deps.initOf(host, incarnation)));

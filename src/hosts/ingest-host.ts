@@ -12,10 +12,12 @@ import { openStorage } from "./storage.ts";
 /** Of a host, its first life in this process. */
 const FIRST = 1;
 
-/** The single writer. It brings the database to this executable's schema before anybody else looks at it. */
+/** The single writer. In its first life it brings the database to this executable's schema, before anybody else looks at it. */
 export const composeIngestHost: ComposeHost = async (init, services) => {
   const options = init.options as HostOptions;
-  const storage = await openStorage(options.storage, services, { migrate: true, isStart: init.incarnation === FIRST });
+  // A later life finds it as it should be, and whoever waits for that one has no hours.
+  const isStart = init.incarnation === FIRST;
+  const storage = await openStorage(options.storage, services, { migrate: isStart, isStart });
   let endHousekeeping = (): void => undefined;
   let endWatching = (): void => undefined;
   const { clock, timers, metrics } = services;

@@ -6,6 +6,8 @@ import { probeAddress } from "#src/hosts/probe.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
 import { type InProcess, type InProcessOptions, startInProcess } from "#test/support/in-process.ts";
 import { recordingLogger } from "#test/support/recording.ts";
+import { until } from "#test/support/until.ts";
+import { VirtualTime } from "#test/support/virtual-time.ts";
 import { kindOf, outcomeOf } from "../actors/runtime/rig.ts";
 
 type Message =
@@ -177,5 +179,38 @@ describe.each(["with Workers of their own", "in one Worker"])("hosts of one node
       throw new Error("no such table");
     };
     expect(await outcomeOf(startInProcess({ compositions: { sync: broken } }))).toBe("internal");
+  });
+
+  test("[SUP-16] the first life of the ingest host may take hours; a later one that hangs is given up in minutes", async () => {
+    const time = new VirtualTime();
+    const lives: number[] = [];
+    const held = Promise.withResolvers<void>();
+    const ingest: ComposeHost = async ({ incarnation }) => {
+      lives.push(incarnation);
+      if (incarnation === 1) await held.promise;
+      if (incarnation === 2) await new Promise<never>(() => {});
+      return { kinds: {} };
+    };
+    const turns = async (): Promise<void> => {
+      for (let turn = 0; turn < 20; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    };
+    const pass = async (totalMs: number, isOver = (): boolean => false): Promise<void> => {
+      for (let ms = 0; ms < totalMs && !isOver(); ms += 5000) {
+        await time.advance(5000);
+        await turns();
+      }
+    };
+    const launched = start({ compositions: { ingest }, mainTime: { clock: time, timers: time } });
+    await until("the first life", () => lives.length === 1);
+    await pass(3_600_000);
+    held.resolve();
+    const world = await launched;
+    world.killHost("ingest");
+    await pass(30_000, () => lives.length === 2);
+    const hungAtMs = time.mono();
+    await pass(600_000, () => lives.length === 3);
+    expect(lives).toEqual([1, 2, 3]);
+    expect(time.mono() - hungAtMs).toBeLessThan(180_000);
+    expect(world.escalations).toEqual([]);
   });
 });
