@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
+import { restore } from "#src/hosts/tools/backup-host.ts";
 import { port } from "#src/hosts/tools/port-host.ts";
 import { reopen } from "#src/hosts/tools/reopen-host.ts";
 import { statsText } from "#src/hosts/tools/stats-host.ts";
@@ -104,6 +105,13 @@ test("[OPR-26] what looks like a connection string is taken for no directory, an
       message: expect.stringContaining("no embedded database in /nowhere/at-all"),
     });
   }
+});
+
+test("[OPR-66] a backup that cannot be read is named by its whole path", async () => {
+  expect(await failureOf(restore({ storage }, "no/such-file", say))).toMatchObject({
+    code: "invalid_param",
+    message: expect.stringMatching(/^\/.*\/no\/such-file cannot be used/),
+  });
 });
 
 test(

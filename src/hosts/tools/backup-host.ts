@@ -27,7 +27,7 @@ export async function backup({ storage }: Storage, path: string, say: Say): Prom
 
 /** `glissade restore`: puts it into an empty database. */
 export async function restore({ storage }: Storage, path: string, say: Say): Promise<void> {
-  const backedUp = await checkBackup(path);
+  const backedUp = await checkBackup(resolve(path));
   checkSecret(storage, backedUp);
   const tool = await openToolDatabase(placeOf(storage), { name: "restore", isAlone: true, isMade: true });
   try {
