@@ -67,7 +67,7 @@ mount -o remount,bind,ro "$root" "$mounted"
 chown 65532:65532 "$work/data"
 # As an engine would start it: the image's user and environment, nothing of this shell.
 inside=(chroot --userspec=65532:65532 "$mounted" /usr/bin/env -i PATH=/usr/local/bin:/usr/bin:/bin
-  SYNCV3_DATA=/data SYNCV3_BINDADDR=127.0.0.1:$port SYNCV3_SERVER=http://127.0.0.1:9)
+  SYNCV3_DATA=/data SYNCV3_BINDADDR=127.0.0.1:$port)
 "${inside[@]}" sh -c 'id -u; touch /tmp/x 2>/dev/null && echo "the root is writable" && exit 1; touch /data/x && rm /data/x'
 "${inside[@]}" glissade --version
 "${inside[@]}" glissade demo >"$work/log" 2>&1 &

@@ -93,13 +93,17 @@ describe("runCli", () => {
   });
 
   test("[CLI-5] a configuration that cannot be used stops serve and healthcheck with all problems", async () => {
-    for (const argv of [["serve"], ["--healthcheck"], ["config", "check"]]) {
+    for (const argv of [["serve"], ["config", "check"]]) {
       const ran = await run(argv, { SYNCV3_BINDADDR: "x" });
       expect(ran).toMatchObject({ code: EXIT.unusable, calls: [] });
       expect(ran.err).toContain("SYNCV3_SERVER");
       expect(ran.err).toContain("SYNCV3_BINDADDR");
       expect(ran.err).toContain("glissade demo");
     }
+    const checked = await run(["--healthcheck"], { SYNCV3_BINDADDR: "x", SYNCV3_TLS_CERT: "cert.pem" });
+    expect(checked).toMatchObject({ code: EXIT.unusable, calls: [] });
+    expect(checked.err).toContain("SYNCV3_BINDADDR");
+    expect(checked.err).toContain("SYNCV3_TLS_");
   });
 
   test("[CLI-6] serve goes on in spite of warnings, which are shown", async () => {
@@ -122,7 +126,8 @@ describe("runCli", () => {
     expect(ran.out).not.toContain("hunter");
   });
 
-  test("[CLI-8] healthcheck tells the health by its exit code", async () => {
+  test("[CLI-8] healthcheck tells the health by its exit code, of a demonstration without a homeserver too", async () => {
+    expect(await run(["--healthcheck"], {})).toMatchObject({ code: EXIT.ok, out: "well\n", err: "" });
     expect(await run(["--healthcheck"], SERVER)).toMatchObject({ code: EXIT.ok, out: "well\n" });
     const sick = await run(["--healthcheck"], SERVER, { health: { ready: false, text: "sick" }, isResynced: true });
     expect(sick).toMatchObject({ code: EXIT.failed, err: "sick\n" });
