@@ -157,7 +157,10 @@ async function requireRoom(target: Database, origin: string): Promise<void> {
   );
   if (own !== undefined && own.epoch === epochOf(origin)) {
     if (own.is_moved) return;
-    throw new SyncError("invalid_param", "the target is the same database, or everything was moved there before");
+    throw new SyncError(
+      "invalid_param",
+      "the target is the same database, or everything was moved there before: use another one, which is empty",
+    );
   }
   const filled = await filledTables(target, MOVED);
   if (filled.length === 0) return;

@@ -237,7 +237,7 @@ for (const [way, from, to] of WAYS) {
       async () => {
         const source = await fresh(from);
         const before = await sums(source);
-        const same = { message: expect.stringContaining("moved there before") };
+        const same = { message: expect.stringContaining("moved there before: use another one, which is empty") };
         expect(await failureOf(move(source, source))).toMatchObject(same);
         expect(await sums(source)).toEqual(before);
         const target = await fresh(to);
