@@ -13,10 +13,10 @@ const RUNTIME_SETTINGS: Readonly<Record<string, string>> = {
   /** Every park of a thread has another thread look through its memory for pages to give back, each 100 ms at most. */
   MIMALLOC_PURGE_HOLES_MIN_INTERVAL: "20000",
   MIMALLOC_PURGE_DELAY: "1000",
-  /** The middle tier of the compiler begins after a few dozen calls: somebody waits for nearly everything that runs here. */
-  BUN_JSC_thresholdForOptimizeAfterWarmUp: "150",
-  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "150",
-  BUN_JSC_thresholdForOptimizeSoon: "150",
+  /** The middle tier of the compiler begins earlier: somebody waits for nearly everything that runs here. */
+  BUN_JSC_thresholdForOptimizeAfterWarmUp: "400",
+  BUN_JSC_thresholdForOptimizeAfterLongWarmUp: "400",
+  BUN_JSC_thresholdForOptimizeSoon: "400",
   /** The last tier of the compiler costs each thread more than it wins, but for code that runs all the time. */
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
