@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FrontRig } from "#test/support/front-rig.ts";
-import type { Session } from "#test/support/homeserver.ts";
+import { type SimplifiedAccount, accountInRooms } from "#test/support/simplified-account.ts";
 import { SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
 
 const STATE = [
@@ -15,24 +15,13 @@ const NONE: Record<string, never> = {};
 
 describe("simplified sliding sync over HTTP", () => {
   let rig: FrontRig;
-  let accounts = 0;
 
   beforeAll(async () => {
     rig = await FrontRig.start();
   });
   afterAll(() => rig.stop());
 
-  /** An account in these rooms, the last of which is the most recent. */
-  const inRooms = (
-    names: readonly string[],
-  ): { me: Session; client: SimplifiedClient; id: string; room: (name: string) => string } => {
-    accounts += 1;
-    const localpart = `user${accounts}`;
-    const id = `@${localpart}:test`;
-    const own = names.map((name) => `${localpart}-${name}`);
-    const me = rig.account(localpart, rig.joined(id, own));
-    return { me, client: new SimplifiedClient(rig, me), id, room: (name) => `!${localpart}-${name}:test` };
-  };
+  const inRooms = (names: readonly string[]): SimplifiedAccount => accountInRooms(rig, names);
   const say = (id: string, roomId: string, ...bodies: string[]): Record<string, unknown> => ({
     rooms: { join: { [roomId]: { timeline: { events: bodies.map((body) => rig.say(id, body)) } } } },
   });

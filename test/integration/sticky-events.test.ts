@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import type { DialectName } from "#src/protocol/dialects/dialect.ts";
 import { FrontRig } from "#test/support/front-rig.ts";
-import type { Session } from "#test/support/homeserver.ts";
 import type { WireEvent } from "#test/support/naive-client.ts";
+import { type SimplifiedAccount, accountInRooms } from "#test/support/simplified-account.ts";
 import { type SimplifiedAnswer, SimplifiedClient } from "#test/support/simplified-client.ts";
 
 const STICKY = "org.matrix.msc4354.sticky_events";
@@ -28,29 +28,14 @@ const told = (answer: SimplifiedAnswer): Record<string, WireEvent["event_id"][]>
 
 describe("sticky events (MSC4354)", () => {
   let rig: FrontRig;
-  let accounts = 0;
 
   beforeAll(async () => {
     rig = await FrontRig.start();
   });
   afterAll(() => rig.stop());
 
-  const inRooms = (
-    names: readonly string[],
-    dialect: DialectName = "simplified",
-  ): { me: Session; client: SimplifiedClient; id: string; room: (name: string) => string } => {
-    accounts += 1;
-    const localpart = `sticky${accounts}`;
-    const id = `@${localpart}:test`;
-    const me = rig.account(
-      localpart,
-      rig.joined(
-        id,
-        names.map((name) => `${localpart}-${name}`),
-      ),
-    );
-    return { me, client: new SimplifiedClient(rig, me, dialect), id, room: (name) => `!${localpart}-${name}:test` };
-  };
+  const inRooms = (names: readonly string[], dialect?: DialectName): SimplifiedAccount =>
+    accountInRooms(rig, names, dialect);
 
   /** An event that is sticky for so long, a moment old. */
   const stick = (sender: string, parts: Record<string, unknown> = {}, durationMs: unknown = HOUR_MS): WireEvent =>

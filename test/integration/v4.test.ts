@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FrontRig } from "#test/support/front-rig.ts";
-import type { Session } from "#test/support/homeserver.ts";
 import { RoomTruth } from "#test/support/room-truth.ts";
+import { type SimplifiedAccount, accountInRooms } from "#test/support/simplified-account.ts";
 import { type SimplifiedAnswer, SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
 
 const NAME = { include: [{ type: "m.room.name", state_key: "" }] };
@@ -11,23 +11,13 @@ const list = (more: Record<string, unknown> = {}): Record<string, unknown> => ({
 
 describe("MSC4186 over HTTP", () => {
   let rig: FrontRig;
-  let accounts = 0;
 
   beforeAll(async () => {
     rig = await FrontRig.start();
   });
   afterAll(() => rig.stop());
 
-  const inRooms = (
-    names: readonly string[],
-  ): { me: Session; client: SimplifiedClient; id: string; room: (name: string) => string } => {
-    accounts += 1;
-    const localpart = `four${accounts}`;
-    const id = `@${localpart}:test`;
-    const own = names.map((name) => `${localpart}-${name}`);
-    const me = rig.account(localpart, rig.joined(id, own));
-    return { me, client: new SimplifiedClient(rig, me, "v4"), id, room: (name) => `!${localpart}-${name}:test` };
-  };
+  const inRooms = (names: readonly string[]): SimplifiedAccount => accountInRooms(rig, names, "v4");
 
   test("[V4-1] a list without a range is whole, one with a range a window, and lists say their length alone", async () => {
     const { client, room } = inRooms(["a", "b", "c"]);
