@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
 import { FrontRig } from "#test/support/front-rig.ts";
-import type { Session } from "#test/support/homeserver.ts";
+import { type SimplifiedAccount, accountInRooms } from "#test/support/simplified-account.ts";
 import { type SimplifiedAnswer, SimplifiedClient, stateOf, timelineOf } from "#test/support/simplified-client.ts";
 
 const ALL = [[0, 99]];
@@ -14,34 +14,24 @@ const on = (...names: string[]): Record<string, unknown> =>
 
 describe("rooms of simplified sliding sync", () => {
   let rig: FrontRig;
-  let accounts = 0;
 
   beforeAll(async () => {
     rig = await FrontRig.start();
   });
   afterAll(() => rig.stop());
 
-  interface Account {
-    me: Session;
-    client: SimplifiedClient;
-    id: string;
-    room: (name: string) => string;
+  interface Account extends SimplifiedAccount {
     /** Plays a timeline of a joined room. */
     play: (name: string, section: Record<string, unknown>) => Promise<void>;
   }
 
   const inRooms = async (...names: string[]): Promise<Account> => {
-    accounts += 1;
-    const localpart = `rooms${accounts}`;
-    const id = `@${localpart}:test`;
-    const own = names.map((name) => `${localpart}-${name}`);
-    const me = rig.account(localpart, rig.joined(id, own));
-    const client = new SimplifiedClient(rig, me);
+    const account = accountInRooms(rig, names);
+    const { me, room } = account;
     await new SimplifiedClient(rig, me).sync({ conn_id: "awake" });
-    const room = (name: string): string => `!${localpart}-${name}:test`;
     const play = (name: string, section: Record<string, unknown>): Promise<void> =>
       rig.poll(me, { rooms: { join: { [room(name)]: section } } });
-    return { me, client, id, room, play };
+    return { ...account, play };
   };
 
   test("[SSS-29] a room moves up with whatever happens in it, however old its time is", async () => {
