@@ -1,27 +1,17 @@
-import type { EventFields, StoredEvent } from "#src/protocol/events.ts";
+import type { EventFields } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledRoom } from "#src/protocol/poll-batch.ts";
-import { HERO_LIMIT, type RoomMeta, type UserRoom } from "#src/protocol/room-meta.ts";
+import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
 import { isContinuingChunk, type PolledChunk } from "#src/state/chunk.ts";
-import { needsBackfill } from "#src/state/heroes.ts";
-import {
-  type AwaitedEvent,
-  type IngestContext,
-  type KnownDeviceKeys,
-  type KnownSticky,
-  pollerKey,
-  standingKey,
-  stateKeyOf,
-  type TypingState,
-} from "#src/state/ingest-context.ts";
-import type { StateRow } from "#src/state/ingest-transaction.ts";
+import { type IngestContext, pollerKey, standingKey, stateKeyOf } from "#src/state/ingest-context.ts";
 import { isBareRoom } from "#src/state/room-meta-reducer.ts";
+import { type ContextBase, GroupContext, type KnownChunk } from "./group-context.ts";
 import type { IngestMemory } from "./ingest-memory.ts";
 import { lateRooms, loadTails } from "./late-rooms.ts";
 import { loadNamedEvents } from "./named-events.ts";
+import { loadRows } from "./state-rows.ts";
 import { loadSticky } from "./sticky-rooms.ts";
-import type { PollingDevices } from "./polling-devices.ts";
 
 /** The part of the store that reading a context takes. */
 export type ContextStore = Pick<
@@ -46,128 +36,7 @@ export interface LoadableBatch {
   createdAfter: StreamPos;
 }
 
-export interface ContextBase {
-  head: StreamPos;
-  maxRoomNid: number;
-  nowMs: number;
-  polling: PollingDevices;
-}
-
 type StateKeyed = Pick<EventFields, "type" | "stateKey">;
-
-interface KnownChunk {
-  batch: PollBatch;
-  section: PolledChunk;
-  meta: RoomMeta;
-}
-
-const NO_STICKY: ReadonlyMap<string, KnownSticky> = new Map();
-
-/** The stored world as far as one group touches it. Everything in it was committed before the group. */
-class GroupContext implements IngestContext {
-  readonly head: StreamPos;
-  readonly maxRoomNid: number;
-  readonly nowMs: number;
-  readonly rooms = new Map<RoomId, RoomMeta>();
-  readonly events = new Set<EventId>();
-  readonly storedEvents = new Map<string, StoredEvent>();
-  readonly rows = new Map<string, StateRow>();
-  readonly standings = new Map<string, UserRoom>();
-  readonly users = new Set<string>();
-  readonly heroes = new Map<RoomNid, StoredEvent[]>();
-  readonly sinces = new Map<string, string>();
-  readonly roomRowsByNid = new Map<RoomNid, StateRow[]>();
-  readonly polledAts = new Map<string, StreamPos>();
-  readonly tails = new Map<RoomNid, readonly StoredEvent[]>();
-  readonly stickyEvents = new Map<RoomNid, ReadonlyMap<string, KnownSticky>>();
-  readonly standingsInTails = new Map<RoomNid, UserRoom[]>();
-  readonly #memory: IngestMemory;
-  readonly #polling: PollingDevices;
-
-  constructor(memory: IngestMemory, base: ContextBase) {
-    this.#memory = memory;
-    this.#polling = base.polling;
-    this.head = base.head;
-    this.maxRoomNid = base.maxRoomNid;
-    this.nowMs = base.nowMs;
-  }
-
-  room(roomId: RoomId): RoomMeta | null {
-    return this.rooms.get(roomId) ?? null;
-  }
-
-  isKnownEvent(eventId: EventId): boolean {
-    return this.events.has(eventId);
-  }
-
-  storedEvent(eventId: string): StoredEvent | null {
-    return this.storedEvents.get(eventId) ?? null;
-  }
-
-  stateRow(nid: RoomNid, type: string, stateKey: string): StateRow | null {
-    return this.rows.get(stateKeyOf(nid, type, stateKey)) ?? null;
-  }
-
-  roomRows(nid: RoomNid): readonly StateRow[] {
-    return this.roomRowsByNid.get(nid) ?? [];
-  }
-
-  polledAt(userId: UserId, deviceId: DeviceId): StreamPos {
-    return this.polledAts.get(pollerKey(userId, deviceId)) ?? -1;
-  }
-
-  userRoom(userId: UserId, nid: RoomNid): UserRoom | null {
-    return this.standings.get(standingKey(userId, nid)) ?? null;
-  }
-
-  tail(nid: RoomNid): readonly StoredEvent[] | null {
-    return this.tails.get(nid) ?? null;
-  }
-
-  stays(nid: RoomNid): readonly UserRoom[] {
-    return this.standingsInTails.get(nid) ?? [];
-  }
-
-  isKnownUser(userId: string): boolean {
-    return this.users.has(userId);
-  }
-
-  heroEvents(nid: RoomNid): readonly StoredEvent[] {
-    return this.heroes.get(nid) ?? [];
-  }
-
-  sticky(nid: RoomNid): ReadonlyMap<string, KnownSticky> {
-    return this.stickyEvents.get(nid) ?? NO_STICKY;
-  }
-
-  receipt(key: string): { eventId: string; ts: number } | undefined {
-    return this.#memory.receipts.get(key);
-  }
-
-  accountDataHash(key: string): string | undefined {
-    return this.#memory.accountHashes.get(key);
-  }
-
-  deviceKeys(userId: UserId, deviceId: DeviceId): KnownDeviceKeys | undefined {
-    return this.#memory.deviceKeys.get(pollerKey(userId, deviceId));
-  }
-
-  resumedSince(userId: UserId, deviceId: DeviceId): string | null {
-    return this.sinces.get(pollerKey(userId, deviceId)) ?? null;
-  }
-
-  typing(nid: RoomNid): TypingState | undefined {
-    return this.#memory.typing.get(nid);
-  }
-
-  pollingDevices(userId: string): ReadonlySet<DeviceId> {
-    return this.#polling.of(userId, this.nowMs);
-  }
-
-  awaited(eventId: EventId): AwaitedEvent | null {
-    return this.#memory.awaited.get(eventId) ?? null;
-  }
-}
 
 /** Reads what a group of batches is reduced against: from memory, and what memory lacks in at most one query of each kind. */
 export async function loadContext(
@@ -338,110 +207,4 @@ async function loadStandingsAndEvents(
     context.standings.set(key, standing);
   }
   return chunks;
-}
-
-/** Longer lists of known members are not compared with what is held. */
-const DOUBTED_STATE = 500;
-
-/** A known event in a state block: its row tells whether state moved back. In a first sync members are too many to look at. */
-const isWorthDoubting = (section: PolledChunk, batch: PollBatch, event: EventFields): boolean =>
-  section.kind === "join" &&
-  (event.type !== "m.room.member" || (!batch.isFirstSync && section.state.length <= DOUBTED_STATE));
-
-type ChangedMembers = Map<RoomNid, { meta: RoomMeta; userIds: Set<string> }>;
-
-/** Adds the members on whom a snapshot and what is stored disagree. */
-function noteSnapshotMembers(
-  batches: readonly LoadableBatch[],
-  context: GroupContext,
-  changedMembers: ChangedMembers,
-): void {
-  for (const { batch } of batches) {
-    for (const section of batch.rooms) {
-      const meta = section.kind === "snapshot" ? context.rooms.get(section.roomId) : undefined;
-      if (section.kind !== "snapshot" || meta === undefined) continue;
-      const differing = new Map(
-        context
-          .roomRows(meta.nid)
-          .flatMap((row) => (row.type === "m.room.member" ? [[row.stateKey, row.eventId]] : [])),
-      );
-      for (const { type, stateKey, id } of section.state) {
-        if (type !== "m.room.member" || stateKey === null) continue;
-        if (differing.get(stateKey) === id) differing.delete(stateKey);
-        else differing.set(stateKey, id);
-      }
-      const changed = changedMembers.get(meta.nid) ?? { meta, userIds: new Set<string>() };
-      for (const userId of differing.keys()) changed.userIds.add(userId);
-      changedMembers.set(meta.nid, changed);
-    }
-  }
-}
-
-/** Current state that the sections may change, and members to stand in for heroes that leave. */
-async function loadRows(
-  store: ContextStore,
-  memory: IngestMemory,
-  batches: readonly LoadableBatch[],
-  chunks: readonly KnownChunk[],
-  context: GroupContext,
-): Promise<void> {
-  const keys = new Map<string, { nid: RoomNid; type: string; stateKey: string }>();
-  const changedMembers: ChangedMembers = new Map();
-
-  const wantRow = (nid: RoomNid, type: string, stateKey: string): void => {
-    const key = stateKeyOf(nid, type, stateKey);
-    const known = memory.rows.get(key);
-    if (known === undefined) keys.set(key, { nid, type, stateKey });
-    else if (known !== null) context.rows.set(key, known);
-  };
-
-  for (const { batch, section, meta } of chunks) {
-    const standing = context.userRoom(batch.userId, meta.nid);
-    if (standing?.membership !== "join" || section.kind === "leave") wantRow(meta.nid, "m.room.member", batch.userId);
-    for (const list of [section.state, section.timeline]) {
-      for (const event of list) {
-        if (event.stateKey === null) continue;
-        if (!section.isStateAfter && context.isKnownEvent(event.id)) {
-          if (list === section.state && isWorthDoubting(section, batch, event))
-            wantRow(meta.nid, event.type, event.stateKey);
-          continue;
-        }
-        wantRow(meta.nid, event.type, event.stateKey);
-        if (event.type !== "m.room.member") continue;
-        const changed = changedMembers.get(meta.nid) ?? { meta, userIds: new Set() };
-        changed.userIds.add(event.stateKey);
-        changedMembers.set(meta.nid, changed);
-      }
-    }
-  }
-
-  for (const { nid, type, stateKey } of [...context.storedEvents.values(), ...[...context.tails.values()].flat()]) {
-    if (stateKey !== null) wantRow(nid, type, stateKey);
-  }
-
-  noteSnapshotMembers(batches, context, changedMembers);
-  const heroRooms: RoomNid[] = [];
-  let changedCount = 0;
-  for (const { meta, userIds } of changedMembers.values()) {
-    if (!needsBackfill(meta, (userId) => userIds.has(userId))) continue;
-    heroRooms.push(meta.nid);
-    changedCount = Math.max(changedCount, userIds.size);
-  }
-
-  const [rows, heroes] = await Promise.all([
-    keys.size === 0 ? [] : store.loadState([...keys.values()]),
-    // Whoever changed is no longer at its stored place: that many more are read.
-    heroRooms.length === 0 ? [] : store.loadHeroEvents(heroRooms, HERO_LIMIT + changedCount),
-  ]);
-  for (const key of keys.keys()) memory.rows.set(key, null);
-  for (const row of rows) {
-    const key = stateKeyOf(row.nid, row.type, row.stateKey);
-    memory.rows.set(key, row);
-    context.rows.set(key, row);
-  }
-  for (const event of heroes) {
-    const room = context.heroes.get(event.nid);
-    if (room === undefined) context.heroes.set(event.nid, [event]);
-    else room.push(event);
-  }
 }

@@ -1,20 +1,13 @@
 import type { StoredEvent } from "#src/protocol/events.ts";
 import type { DeviceId, EventId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
-import type { PollBatch } from "#src/protocol/poll-batch.ts";
-import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
-import { certaintyOf, isPlaceable, type PolledChunk, wasInside } from "#src/state/chunk.ts";
+import { certaintyOf, isPlaceable, wasInside } from "#src/state/chunk.ts";
 import { standingKey } from "#src/state/ingest-context.ts";
+import type { KnownChunk } from "./group-context.ts";
 
 /** Newest events of a room that a late one may belong before; one that is older still is left to paging back. */
 const TAIL_EVENTS = 100;
-
-/** What a group brought to a room that is stored. */
-interface Chunk {
-  batch: PollBatch;
-  section: PolledChunk;
-  meta: RoomMeta;
-}
 
 /** What is known by now, and where what is found goes. */
 interface Found {
@@ -54,7 +47,7 @@ export async function loadTails(
 
 /** Rooms in which something of a group may belong further up among what is stored. Mostly none. */
 export function lateRooms(
-  chunks: readonly Chunk[],
+  chunks: readonly KnownChunk[],
   known: Pick<Found, "isKnownEvent" | "userRoom" | "polledAt">,
 ): Set<RoomNid> {
   const late = new Set<RoomNid>();

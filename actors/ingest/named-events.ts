@@ -2,16 +2,10 @@ import type { StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomNid, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch } from "#src/protocol/poll-batch.ts";
 import { redactionTarget, relatedEvent } from "#src/protocol/redaction.ts";
-import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { UserRoom } from "#src/protocol/room-meta.ts";
 import type { IngestStore } from "#src/ports/stores.ts";
 import { findOwnMember, type PolledChunk } from "#src/state/chunk.ts";
-
-/** What a group brought to a room that is stored. */
-interface Chunk {
-  batch: PollBatch;
-  section: PolledChunk;
-  meta: RoomMeta;
-}
+import type { KnownChunk } from "./group-context.ts";
 
 /** Where what is found goes. */
 interface Found {
@@ -26,7 +20,7 @@ interface Found {
  */
 export async function loadNamedEvents(
   store: Pick<IngestStore, "loadEvents" | "loadState">,
-  chunks: readonly Chunk[],
+  chunks: readonly KnownChunk[],
   found: Found,
 ): Promise<void> {
   const targets = new Set<EventId>();
