@@ -18,6 +18,7 @@ import { provenExtensions, type ProvenRoom, provenRooms, roomsSnapshot } from ".
 import type { RoomData } from "./room-data.ts";
 import { RoomEntries } from "./room-entries.ts";
 import { isListedNow, isToBePlaced, type RoomHead } from "./room-facts.ts";
+import { RoomsInView } from "./rooms-in-view.ts";
 import { Selections } from "./selections.ts";
 import type { SyncedEngine, SyncedRoom } from "./synced-room.ts";
 import { DIRTY, type World } from "./world.ts";
@@ -54,8 +55,8 @@ export class ConnectionEngine implements SyncedEngine {
   readonly #shownInvites = new Set<RoomNid>();
   readonly synced = new Map<RoomNid, SyncedRoom>();
   readonly #lists = new ListSet((nid, config, parts) => this.#addInitial(nid, [config], parts));
-  /** Subscribed rooms that the user is in. */
-  readonly #subscribed = new Map<RoomNid, string>();
+  /** Subscriptions count in rooms that the user is in. */
+  readonly #view = new RoomsInView(this.#lists);
   /** Rooms complete up to less than `streamPos`, because an own event waits for its transaction id. */
   readonly #behind = new Map<RoomNid, StreamPos>();
   readonly #extensions = new ExtensionStarts();
@@ -272,31 +273,24 @@ export class ConnectionEngine implements SyncedEngine {
 
   /** The client sees the room in a window or has subscribed to it. */
   isVisible(nid: RoomNid): boolean {
-    return this.#subscribed.has(nid) || this.#lists.shows(nid);
+    return this.#view.shows(nid);
   }
 
   visibleRooms(): Set<RoomNid> {
-    return new Set([...this.#subscribed.keys(), ...this.#lists.visible()]);
+    return this.#view.rooms();
   }
 
   /** The union of everything the client asked for where this room appears. */
   configOf(nid: RoomNid): RoomConfig {
-    const configs = this.#configsOf(nid);
+    const configs = this.#view.configs(nid, this.params);
     return combineConfigs(configs.length > 0 ? configs : this.#lists.listedConfigs(nid));
-  }
-
-  #configsOf(nid: RoomNid): RoomConfig[] {
-    const configs = this.#lists.shownConfigs(nid);
-    const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
-    if (subscription !== undefined) configs.push(subscription);
-    return configs;
   }
 
   /** Whether a per-room extension speaks about this room (spec 9.0). */
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
     const { lists, rooms } = this.params.extensions[name];
     if (rooms.includes(roomId)) return true;
-    if (rooms[0] === "*" && this.#subscribed.has(nid)) return true;
+    if (rooms[0] === "*" && this.#view.isSubscribed(nid)) return true;
     return this.#lists.shows(nid, lists);
   }
 
@@ -312,7 +306,9 @@ export class ConnectionEngine implements SyncedEngine {
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
       // It may have come into a second window meanwhile.
-      const more = isVisible ? this.#configsOf(nid).filter((config) => !covers(proven.asked, config)) : [];
+      const more = isVisible
+        ? this.#view.configs(nid, this.params).filter((config) => !covers(proven.asked, config))
+        : [];
       if (more.length > 0 && membership === "join") this.#addInitial(nid, more, WHOLE);
     } else if (isVisible) {
       this.#addInitial(nid, [this.configOf(nid)], WHOLE);
@@ -323,7 +319,7 @@ export class ConnectionEngine implements SyncedEngine {
 
   /** A subscription that counted for the acknowledged response was served in it, or before: only windows move by themselves. */
   #servedTo(nid: RoomNid, asked: Asked): Asked {
-    const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
+    const subscription = this.#view.subscription(nid, this.params);
     return subscription === undefined ? asked : servedBeside(asked, subscription);
   }
 
@@ -359,8 +355,8 @@ export class ConnectionEngine implements SyncedEngine {
     const isNewlyJoined = isJoined && (standing.joinPos > this.streamPos || this.#shownInvites.has(nid));
     const hasLeft = standing !== undefined && !isListed(standing) && standing.memberPos > this.streamPos;
     const roomId = world.meta(nid)?.roomId;
-    if (isJoined && roomId !== undefined && !this.#subscribed.has(nid)) this.#subscribe(world, roomId);
-    const wasSubscribed = !isJoined && this.#subscribed.delete(nid);
+    if (isJoined && roomId !== undefined && !this.#view.isSubscribed(nid)) this.#subscribe(world, roomId);
+    const wasSubscribed = !isJoined && this.#view.unsubscribe(nid);
     const isVisible = this.isVisible(nid);
 
     const mustReset = (bits & DIRTY.reset) !== 0 && isVisible;
@@ -376,16 +372,11 @@ export class ConnectionEngine implements SyncedEngine {
     } else {
       // Unread counts are told of every room, wherever it is; of one that only now came or went they are not news.
       const isNews = (bits & (DIRTY.counts | DIRTY.standing)) === DIRTY.counts;
-      if (isNews && standing !== undefined && isListed(standing) && this.#hasInterest()) counts.add(nid);
+      if (isNews && standing !== undefined && isListed(standing) && this.#view.isAnythingAsked) counts.add(nid);
       if ((bits & CONTENT) !== 0) this.#giveUp(nid);
     }
     // What a reset changed is in no timeline: out of view it is not told.
     if ((bits & DIRTY.reset) !== 0 && !isVisible) this.#giveUp(nid);
-  }
-
-  /** False for a connection that is there for its extensions alone. */
-  #hasInterest(): boolean {
-    return this.#lists.size > 0 || this.#subscribed.size > 0;
   }
 
   /** From here on the room is not kept up to date: should it be shown again, it is sent whole. */
@@ -428,7 +419,7 @@ export class ConnectionEngine implements SyncedEngine {
     if (this.params.subscriptions[roomId] === undefined) return null;
     const nid = world.nidOf(roomId);
     if (nid === undefined || world.standing(nid)?.membership !== "join") return null;
-    this.#subscribed.set(nid, roomId);
+    this.#view.subscribe(nid, roomId);
     return nid;
   }
 
@@ -440,6 +431,6 @@ export class ConnectionEngine implements SyncedEngine {
 
   #unsubscribe(world: World, roomId: string): void {
     const nid = world.nidOf(roomId);
-    if (nid !== undefined) this.#subscribed.delete(nid);
+    if (nid !== undefined) this.#view.unsubscribe(nid);
   }
 }

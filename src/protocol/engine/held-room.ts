@@ -42,6 +42,7 @@ export class HeldRooms {
   #before = new Map<RoomNid, HeldRoom | null>();
   /** What is written down of some room is out of date. */
   #isOutdated = false;
+  readonly #told = new Map<"receipts" | "account_data", readonly RoomNid[]>();
 
   get size(): number {
     return this.#rooms.size;
@@ -65,6 +66,23 @@ export class HeldRooms {
     this.#remember(nid);
     this.#isOutdated = true;
     this.#rooms.delete(nid);
+  }
+
+  /** The response that is being made tells of these rooms all that there is in an extension. */
+  tell(name: "receipts" | "account_data", nids: readonly RoomNid[]): void {
+    this.#told.set(name, nids);
+  }
+
+  /** That response is sent. */
+  noteTold(): void {
+    for (const [name, nids] of this.#told) {
+      const stream = name === "receipts" ? "receiptsUpTo" : "accountDataUpTo";
+      for (const nid of nids) {
+        const room = this.#rooms.get(nid);
+        if (room !== undefined && room[stream] !== LIVE) this.set(nid, { ...room, [stream]: LIVE });
+      }
+    }
+    this.#told.clear();
   }
 
   /** Nothing before this is taken back; true when what is to be written down is not what it was. */

@@ -49,7 +49,7 @@ export function buildRememberedExtensions(
     else if (needsGlobal(draft)) global = data.accountData(0, draft.since);
     const rooms = new Map<string, Uint8Array[]>();
     const told = roomsOf("account_data", world, engine, draft);
-    engine.toldBy("account_data", [...told.keys()]);
+    engine.held.tell("account_data", [...told.keys()]);
     for (const [nid, { roomId, upTo }] of told) {
       const found = data.accountData(nid, after(upTo, draft));
       // That there are no tags any more is told to who was told of some.
@@ -109,7 +109,7 @@ function receiptsOf(
 ): Map<string, string> {
   const rooms = new Map<string, string>();
   const told = roomsOf("receipts", world, engine, draft);
-  engine.toldBy("receipts", [...told.keys()]);
+  engine.held.tell("receipts", [...told.keys()]);
   for (const [nid, { roomId, upTo }] of told) {
     const room = draft.rooms.get(nid);
     const isWhole = upTo === NEVER || room?.kind === "initial" || room?.isExpanded === true;

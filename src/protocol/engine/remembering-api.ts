@@ -26,6 +26,4 @@ export interface Remembering extends Engine {
   listKeys(nid: RoomNid): string[];
   /** Rooms that the client looks at: subscriptions, and the first so many of each window. */
   foremost(count: number): Set<RoomNid>;
-  /** What extensions told of rooms with the response that is being made. */
-  toldBy(name: "receipts" | "account_data", nids: readonly RoomNid[]): void;
 }

@@ -5,10 +5,11 @@ import type { StateSelection } from "../required-state.ts";
 import { compileSimplifiedState } from "../simplified-state.ts";
 import { combineConfigs, EMPTY_PARAMS, type ExtensionParams, type RoomConfig, type StickyParams } from "../sticky.ts";
 import { type Draft, EXTENSION_NAMES, type ExtensionName, type RoomDraft } from "./draft.ts";
+import { Acknowledged } from "./acknowledged.ts";
 import type { RestoreClaim } from "./engine-api.ts";
 import type { Entries } from "./entries-api.ts";
 import type { DeviceData, ExtensionNeeds, ExtensionsBody, SentRooms } from "./extensions-body.ts";
-import { HeldRooms, LIVE, UNSENT } from "./held-room.ts";
+import { HeldRooms, UNSENT } from "./held-room.ts";
 import { heldAfter } from "./held-after.ts";
 import { ListSet } from "./list-set.ts";
 import type { CursorSnapshot } from "./proof.ts";
@@ -19,10 +20,11 @@ import { RememberedEntries } from "./remembered-entries.ts";
 import { buildRememberedExtensions, rememberedExtensionNeeds } from "./remembered-extensions.ts";
 import type { RoomData } from "./room-data.ts";
 import type { RoomHead } from "./room-facts.ts";
+import { RoomsInView } from "./rooms-in-view.ts";
 import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
 import { Selections } from "./selections.ts";
 import { StateUnions } from "./state-unions.ts";
-import { buildSticky, hasUnheardSticky, NO_STICKY_PROGRESS, type StickyProgress } from "./sticky-extension.ts";
+import { buildSticky, hasUnheardSticky, NO_STICKY_PROGRESS } from "./sticky-extension.ts";
 import { DIRTY, type World } from "./world.ts";
 
 /** Bits that can change whether and where a room is listed. */
@@ -30,20 +32,6 @@ const PLACING = DIRTY.event | DIRTY.standing | DIRTY.reset | DIRTY.place;
 
 /** With this many rooms, a few KB, writing takes no longer than with one. */
 const MAX_SOON_WRITTEN = 200;
-
-/** What a response that was lost took with it. */
-interface Acknowledged {
-  seq: number;
-  streamPos: StreamPos;
-  generation: number;
-  isFirst: boolean;
-  extensionsSince: ReadonlyMap<ExtensionName, number>;
-  behind: ReadonlyMap<RoomNid, StreamPos>;
-  sticky: StickyProgress;
-  /** What happened since. */
-  dirty: Map<RoomNid, number>;
-  dirtyUser: number;
-}
 
 /**
  * A connection that remembers of every room how far its client has it: a room that comes back into view goes on from there.
@@ -64,11 +52,11 @@ export class RememberingEngine implements Remembering {
   }
   /** Events after this are live for the client: where it was when it asked. */
   get liveAfter(): StreamPos {
-    return this.#acked.streamPos;
+    return this.#acked.progress.streamPos;
   }
   readonly #lists: ListSet;
-  readonly #told = new Map<"receipts" | "account_data", readonly RoomNid[]>();
-  readonly #subscribed = new Map<RoomNid, string>();
+  /** Subscriptions count in rooms that may be shown. */
+  readonly #view: RoomsInView;
   #behind = new Map<RoomNid, StreamPos>();
   #extensionsSince = new Map<ExtensionName, number>();
   #sticky = NO_STICKY_PROGRESS;
@@ -95,6 +83,7 @@ export class RememberingEngine implements Remembering {
       isParting: (world: World, nid: RoomNid) => this.#isParting(world, nid),
     };
     this.#lists = new ListSet((nid) => void this.#shown.add(nid), simplifiedRules(own, options.hidesStrangers));
+    this.#view = new RoomsInView(this.#lists);
     this.#acked = this.#now();
   }
 
@@ -135,11 +124,12 @@ export class RememberingEngine implements Remembering {
   }
 
   snapshot(): CursorSnapshot {
+    const { progress } = this.#acked;
     return {
-      generation: this.#acked.generation,
+      generation: progress.generation,
       rooms: [],
-      extensions: [...this.#acked.extensionsSince],
-      remembered: rememberedSnapshot(this.held.settled(), this.#acked, this.#pending()),
+      extensions: [...progress.extensionsSince],
+      remembered: rememberedSnapshot(this.held.settled(), progress, this.#pending()),
     };
   }
 
@@ -183,7 +173,7 @@ export class RememberingEngine implements Remembering {
     this.#lists.applyRequest(world, merged);
     for (const roomId of merged.unsubscribed) {
       const nid = world.nidOf(roomId);
-      if (nid !== undefined) this.#subscribed.delete(nid);
+      if (nid !== undefined) this.#view.unsubscribe(nid);
     }
     for (const roomId of merged.subscribed) this.#subscribe(world, roomId);
     return merged.changed;
@@ -193,7 +183,7 @@ export class RememberingEngine implements Remembering {
     for (const [nid, bits] of this.#dirty) {
       const isHeldBack = world.heldFrom(nid) !== null;
       if ((bits & (isHeldBack ? PLACING & ~DIRTY.event : PLACING)) !== 0) this.#lists.place(world, nid);
-      if ((bits & DIRTY.standing) !== 0 && !this.#subscribed.has(nid)) {
+      if ((bits & DIRTY.standing) !== 0 && !this.#view.isSubscribed(nid)) {
         const roomId = world.meta(nid)?.roomId;
         if (roomId !== undefined) this.#subscribe(world, roomId);
       }
@@ -229,8 +219,7 @@ export class RememberingEngine implements Remembering {
       if (roomUpTo < upTo) this.#behind.set(nid, roomUpTo);
       else this.#behind.delete(nid);
     }
-    for (const [nid, bits] of this.#dirty) this.#acked.dirty.set(nid, (this.#acked.dirty.get(nid) ?? 0) | bits);
-    this.#acked.dirtyUser |= this.#dirtyUser;
+    this.#acked.lookedAt(this.#dirty, this.#dirtyUser);
     this.streamPos = upTo;
     this.#dirty = new Map();
     this.#dirtyUser = 0;
@@ -253,24 +242,7 @@ export class RememberingEngine implements Remembering {
       if (forgetsState !== undefined || forgetsTimeline === true) this.generation += 1;
       this.held.set(nid, heldAfter(before, room, heads.get(nid) ?? before.head, this.#unions));
     }
-    this.#noteTold();
-  }
-
-  #noteTold(): void {
-    for (const [name, nids] of this.#told) {
-      for (const nid of nids) {
-        const held = this.held.get(nid);
-        if (held === undefined) continue;
-        const stream = name === "receipts" ? "receiptsUpTo" : "accountDataUpTo";
-        if (held[stream] !== LIVE) this.held.set(nid, { ...held, [stream]: LIVE });
-      }
-    }
-    this.#told.clear();
-  }
-
-  /** What extensions told of rooms with the response that is being made. */
-  toldBy(name: "receipts" | "account_data", nids: readonly RoomNid[]): void {
-    this.#told.set(name, nids);
+    this.held.noteTold();
   }
 
   noteUnsaid(draft: Draft, seq: number, heads: ReadonlyMap<RoomNid, RoomHead>): void {
@@ -285,18 +257,18 @@ export class RememberingEngine implements Remembering {
   }
 
   takeBack(world: World): void {
-    const acked = this.#acked;
+    const { progress, dirty, dirtyUser } = this.#acked;
     this.#isPending = false;
     // What is written down of it proves nothing any more.
     this.generation += 1;
     const changed = [...this.held.takeBack()];
-    this.streamPos = acked.streamPos;
-    this.isFirst = acked.isFirst;
-    this.#extensionsSince = new Map(acked.extensionsSince);
-    this.#behind = new Map(acked.behind);
-    this.#sticky = acked.sticky;
-    for (const [nid, bits] of acked.dirty) this.markDirty(nid, bits);
-    this.#dirtyUser |= acked.dirtyUser;
+    this.streamPos = progress.streamPos;
+    this.isFirst = progress.isFirst;
+    this.#extensionsSince = new Map(progress.extensionsSince);
+    this.#behind = new Map(progress.behind);
+    this.#sticky = progress.sticky;
+    for (const [nid, bits] of dirty) this.markDirty(nid, bits);
+    this.#dirtyUser |= dirtyUser;
     // Rooms of which a leave has to be told once more are listed once more.
     for (const nid of changed) this.#lists.place(world, nid);
     this.#lists.removeLeaving(world);
@@ -322,7 +294,7 @@ export class RememberingEngine implements Remembering {
     const body = buildRememberedExtensions(world, this, draft, data, device, sent);
     const params = this.params.extensions.sticky_events;
     if (!params.enabled) return body;
-    const isListed = (nid: RoomNid): boolean => this.#subscribed.has(nid) || this.#lists.keysOf(nid).length > 0;
+    const isListed = (nid: RoomNid): boolean => this.#view.isSubscribed(nid) || this.#lists.keysOf(nid).length > 0;
     const sticky = buildSticky({ world, data, draft, isListed }, params, this.#sticky, sent);
     this.#sticky = sticky.progress;
     return sticky.body === null ? body : { ...body, sticky: sticky.body };
@@ -346,29 +318,26 @@ export class RememberingEngine implements Remembering {
   }
 
   isVisible(nid: RoomNid): boolean {
-    return this.#subscribed.has(nid) || this.#lists.shows(nid);
+    return this.#view.shows(nid);
   }
 
   visibleRooms(): Set<RoomNid> {
-    return new Set([...this.#subscribed.keys(), ...this.#lists.visible()]);
+    return this.#view.rooms();
   }
 
   foremost(count: number): Set<RoomNid> {
-    return new Set([...this.#subscribed.keys(), ...this.#lists.foremost(count)]);
+    return this.#view.foremost(count);
   }
 
   configOf(nid: RoomNid): RoomConfig {
-    const configs = this.#lists.shownConfigs(nid);
-    const subscription = this.params.subscriptions[this.#subscribed.get(nid) ?? ""];
-    if (subscription !== undefined) configs.push(subscription);
-    return combineConfigs(configs, (a, b) => this.#unions.both(a, b));
+    return combineConfigs(this.#view.configs(nid, this.params), (a, b) => this.#unions.both(a, b));
   }
 
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
     const { enabled, lists, rooms } = this.params.extensions[name];
     if (!enabled || !this.isVisible(nid)) return false;
     // Rooms of an extension are those in view, or of subscriptions alone.
-    const isNameable = !this.options.tellsAll || this.#subscribed.has(nid);
+    const isNameable = !this.options.tellsAll || this.#view.isSubscribed(nid);
     if (isNameable && (rooms.includes(roomId) || rooms[0] === "*")) return true;
     return this.#lists.shows(nid, lists);
   }
@@ -405,7 +374,7 @@ export class RememberingEngine implements Remembering {
     if (nid === undefined || !Object.hasOwn(this.params.subscriptions, roomId)) return;
     const standing = world.standing(nid);
     if (standing === undefined || !isUsable(world, standing)) return;
-    this.#subscribed.set(nid, roomId);
+    this.#view.subscribe(nid, roomId);
     this.#shown.add(nid);
   }
 
@@ -434,7 +403,7 @@ export class RememberingEngine implements Remembering {
   }
 
   #now(): Acknowledged {
-    return {
+    return new Acknowledged({
       seq: this.#seq,
       streamPos: this.streamPos,
       generation: this.generation,
@@ -442,9 +411,7 @@ export class RememberingEngine implements Remembering {
       extensionsSince: new Map(this.#extensionsSince),
       behind: new Map(this.#behind),
       sticky: this.#sticky,
-      dirty: new Map(),
-      dirtyUser: 0,
-    };
+    });
   }
 }
 
