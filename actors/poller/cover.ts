@@ -9,7 +9,7 @@ const COMPANION_DEADLINE_MS = 90_000;
 /** What is on its way to another device arrives within this; what that has is nearly all, and clients wait no longer for the rest. */
 const COMPANION_PATIENCE_MS = 250;
 
-/** Whether another device of the user brings the rooms, so that this one need not. */
+/** What the devices of a user do for each other: one brings the rooms, so that the others need not. */
 export class Cover {
   readonly #context: ActorContext<PollerMessage>;
   readonly #companions: Companions;
@@ -29,6 +29,16 @@ export class Cover {
     this.#context = context;
     this.#companions = companions;
     this.#who = who;
+  }
+
+  /** This device is through its first sync and its latest poll went well: others may rely on it. */
+  isWell(): void {
+    this.#companions.isWell(this.#who.userId, this.#who.deviceId);
+  }
+
+  /** What the user's rooms do is not to be had from this device. */
+  isUnwell(): void {
+    this.#companions.isUnwell(this.#who.userId, this.#who.deviceId);
   }
 
   /** The other device; null = there is none to rely on. */

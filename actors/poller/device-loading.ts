@@ -1,6 +1,7 @@
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
-import { INGEST } from "#actors/addresses.ts";
+import { GATEWAY, INGEST } from "#actors/addresses.ts";
+import type { GatewayMessage } from "#actors/gateway/messages.ts";
 import type { IngestCommand, PollerSettled } from "#actors/ingest/messages.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import type { PollerMessage } from "./messages.ts";
@@ -14,7 +15,10 @@ interface Who {
   readonly deviceId: DeviceId;
 }
 
-/** Reads a device from storage; what is read comes back as a message, and only the latest reading counts. */
+/**
+ * What is known of a device beyond its poller: it is read from storage, which comes back as a message, of which only the latest counts;
+ * and others are told when its token is refused.
+ */
 export class DeviceLoading {
   readonly #context: ActorContext<PollerMessage>;
   readonly #devices: PollerDeps["devices"];
@@ -41,6 +45,13 @@ export class DeviceLoading {
   /** A newer token is there. */
   again(deadTokenHash: string | null): void {
     this.#pipe(this.#load(deadTokenHash));
+  }
+
+  /** The homeserver does not take the token any more. */
+  tokenRefused(tokenHash: string, isSoftLogout: boolean): void {
+    this.#context.log.info({ token_hash: tokenHash, soft_logout: isSoftLogout }, "access token refused");
+    const expired: GatewayMessage = { type: "token-expired", tokenHash, ...this.#who };
+    this.#context.tell(GATEWAY, expired);
   }
 
   /** Without the token that is known to be dead. */

@@ -5,16 +5,15 @@ import { outlineSync } from "#src/homeserver/sync-v2.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 import type { DeviceRecord } from "#src/ports/stores.ts";
 import type { DeviceId, StreamPos, UserId } from "#src/protocol/ids.ts";
-import { GATEWAY, INGEST } from "#actors/addresses.ts";
-import type { GatewayMessage } from "#actors/gateway/messages.ts";
+import { INGEST } from "#actors/addresses.ts";
 import type { IngestCommand } from "#actors/ingest/messages.ts";
 import type { Actor, ActorContext, Reply, StopReason } from "#actors/runtime/actor.ts";
 import { adviseOnFailure } from "./decide.ts";
 import { Cover } from "./cover.ts";
+import { Demand } from "./demand.ts";
 import { DeviceLoading } from "./device-loading.ts";
 import { PolledDevice } from "./polled-device.ts";
 import { answerHistory, askHistory } from "./history.ts";
-import { Idleness } from "./idleness.ts";
 import type { Slot } from "./first-sync-slots.ts";
 import type { PollerMessage, PollingEnsured, StepEvent } from "./messages.ts";
 import { partOf } from "./poll-part.ts";
@@ -22,41 +21,33 @@ import type { PollerDeps } from "./poller-deps.ts";
 import { type PollerDescription, PollerRecord } from "./poller-record.ts";
 import type { FailedPoll } from "./poller-stats.ts";
 import { Polling } from "./polling.ts";
-import { type Resume, type Setback, Setbacks } from "./setbacks.ts";
-import { SpinWatch } from "./spin-watch.ts";
+import { type Setback, Setbacks } from "./setbacks.ts";
 import { Steps } from "./steps.ts";
 import { Storing } from "./storing.ts";
-import { Throughs, Waiters } from "./waiters.ts";
 
 type PollerStopped = Extract<IngestCommand, { type: "poller-stopped" }>;
 
+const PAUSED = "an operator has paused this device";
+
 /**
+ * Runs sync v2 for one device, in phases:
  * loading ─▶ (queued ─▶) polling ─▶ storing ─▶ polling …, with `waiting` before whatever is tried again, and `paused` for
  * as long as an operator wants. Parked, or without a valid token, it stops itself: the next message activates it anew, from
  * the stored `since`.
  */
-type Phase = PollerState;
-
-const PAUSED = "an operator has paused this device";
-
-/** Runs sync v2 for one device: see the phases above. */
 export class PollerActor implements Actor<PollerMessage> {
   readonly #context: ActorContext<PollerMessage>;
   readonly #deps: PollerDeps;
   readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
   readonly #storing: Storing;
   readonly #setbacks: Setbacks;
-  readonly #waiters: Waiters;
+  readonly #demand: Demand;
   readonly #loading: DeviceLoading;
   readonly #device = new PolledDevice();
   readonly #record: PollerRecord;
-  #resume: Resume = "load";
   readonly #polling: Polling;
   readonly #steps: Steps;
   #slot: Slot | null = null;
-  readonly #throughs = new Throughs();
-  readonly #spins = new SpinWatch();
-  readonly #idleness: Idleness;
   readonly #cover: Cover;
   #drained: PromiseWithResolvers<void> | null = null;
 
@@ -67,14 +58,13 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#deps = deps;
     this.#who = { userId, deviceId };
     this.#polling = new Polling(actorContext, deps, this.#who);
-    this.#steps = new Steps(actorContext);
     this.#record = new PollerRecord(actorContext.clock, deps.stats);
+    this.#steps = new Steps(actorContext, this.#record);
     this.#loading = new DeviceLoading(actorContext, deps.devices, this.#who);
     this.#storing = new Storing(actorContext, deps.stats, memo);
     this.#setbacks = new Setbacks(actorContext);
-    this.#waiters = new Waiters(deps.stats);
+    this.#demand = new Demand(actorContext.clock, deps.config.idleMs, deps.stats);
     this.#cover = new Cover(actorContext, deps.companions, this.#who);
-    this.#idleness = new Idleness(deps.config.idleMs, actorContext.clock.mono());
     deps.stats.pollerStarted();
     this.#load();
   }
@@ -83,18 +73,18 @@ export class PollerActor implements Actor<PollerMessage> {
     if (this.#phase === "stopped") return;
     switch (message.type) {
       case "ensure-polling":
-        this.#used();
+        this.#demand.used();
         this.#ensure(message.reply);
         return;
       case "touch":
-        this.#used();
+        this.#demand.used();
         return;
       case "be-seen":
         // A poll that shows the user as somebody else is followed by another one at once.
         if (this.#polling.beSeen(message.connection, message.presence, message.forMs)) this.#hurry();
         return;
       case "token-changed":
-        this.#used();
+        this.#demand.used();
         this.#loading.again(this.#device.deadTokenHash);
         return;
       case "token-unused":
@@ -106,7 +96,7 @@ export class PollerActor implements Actor<PollerMessage> {
       case "poll-through":
         if (this.#phase === "paused") message.reply.reject(new SyncError("homeserver_unreachable", PAUSED));
         else {
-          this.#throughs.add(this.#polling.begun, message.reply);
+          this.#demand.forPollAfter(this.#polling.begun, message.reply);
           if (message.isPatient !== true) this.#hurry();
         }
         return;
@@ -138,7 +128,7 @@ export class PollerActor implements Actor<PollerMessage> {
         return;
       case "patience-over":
         this.#cover.patienceOver();
-        if (this.#cover.isEnough) this.#waiters.resolveAll();
+        if (this.#cover.isEnough) this.#demand.roomsAreHere();
         return;
       default:
         if (message.stepId === this.#steps.id) this.#stepEnded(message);
@@ -147,7 +137,7 @@ export class PollerActor implements Actor<PollerMessage> {
 
   stop(reason: StopReason): void {
     if (this.#phase !== "stopped") this.#halt();
-    this.#waiters.forget();
+    this.#demand.forget();
     this.#deps.stats.pollerStopped();
     this.#record.end();
     // A crashed one is back in a moment: what it alone reported stays.
@@ -171,23 +161,17 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   describe(): PollerDescription {
-    const storing = this.#storing.work?.progress ?? null;
-    const { hasSynced } = this.#device;
     return this.#record.view({
       ...this.#who,
       ...this.#setbacks.view,
-      hasSynced,
-      storing,
-      waitingRequests: this.#waiters.count,
+      hasSynced: this.#device.hasSynced,
+      storing: this.#storing.work?.progress ?? null,
+      waitingRequests: this.#demand.waitingRequests,
     });
   }
 
-  get #phase(): Phase {
-    return this.#record.phase;
-  }
-
-  set #phase(phase: Phase) {
-    this.#record.enter(phase);
+  get #phase(): PollerState {
+    return this.#steps.phase;
   }
 
   #stepEnded(event: StepEvent): void {
@@ -212,24 +196,20 @@ export class PollerActor implements Actor<PollerMessage> {
         this.#retry("storage", { cause: "storage", reason: event.error.code, retryAfterMs: 0, resume: "store" });
         return;
       case "retry":
-        if (this.#resume === "load") this.#load();
-        else if (this.#resume === "store") this.#storing.send(this.#beginStep("storing"));
+        if (this.#steps.resume === "load") this.#load();
+        else if (this.#steps.resume === "store") this.#storing.send(this.#steps.begin("storing"));
         else this.#next();
         return;
       case "check-idle":
-        if (this.#isIdle()) this.#park();
+        if (this.#demand.isOver) this.#park();
         else if (this.#phase === "paused") this.#watchIdleness(Infinity);
     }
-  }
-
-  #used(): void {
-    this.#idleness.used(this.#context.clock.mono());
   }
 
   #ensure(reply: Reply<PollingEnsured>): void {
     const isReady = this.#device.hasRooms || this.#cover.isEnough;
     if (this.#phase === "paused" || (isReady && this.#phase !== "loading")) reply.resolve({ ok: true });
-    else this.#waiters.add(reply);
+    else this.#demand.forRooms(reply);
   }
 
   /** All that is older than this device's `since` is here, or this device reads the rooms itself. */
@@ -248,7 +228,7 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #load(): void {
-    this.#phase = "loading";
+    this.#steps.begin("loading");
     this.#loading.beginAnew(this.#device.deadTokenHash);
   }
 
@@ -259,7 +239,7 @@ export class PollerActor implements Actor<PollerMessage> {
     }
     if (!this.#device.adopt(device)) {
       const code = this.#device.isSoftLogout ? "soft_logout" : "unknown_token";
-      this.#waiters.rejectAll(new SyncError(code, "EnsurePolling failed: access token invalid or invalidated"));
+      this.#demand.refuseRooms(new SyncError(code, "EnsurePolling failed: access token invalid or invalidated"));
       this.#halt();
       this.#context.stopSelf();
       return;
@@ -277,16 +257,16 @@ export class PollerActor implements Actor<PollerMessage> {
   /** The homeserver is not asked for this device; its clients are answered from what is known. */
   #pause(): void {
     this.#context.log.info({}, "poller paused");
-    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
-    this.#beginStep("paused");
-    this.#waiters.resolveAll();
-    this.#throughs.rejectAll(new SyncError("homeserver_unreachable", PAUSED));
+    this.#cover.isUnwell();
+    this.#steps.begin("paused");
+    this.#demand.roomsAreHere();
+    this.#demand.refusePolls(new SyncError("homeserver_unreachable", PAUSED));
     this.#watchIdleness(Infinity);
   }
 
   /** Whatever is under way is dropped: it comes again from the stored `since`. */
   #dropWork(): void {
-    this.#beginStep("loading");
+    this.#steps.begin("loading");
     this.#polling.end("stopped");
     this.#storing.end();
   }
@@ -303,18 +283,16 @@ export class PollerActor implements Actor<PollerMessage> {
   }
 
   #tokenIsDead(tokenHash: string): void {
-    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
-    this.#context.log.info({ token_hash: tokenHash, soft_logout: this.#device.isSoftLogout }, "access token refused");
+    this.#cover.isUnwell();
     this.#releaseSlot();
-    const expired: GatewayMessage = { type: "token-expired", tokenHash, ...this.#who };
-    this.#context.tell(GATEWAY, expired);
+    this.#loading.tokenRefused(tokenHash, this.#device.isSoftLogout);
     // A newer token may be there already.
     this.#load();
   }
 
   /** Polls, after waiting for its turn when it is a first sync. */
   #next(): void {
-    if (this.#isIdle()) {
+    if (this.#demand.isOver) {
       this.#park();
       return;
     }
@@ -322,14 +300,14 @@ export class PollerActor implements Actor<PollerMessage> {
       this.#send();
       return;
     }
-    const stepId = this.#beginStep("queued");
+    const stepId = this.#steps.begin("queued");
     this.#slot = this.#deps.slots.request(this.#who.userId);
     const granted = () => ({ type: "slot-granted", stepId }) as const;
     this.#context.pipe(this.#slot.granted, granted, granted);
   }
 
   #send(): void {
-    const stepId = this.#beginStep("polling");
+    const stepId = this.#steps.begin("polling");
     const other = this.#cover.by;
     if (other !== null && this.#device.isToBeCovered) this.#cover.await(other);
     this.#watchIdleness(this.#polling.send(stepId, this.#device, other !== null));
@@ -363,7 +341,7 @@ export class PollerActor implements Actor<PollerMessage> {
     this.#setbacks.over();
     const origin = poll.originOf(this.#device);
     if (this.#storing.begin(partOf(outline, poll.plan.part, this.#device.since), origin))
-      this.#storing.send(this.#beginStep("storing"));
+      this.#storing.send(this.#steps.begin("storing"));
     else {
       // Asked again from an older `since`, the homeserver has as little to say.
       this.#pollStored(null);
@@ -373,8 +351,8 @@ export class PollerActor implements Actor<PollerMessage> {
 
   #goOn(): void {
     if (this.#drained !== null) this.#halt();
-    else if (this.#spins.delayMs === 0) this.#next();
-    else this.#wait(this.#spins.delayMs, "poll");
+    else if (this.#polling.pauseMs === 0) this.#next();
+    else this.#steps.wait(this.#polling.pauseMs, "poll");
   }
 
   #batchStored(pos: StreamPos): void {
@@ -392,72 +370,44 @@ export class PollerActor implements Actor<PollerMessage> {
 
   /** `pos`: where the stream stood then; null when nothing had to be stored. */
   #pollStored(pos: StreamPos | null): void {
-    const [work, poll] = [this.#storing.work, this.#polling.current];
-    invariant(work !== null && poll !== null, "a poll is at hand that was stored");
-    const { clock, log } = this.#context;
-    const { isInitial, startedAtMs, timeoutMs } = poll.plan;
-    const nowMs = clock.mono();
-    this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#polling.isFirst);
-    if (!this.#device.hasSynced || poll.plan.part === "rooms") {
-      const { roomCount, byteCount, batchCount } = work;
-      log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
-    }
-    const hasAdvanced = this.#device.advance(work.nextBatch, poll.plan.part, pos);
-    this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
+    const { work } = this.#storing;
+    invariant(work !== null, "a poll is at hand that was stored");
+    const part = this.#polling.stored(work, this.#device, pos);
     this.#storing.end();
     this.#record.stored();
-    this.#polling.stored();
     this.#releaseSlot();
     if (this.#device.hasRooms) {
-      this.#deps.companions.isWell(this.#who.userId, this.#who.deviceId);
+      this.#cover.isWell();
       this.#synced();
     }
-    if (poll.plan.part === "all") this.#throughs.stored(this.#polling.begun);
+    if (part === "all") this.#demand.pollStored(this.#polling.begun);
   }
 
   /** There is a `since`: those who wait are answered, and later polls may name a stored filter. */
   #synced(): void {
-    this.#waiters.resolveAll();
+    this.#demand.roomsAreHere();
     this.#polling.filters.prepare(this.#context, this.#deps, this.#who.userId, this.#device.accessToken);
   }
 
   #retry(failed: FailedPoll, setback: Setback): void {
     const { resume } = setback;
-    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
+    this.#cover.isUnwell();
     this.#deps.stats.pollFailed(failed);
     const { delayMs, told } = this.#setbacks.add(setback);
     if (told !== null) {
-      this.#waiters.rejectAll(told);
-      this.#throughs.rejectAll(told);
+      this.#demand.refuseRooms(told);
+      this.#demand.refusePolls(told);
     }
     // Others may sync meanwhile; one that is being stored is nearly through.
     if (resume !== "store") this.#releaseSlot();
-    if (this.#drained === null) this.#wait(delayMs, resume);
+    if (this.#drained === null) this.#steps.wait(delayMs, resume);
     else this.#halt();
-  }
-
-  #wait(delayMs: number, resume: Resume): void {
-    this.#beginStep("waiting");
-    this.#resume = resume;
-    this.#record.retriesIn(delayMs);
-    this.#steps.after(delayMs, "retry");
-  }
-
-  #beginStep(phase: Phase): number {
-    this.#phase = phase;
-    return this.#steps.begin();
-  }
-
-  #isIdle(): boolean {
-    const isWanted = !this.#waiters.isEmpty || !this.#throughs.isEmpty;
-    return !isWanted && this.#idleness.leftMs(this.#context.clock.mono()) <= 0;
   }
 
   /** Only a poll during which the device may become idle needs a timer. */
   #watchIdleness(timeoutMs: number): void {
-    const leftMs = this.#idleness.leftMs(this.#context.clock.mono());
-    if (leftMs >= timeoutMs) return;
-    this.#steps.after(Math.max(leftMs, 0), "check-idle");
+    const { idleInMs } = this.#demand;
+    if (idleInMs < timeoutMs) this.#steps.checkIdleIn(Math.max(idleInMs, 0));
   }
 
   #park(): void {
@@ -468,12 +418,12 @@ export class PollerActor implements Actor<PollerMessage> {
 
   /** Ends everything that is under way, for good. */
   #halt(): void {
-    this.#beginStep("stopped");
-    this.#deps.companions.isUnwell(this.#who.userId, this.#who.deviceId);
+    this.#steps.begin("stopped");
+    this.#cover.isUnwell();
     this.#polling.end("stopped");
     this.#releaseSlot();
     this.#storing.end();
-    this.#throughs.rejectAll(new SyncError("actor_stopped", "the poller has stopped"));
+    this.#demand.refusePolls(new SyncError("actor_stopped", "the poller has stopped"));
     this.#drained?.resolve();
   }
 

@@ -1,13 +1,17 @@
-import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import { invariant } from "#src/errors.ts";
+import type { DeviceId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { Presence } from "#src/protocol/presence.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
 import { LONG_POLL_MS } from "./decide.ts";
 import type { PollerMessage } from "./messages.ts";
+import type { PollPart } from "./poll-part.ts";
+import type { PollWork } from "./poll-work.ts";
 import { PollFilters } from "./poll-filters.ts";
 import { Poll } from "./poll.ts";
 import type { PolledDevice } from "./polled-device.ts";
 import type { PollerDeps } from "./poller-deps.ts";
 import { SeenAs } from "./seen-as.ts";
+import { SpinWatch } from "./spin-watch.ts";
 
 /** The polls of one device: the one at hand, and how the next one is made. */
 export class Polling {
@@ -16,8 +20,10 @@ export class Polling {
   readonly #deps: Pick<PollerDeps, "config" | "homeserver" | "stats">;
   readonly #who: { readonly userId: UserId; readonly deviceId: DeviceId };
   readonly #seenAs = new SeenAs();
+  readonly #spins = new SpinWatch();
   #current: Poll | null = null;
   #begun = 0;
+  /** No poll of this incarnation has been stored yet. */
   #isFirst = true;
   /** The next poll asks the homeserver not to hold it. */
   #isHurried = false;
@@ -40,11 +46,6 @@ export class Polling {
   /** Polls begun in this incarnation. */
   get begun(): number {
     return this.#begun;
-  }
-
-  /** No poll of this incarnation has been stored yet. */
-  get isFirst(): boolean {
-    return this.#isFirst;
   }
 
   /** The poll at hand names a filter that the homeserver keeps. */
@@ -88,10 +89,27 @@ export class Polling {
     return timeoutMs;
   }
 
-  /** All that the poll at hand brought is stored. */
-  stored(): void {
+  /** All that the poll at hand brought is stored, the last of it when the stream stood at `pos`, if it had to be. What it was for. */
+  stored(work: PollWork, device: PolledDevice, pos: StreamPos | null): PollPart {
+    invariant(this.#current !== null, "what is stored is of a poll");
+    const { isInitial, startedAtMs, timeoutMs, part } = this.#current.plan;
+    const { clock, log } = this.#context;
+    const nowMs = clock.mono();
+    this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirst);
+    if (!device.hasSynced || part === "rooms") {
+      const { roomCount, byteCount, batchCount } = work;
+      log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
+    }
+    const hasAdvanced = device.advance(work.nextBatch, part, pos);
+    this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });
     this.#isFirst = false;
     this.end(null);
+    return part;
+  }
+
+  /** How long the homeserver is left in peace before the next poll. */
+  get pauseMs(): number {
+    return this.#spins.delayMs;
   }
 
   /** Ends the poll at hand, if there is one; why, or null when it went well. */
