@@ -8,6 +8,7 @@ import { DIRTY_USER } from "#src/protocol/engine/world.ts";
 import { begunExtensions, encodeLoosePos, LOOSE } from "#src/protocol/loose-pos.ts";
 import { encodePos, mappedMac, type Mac, type PosClaims } from "#src/protocol/pos.ts";
 import type { SyncRequest } from "#src/protocol/request.ts";
+import { EMPTY_PARAMS } from "#src/protocol/sticky.ts";
 import type { Rng } from "#src/ports/basics.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
 import type { DeviceReader } from "#actors/user/live-device.ts";
@@ -98,6 +99,26 @@ export function isHopeless({ command, claims }: Arrival, awake: Awake | null): b
   if (claims === null) return true;
   if (awake === null || claims.incarnation === LOOSE || isOtherLife(awake, claims)) return false;
   return awake.incarnation !== claims.incarnation || !awake.log.knows(claims.seq);
+}
+
+/** What was built says nothing, and is in no response. */
+export function noteUnsaid({ dialect, engine, log }: Awake, { draft, pages }: BuiltResponse): void {
+  engine.noteUnsaid(draft, log.nextSeq, pages.heads);
+  if (!dialect.policy.areParamsSticky) pages.noteMembers();
+}
+
+/** What was built is in the next response; `answerSeq`: the one that goes out before it, where there is one to repeat. */
+export function noteSent(
+  { dialect, engine, log, params, reader }: Awake,
+  { draft, pages, toDeviceUpTo }: BuiltResponse,
+  answerSeq: number | null,
+): { seq: number; isNewParams: boolean } {
+  const seq = log.nextSeq;
+  engine.noteSent(draft, seq, pages.heads);
+  pages.noteMembers();
+  reader.device.toDeviceSent(toDeviceUpTo);
+  const served = dialect.policy.areParamsSticky ? engine.params : EMPTY_PARAMS;
+  return { seq, isNewParams: params.record(seq, served, log.ackedSeq, answerSeq ?? seq) };
 }
 
 /** Writes response `seq` out. */

@@ -5,12 +5,9 @@ import { requestText } from "#src/protocol/engine/response-log.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { Mac } from "#src/protocol/pos.ts";
 import { LOOSE } from "#src/protocol/loose-pos.ts";
-import { EMPTY_PARAMS } from "#src/protocol/sticky.ts";
 import type { Metrics } from "#src/ports/basics.ts";
 import type { ConnectionStore, StoredConnection } from "#src/ports/stores.ts";
-import { userAddress } from "#actors/addresses.ts";
 import type { Actor, ActorContext, StopReason } from "#actors/runtime/actor.ts";
-import type { DeviceReader } from "#actors/user/live-device.ts";
 import type { UserLink } from "#actors/user/user-link.ts";
 import { acknowledge, hasNothingToSay } from "./acknowledge.ts";
 import {
@@ -20,27 +17,24 @@ import {
   isHopeless,
   isOtherLife,
   macOf,
+  noteSent,
+  noteUnsaid,
   takeParams,
   takeUp,
   writeResponse,
 } from "./awake.ts";
-import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
+import { CONNECTION_IDLE_MS } from "./connection-record.ts";
 import { type ConnectionDescription, describeConnection } from "./connection-description.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
 import { type Arrival, arrivalOf, type CurrentRequest } from "./current-request.ts";
 import type { ConnectionMessage } from "./messages.ts";
+import { OwnUser } from "./own-user.ts";
 import { ReadingAhead } from "./reading-ahead.ts";
 import type { RequestBudgets, RequestMeter } from "./request-budget.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { inTraceOf } from "./request-trace.ts";
 import { ResponseMaking } from "./response-making.ts";
 import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
-
-/** Memory of a connection goes after this without a request; it comes back from storage with its `pos`. */
-const CONNECTION_IDLE_MS = CONNECTION_TOUCH_MS;
-
-/** Labels of a request's metrics: without `pos` or with. */
-const [FIRST, LATER] = [{ initial: "1" }, { initial: "0" }];
 
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
@@ -50,20 +44,17 @@ export interface ConnectionDeps extends ResponseWorkDeps {
   mac: Mac;
 }
 
-/** One sliding sync connection: a thin shell around `ConnectionEngine` that waits, reads and answers. */
+/** One sliding sync connection: a thin shell around an `Engine` that waits, reads and answers. */
 export class ConnectionActor implements Actor<ConnectionMessage> {
   readonly #context: ActorContext<ConnectionMessage>;
   readonly #deps: ConnectionDeps;
-  readonly #userId: UserId;
-  readonly #deviceId: DeviceId;
-  readonly #connId: ConnId;
+  readonly #key: readonly [UserId, DeviceId, ConnId];
   readonly #dialect: Dialect;
   /** There for one request, of which it remembers nothing. */
   readonly #isLoose: boolean;
   readonly #mac: Mac;
   readonly #storage: ConnectionStorage;
-  #link: UserLink | null = null;
-  #isAttaching = false;
+  readonly #user: OwnUser;
   #awake: Awake | null = null;
   readonly #requests: RequestQueue;
   readonly #making: ResponseMaking;
@@ -75,14 +66,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#context = context;
     this.#deps = deps;
     const [userId, deviceId, connId, loose] = JSON.parse(context.self.key) as [UserId, DeviceId, ConnId, number?];
-    const key = [userId, deviceId, connId] as const;
-    [this.#userId, this.#deviceId, this.#connId] = key;
+    this.#key = [userId, deviceId, connId];
     this.#isLoose = loose !== undefined;
-    this.#dialect = dialectOfConnection(this.#connId);
-    this.#mac = macOf(this.#dialect, JSON.stringify(key), deps.mac);
-    this.#storage = new ConnectionStorage(context, deps.store, key, !this.#isLoose);
+    this.#dialect = dialectOfConnection(connId);
+    this.#mac = macOf(this.#dialect, JSON.stringify(this.#key), deps.mac);
+    this.#user = new OwnUser(context, this.#key);
+    this.#storage = new ConnectionStorage(context, deps.store, this.#key, !this.#isLoose);
     this.#making = new ResponseMaking(context, this.#storage);
-    this.#meter = deps.budgets.forConnection(this.#userId, this.#deviceId);
+    this.#meter = deps.budgets.forConnection(userId, deviceId);
     this.#requests = new RequestQueue({
       nowMs: () => this.#nowMs,
       emptyResponse: (pos) => emptyResponse(this.#dialect, pos, this.#awake, this.#mac),
@@ -113,8 +104,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         message.reply.resolve({ ok: true });
         return;
       case "user-ready":
-        this.#isAttaching = false;
-        this.#link = message.link;
+        this.#user.answered(message.link);
         inTraceOf(this.#current?.trace ?? null, () => this.#begin());
         return;
       case "user-failed":
@@ -124,7 +114,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#expire("device has too many connections");
         return;
       case "updates-applied":
-        this.#link?.consumed(message.pos);
+        this.#user.link?.consumed(message.pos);
         for (const [nid, bits] of message.rooms) this.#awake?.engine.markDirty(nid, bits);
         if (message.bits !== 0) this.#awake?.engine.markUserDirty(message.bits);
         message.barrier?.leave();
@@ -144,8 +134,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#timeIsUp(message.requestId);
         return;
       case "read-ahead":
-        if (this.#awake !== null && this.#link !== null)
-          this.#ahead.begin(message.rooms, this.#awake.engine, this.#link.user, this.#deps.directory);
+        if (this.#awake !== null && this.#user.link !== null)
+          this.#ahead.begin(message.rooms, this.#awake.engine, this.#user.link.user, this.#deps.directory);
         return;
       case "flush-cursors":
         this.#storage.flushIsDue(this.#awake);
@@ -163,8 +153,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   stop(reason: StopReason): void {
     this.#making.drop();
     this.#requests.refuseAll(new SyncError("actor_stopped", `connection stopped: ${reason}`));
-    if (this.#link !== null) this.#readerOf(this.#link).device.fellAsleep(this.#connId);
-    this.#context.tell(userAddress(this.#userId), { type: "detach", connection: this.#context.self });
+    this.#user.leave();
   }
 
   get state(): string {
@@ -172,12 +161,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   }
 
   describe(): ConnectionDescription {
-    const who = { userId: this.#userId, deviceId: this.#deviceId, connId: this.#connId, dialect: this.#dialect.name };
+    const [userId, deviceId, connId] = this.#key;
+    const who = { userId, deviceId, connId, dialect: this.#dialect.name };
     const now = { current: this.#current, awake: this.#awake, lastRequestMs: this.#lastRequestMs };
     return describeConnection(who, now, this.#context.clock);
   }
-
-  // ------------------------------------------------------------------ requests
 
   get #current(): CurrentRequest | null {
     return this.#requests.current;
@@ -190,7 +178,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   /** A request cuts short the one that is being served, which is answered first, with what there is. */
   #arrive(arrival: Arrival): void {
     this.#lastRequestMs = this.#nowMs;
-    if (this.#link !== null) this.#link.usedMs = this.#lastRequestMs;
+    const { link } = this.#user;
+    if (link !== null) link.usedMs = this.#lastRequestMs;
     const current = this.#current;
     if (current !== null && isHopeless(arrival, this.#awake))
       arrival.command.reply.reject(this.#meter.sentBack("foreign", "pos is of no response to go on from"));
@@ -206,8 +195,9 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #begin(): void {
     const current = this.#current;
     if (current === null || current.phase !== "loading") return;
-    if (this.#link === null) {
-      this.#attach();
+    const { link } = this.#user;
+    if (link === null) {
+      this.#user.ask();
       return;
     }
     const { claims } = current;
@@ -217,8 +207,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         this.#requests.reject(refusal);
         return;
       }
-      this.#awake = begin(this.#dialect, claims, this.#link, this.#readerOf(this.#link), this.#context.rng);
-      this.#process(current, 0, this.#link);
+      this.#awake = begin(this.#dialect, claims, link, this.#user.readerOf(link), this.#context.rng);
+      this.#process(current, 0, link);
       return;
     }
     const awake = this.#awake;
@@ -226,15 +216,14 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     else if (awake === null || isOtherLife(awake, claims)) this.#storage.load();
     else if (awake.incarnation !== claims.incarnation)
       this.#requests.reject(this.#meter.sentBack("started_over", "connection was started over"));
-    else this.#process(current, claims.seq, this.#link);
+    else this.#process(current, claims.seq, link);
   }
 
   #process(current: CurrentRequest, posSeq: number, link: UserLink): void {
     const awake = this.#awake;
     if (awake === null) return;
     const { request, pos } = current.command;
-    const setupSecs = current.isReady(this.#nowMs) / 1000;
-    this.#deps.metrics.observe("sliding_sync_api_setup_duration_secs", setupSecs, pos === null ? FIRST : LATER);
+    current.isReady(this.#nowMs, this.#deps.metrics);
     const text = requestText(request);
     const resolution = awake.log.resolve(posSeq, text);
     switch (resolution.kind) {
@@ -268,10 +257,6 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     }
   }
 
-  #readerOf({ user }: UserLink): DeviceReader {
-    return { device: user.device(this.#deviceId), connId: this.#connId };
-  }
-
   #serve(current: CurrentRequest, awake: Awake, link: UserLink, overdrawn: SyncError | null): void {
     if (overdrawn !== null) awake.log.refuse();
     const refusal = overdrawn ?? takeParams(awake, link, current.command.request);
@@ -287,18 +272,10 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     else this.#startWork();
   }
 
-  #attach(): void {
-    if (this.#isAttaching) return;
-    this.#isAttaching = true;
-    const { self: connection } = this.#context;
-    this.#context.tell(userAddress(this.#userId), { type: "attach", deviceId: this.#deviceId, connection });
-  }
-
   #userFailed(error: SyncError): void {
-    this.#isAttaching = false;
     // Its memory was made from the user's: it comes back from storage, as after any crash.
-    if (this.#link !== null) this.#storage.flush(this.#awake);
-    this.#link = null;
+    if (this.#user.link !== null) this.#storage.flush(this.#awake);
+    this.#user.answered(null);
     this.#forget();
     if (error.code === "actor_stopped" && this.#current !== null) {
       this.#current.restart(this.#nowMs);
@@ -312,14 +289,13 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   /** Takes the connection up again from what is stored and what the client's `pos` proves. */
   #restore(stored: StoredConnection | null): void {
     const current = this.#current;
-    const link = this.#link;
+    const { link } = this.#user;
     if (current === null || current.phase !== "loading") return;
-    const { claims } = current;
-    if (link === null || claims === null) {
+    if (link === null || current.claims === null) {
       this.#begin();
       return;
     }
-    const awake = takeUp(this.#dialect, stored, claims, link, this.#readerOf(link), this.#context.rng);
+    const awake = takeUp(this.#dialect, stored, current.claims, link, this.#user.readerOf(link), this.#context.rng);
     if (awake === null) {
       this.#requests.reject(this.#meter.sentBack("lost", "connection is not known"));
       return;
@@ -328,13 +304,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#storage.distrust();
     // Another crash may follow at once: what this life begins with is written down before it answers anything.
     this.#storage.flush(awake);
-    this.#process(current, claims.seq, link);
+    this.#process(current, current.claims.seq, link);
   }
 
-  // ------------------------------------------------------------------ responses
-
   #startWork(): void {
-    const [current, awake, link] = [this.#current, this.#awake, this.#link];
+    const [current, awake, link] = [this.#current, this.#awake, this.#user.link];
     if (current === null || awake === null || link === null) return;
     const isNews = current.hasWaited;
     current.phase = "working";
@@ -360,20 +334,13 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     if (awake === null) return;
     const leftMs = current?.leftMs(this.#nowMs) ?? 0;
     if (!built.hasData && current !== null && leftMs > 0 && !this.#requests.hasNext) {
-      awake.engine.noteUnsaid(built.draft, awake.log.nextSeq, built.pages.heads);
-      if (!this.#dialect.policy.areParamsSticky) built.pages.noteMembers();
+      noteUnsaid(awake, built);
       this.#park(current, leftMs);
       return;
     }
     // One that is cut short says nothing of how long its client would have waited.
     if (current !== null && !this.#requests.hasNext) this.#meter.answered(built.hasData, current.waitedMs);
-    const seq = awake.log.nextSeq;
-    awake.engine.noteSent(built.draft, seq, built.pages.heads);
-    built.pages.noteMembers();
-    awake.reader.device.toDeviceSent(built.toDeviceUpTo);
-    const answerSeq = current?.replay?.seq ?? seq;
-    const params = this.#dialect.policy.areParamsSticky ? awake.engine.params : EMPTY_PARAMS;
-    const isNewParams = awake.params.record(seq, params, awake.log.ackedSeq, answerSeq);
+    const { seq, isNewParams } = noteSent(awake, built, current?.replay?.seq ?? null);
     const saved = this.#storage.saveBefore(awake, { isNewParams, hasInitialRooms: built.pages.hasInitial });
     this.#making.save({ built, seq }, saved);
     if (saved === null) this.#finish();
@@ -409,7 +376,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   /** Writes the response out; everything it rests on is stored. */
   #finish(): void {
-    const [saving, awake, link, current] = [this.#making.takeSaved(), this.#awake, this.#link, this.#current];
+    const [saving, awake, link, current] = [this.#making.takeSaved(), this.#awake, this.#user.link, this.#current];
     if (saving === null || awake === null || link === null) return;
     const { built, seq } = saving;
     const txnId = current?.command.request.txn_id;
@@ -425,11 +392,11 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
 
   /** Ends for good: nobody may take it up again, and what its device shares does not wait for it. */
   #expire(why: string): void {
-    this.#context.log.info({ user_id: this.#userId, device_id: this.#deviceId }, why);
+    const [userId, deviceId] = this.#key;
+    this.#context.log.info({ user_id: userId, device_id: deviceId }, why);
     this.#forget();
     this.#storage.remove();
-    if (this.#link !== null)
-      this.#readerOf(this.#link).device.ended(this.#connId, { toDevice: true, deviceLists: true });
+    this.#user.ended();
     this.#requests.refuseAll(this.#meter.sentBack("expired", "connection expired"));
     this.#context.stopSelf();
   }

@@ -1,11 +1,14 @@
 import type { SyncError } from "#src/errors.ts";
 import type { KeptResponse } from "#src/protocol/engine/response-log.ts";
 import { decodePos, type Mac, type PosClaims } from "#src/protocol/pos.ts";
-import type { Cancel } from "#src/ports/basics.ts";
+import type { Cancel, Metrics } from "#src/ports/basics.ts";
 import type { ConnectionCommand, SyncAnswer } from "./messages.ts";
 import { RequestTrace } from "./request-trace.ts";
 
 type SyncCommand = Extract<ConnectionCommand, { type: "sync-request" }>;
+
+/** Labels of a request's metrics: without `pos` or with. */
+const [FIRST, LATER] = [{ initial: "1" }, { initial: "0" }];
 
 /** A request as it came in. */
 export interface Arrival {
@@ -52,10 +55,11 @@ export class CurrentRequest {
     return nowMs - this.#startedMs;
   }
 
-  /** The connection can serve it; how long that took. */
-  isReady(nowMs: number): number {
+  /** The connection can serve it; how long that took is told. */
+  isReady(nowMs: number, metrics: Pick<Metrics, "observe">): void {
     this.#setupMs = this.ageMs(nowMs) - this.#waitedMs;
-    return this.#setupMs;
+    const labels = this.command.pos === null ? FIRST : LATER;
+    metrics.observe("sliding_sync_api_setup_duration_secs", this.#setupMs / 1000, labels);
   }
 
   /** How much longer it may wait; nothing when it must be answered with what there is. */
