@@ -6,10 +6,10 @@ import type { Engine } from "#src/protocol/engine/engine-api.ts";
 import type { DeviceData, ExtensionsBody } from "#src/protocol/engine/extensions-body.ts";
 import { withoutCancelled } from "#src/protocol/key-requests.ts";
 import type { RoomEntry } from "#src/protocol/engine/room-entry.ts";
+import { isStickyTokenAhead } from "#src/protocol/engine/sticky-extension.ts";
 import type { ChangesNeed } from "#src/protocol/engine/entries-api.ts";
 import { type Page, RoomPages } from "#src/protocol/engine/room-pages.ts";
 import type { ConnId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
-import { readStickyToken } from "#src/protocol/sticky-events.ts";
 import type { Clock } from "#src/ports/basics.ts";
 import type { RoomReader } from "#src/ports/stores.ts";
 import type { RoomDirectory } from "#actors/directory/room-directory.ts";
@@ -209,10 +209,10 @@ export class ResponseWork {
     return isBehind ? Promise.reject(new SyncError("unknown_pos", "changes of device lists are gone")) : null;
   }
 
-  /** A token from before a copy was restored, or made up: where its client is cannot be known. */
+  /** Where the client of such a token is cannot be known: it begins anew, as if it had none. */
   #checkSticky(): Promise<void> | null {
     const { enabled, since } = this.#engine.params.extensions.sticky_events;
-    const isAhead = enabled && readStickyToken(since).at > this.#draft.upTo;
+    const isAhead = enabled && !this.#draft.isFirst && isStickyTokenAhead(since, this.#draft.upTo);
     return isAhead ? Promise.reject(new SyncError("unknown_pos", "a token of sticky events is ahead")) : null;
   }
 

@@ -44,29 +44,75 @@ export interface StickyPlace {
   pos: StreamPos;
 }
 
+/** Behind all events that were there from some position on. */
+const EVERYTHING: StreamPos = Number.MAX_SAFE_INTEGER;
+
 /** Before everything. */
 export const STICKY_START: StickyPlace = { at: 0, pos: 0 };
 
 /** Everything that was there for the user up to a position. */
-export const stickyUpTo = (at: StreamPos): StickyPlace => ({ at, pos: Number.MAX_SAFE_INTEGER });
+export const stickyUpTo = (at: StreamPos): StickyPlace => ({ at, pos: EVERYTHING });
 
 /** Negative where `a` comes first. */
 export const compareStickyPlaces = (a: StickyPlace, b: StickyPlace): number => a.at - b.at || a.pos - b.pos;
 
-const OWN_TOKEN = /^sticky_(\d{1,16})(?:\.(\d{1,16}))?$/;
+/** What a token of sticky events says of its client. */
+export interface StickyToken {
+  /** What is behind this is the client's, but for rooms that are named. */
+  place: StickyPlace;
+  /** Rooms of which what comes after their own place was not told, though it is not after `place`. */
+  untold: ReadonlyMap<RoomNid, StickyPlace>;
+  /** Rooms that the client did not know when it was told what comes after their own place: it may have dropped that. */
+  unseen: ReadonlyMap<RoomNid, StickyPlace>;
+}
+
+/** Of a client that was told nothing. */
+export const NOTHING_TOLD: StickyToken = { place: STICKY_START, untold: new Map(), unseen: new Map() };
+
+/** A token names so many rooms of each kind; for others it is what it says of all. */
+export const MAX_NAMED_ROOMS = 1000;
+
+const [UNTOLD, UNSEEN] = ["~", "!"];
+const NUMBER = "[0-9a-z]{1,11}";
+const OWN_TOKEN = new RegExp(
+  `^sticky_(\\d{1,16})(?:\\.(\\d{1,16}))?((?:[~!]${NUMBER}\\.${NUMBER}(?:\\.${NUMBER})?)*)$`,
+);
+const NAMED_ROOM = new RegExp(`([~!])(${NUMBER})\\.(${NUMBER})(?:\\.(${NUMBER}))?`, "g");
 /** What Synapse gives out where several of its processes write. */
 const FOREIGN_TOKEN = /^sticky_m\d+(?:~\d+\.\d+)*$/;
+/** Longer texts are none of ours. */
+const MAX_TOKEN_LENGTH = 100_000;
 
 /** True for the form that tokens of sticky events have, whichever server gave them out. */
-export const isStickyToken = (token: string): boolean => OWN_TOKEN.test(token) || FOREIGN_TOKEN.test(token);
+export const isStickyToken = (token: string): boolean =>
+  token.length <= MAX_TOKEN_LENGTH && (OWN_TOKEN.test(token) || FOREIGN_TOKEN.test(token));
 
-/** The token of a place. */
-export const stickyToken = ({ at, pos }: StickyPlace): string =>
-  pos === Number.MAX_SAFE_INTEGER ? `sticky_${at}` : `sticky_${at}.${pos}`;
+/** The token that says this of its client. */
+export function stickyToken({ place, untold, unseen }: StickyToken): string {
+  const { at, pos } = place;
+  const main = pos === EVERYTHING ? `sticky_${at}` : `sticky_${at}.${pos}`;
+  return main + named(UNTOLD, untold) + named(UNSEEN, unseen);
+}
 
-/** Where a client is that comes with this token; one of another server's says nothing. */
-export function readStickyToken(token: string): StickyPlace {
-  const [, at, pos] = OWN_TOKEN.exec(token) ?? [];
-  if (at === undefined) return STICKY_START;
-  return { at: Number(at), pos: pos === undefined ? Number.MAX_SAFE_INTEGER : Number(pos) };
+const named = (kind: string | undefined, rooms: StickyToken["untold"]): string =>
+  [...rooms]
+    .slice(0, MAX_NAMED_ROOMS)
+    .map(([nid, { at, pos }]) => (pos === EVERYTHING ? [nid, at] : [nid, at, pos]))
+    .map((numbers) => `${kind}${numbers.map((number) => number.toString(36)).join(".")}`)
+    .join("");
+
+/** What a token says of the client that comes with it; one of another server's says nothing. */
+export function readStickyToken(token: string): StickyToken {
+  const [, at, pos, rooms = ""] = OWN_TOKEN.exec(token) ?? [];
+  if (at === undefined) return NOTHING_TOLD;
+  const untold = new Map<RoomNid, StickyPlace>();
+  const unseen = new Map<RoomNid, StickyPlace>();
+  for (const [, kind, nid = "", roomAt = "", roomPos] of rooms.matchAll(NAMED_ROOM)) {
+    const place = {
+      at: Number.parseInt(roomAt, 36),
+      pos: roomPos === undefined ? EVERYTHING : Number.parseInt(roomPos, 36),
+    };
+    (kind === UNTOLD ? untold : unseen).set(Number.parseInt(nid, 36) as RoomNid, place);
+  }
+  return { place: { at: Number(at), pos: pos === undefined ? EVERYTHING : Number(pos) }, untold, unseen };
 }

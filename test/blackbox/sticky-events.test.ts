@@ -16,7 +16,7 @@ describe("a black box's sticky events", () => {
   afterAll(() => box[Symbol.asyncDispose]());
 
   type User = { id: string; token: string };
-  type Asked = { connId?: string; since?: unknown; pos?: string; timeoutMs?: number };
+  type Asked = { connId?: string; since?: unknown; pos?: string; timeoutMs?: number; filters?: Json };
   const push = (user: User, body: Json): Promise<void> =>
     box.homeserver.push(user.token, { next_batch: `s${box.nextTs()}`, ...body });
   const stick = (sender: string): CannedEvent =>
@@ -32,14 +32,17 @@ describe("a black box's sticky events", () => {
   const beside = (roomId: string, ...events: CannedEvent[]): Json => ({
     rooms: { join: { [roomId]: { msc4354_sticky: { events } } } },
   });
-  const ask = async (user: User, { connId = "", since, pos, timeoutMs = 20 }: Asked = {}): Promise<WireAnswer> => {
+  const ask = async (
+    user: User,
+    { connId = "", since, pos, timeoutMs = 20, filters = {} }: Asked = {},
+  ): Promise<WireAnswer> => {
     const query = new URLSearchParams({ timeout: String(timeoutMs), ...(pos === undefined ? {} : { pos }) });
     const answer = await box.server.fetch(`${SIMPLIFIED_PATH}?${query}`, {
       method: "POST",
       headers: { authorization: `Bearer ${user.token}` },
       body: JSON.stringify({
         conn_id: connId,
-        lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [] } },
+        lists: { all: { ranges: [[0, 9]], timeline_limit: 1, required_state: [], filters } },
         extensions: { [STICKY]: { enabled: true, ...(since === undefined ? {} : { since }) } },
       }),
     });
@@ -71,9 +74,9 @@ describe("a black box's sticky events", () => {
     await box.restart();
     const anew = await ask(alice, { connId: "another" });
     expect(eventsOf(anew, room)).toMatchObject([{ event_id: one.event_id }]);
-    // Rooms that the server cannot prove to be known come anew, and what is sticky in them.
-    const third = await ask(alice, { pos: second.pos, since: told(second)?.["next_batch"] });
-    const since = told(third)?.["next_batch"] ?? told(second)?.["next_batch"];
+    const since = told(second)?.["next_batch"];
+    const third = await ask(alice, { pos: second.pos, since });
+    expect(told(third)).toBeUndefined();
     const two = stick("@bob:localhost");
     const waiting = ask(alice, { pos: third.pos, since, timeoutMs: 30_000 });
     await box.waiting(1);
@@ -81,5 +84,31 @@ describe("a black box's sticky events", () => {
     const news = await waiting;
     expect(eventsOf(news, other)).toMatchObject([{ event_id: two.event_id }]);
     expect(eventsOf(news, room)).toEqual([]);
+  });
+  test("[STE-14] what a token passed over because its room was in no list is told after a kill, once, when the room is in one", async () => {
+    const alice = box.user("alice");
+    const [room, favourite] = [box.roomId("a"), box.roomId("b")];
+    const timeline = { timeline: box.beginning(alice.id) };
+    const tag = { type: "m.tag", content: { tags: { "m.favourite": {} } } };
+    box.homeserver.queue(alice.token, {
+      next_batch: "s1",
+      rooms: {
+        join: Object.fromEntries([joined(room, timeline), joined(favourite, { ...timeline, accountData: [tag] })]),
+      },
+    });
+    const first = await ask(alice);
+    const [passed, told1] = [stick("@bob:localhost"), stick("@bob:localhost")];
+    const filters = { tags: ["m.favourite"] };
+    await push(alice, beside(room, passed));
+    await push(alice, beside(favourite, told1));
+    const second = await ask(alice, { pos: first.pos, timeoutMs: 10_000, filters });
+    expect(Object.keys(told(second)?.["rooms"] as Json)).toEqual([favourite]);
+    await box.restart();
+    const third = await ask(alice, { pos: second.pos, since: told(second)?.["next_batch"] });
+    expect(eventsOf(third, room)).toMatchObject([{ event_id: passed.event_id }]);
+    expect(eventsOf(third, favourite)).toEqual([]);
+    await box.restart();
+    const last = await ask(alice, { pos: third.pos, since: told(third)?.["next_batch"] });
+    expect(told(last)).toBeUndefined();
   });
 });

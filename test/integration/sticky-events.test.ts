@@ -107,16 +107,24 @@ describe("sticky events (MSC4354)", () => {
     }
   });
 
-  test("[STE-4] a token ahead of the server is of no connection of its own, and one that several writers of another server gave out is none", async () => {
+  test("[STE-4] a token ahead of the server is of no connection that goes on; one that begins gets another, also where there is nothing to tell", async () => {
     const { me, client, room } = inRooms(["a"]);
-    const ahead = await client.request(all({ since: `sticky_${Number.MAX_SAFE_INTEGER}` }));
+    await client.sync({});
+    const since = `sticky_${Number.MAX_SAFE_INTEGER}`;
+    const ahead = await client.request(all({ since }));
     expect([ahead.status, ahead.json["errcode"]]).toEqual([400, "M_UNKNOWN_POS"]);
-    const off = await client.request(all({ enabled: false, since: `sticky_${Number.MAX_SAFE_INTEGER}` }));
-    expect(off.status).toBe(200);
+    expect((await client.request(all({ enabled: false, since }))).status).toBe(200);
+    // Who keeps the token and starts over is served.
+    const anew = await client.sync(all({ since }), { pos: null });
+    expect(stickyOf(anew)).toEqual({ next_batch: expect.stringMatching(/^sticky_\d+$/), rooms: {} });
+    const waiting = client.sync(all({ since: stickyOf(anew)?.next_batch }), { timeout: 60_000 });
+    await rig.waiting(1);
     const event = stick(BOB);
     await rig.poll(me, section(room("a"), event));
-    const foreign = await client.sync(all({ since: "sticky_m42~1.45~2.50" }), { pos: null });
-    expect(told(foreign)).toEqual({ [room("a")]: [event.event_id] });
+    expect(told(await waiting)).toEqual({ [room("a")]: [event.event_id] });
+    const foreign = ["sticky_m42~1.45~2.50", `${since}~1.${since.length}`, "sticky_0"];
+    for (const token of foreign)
+      expect(told(await client.sync(all({ since: token }), { pos: null }))).toEqual({ [room("a")]: [event.event_id] });
   });
 
   test("[STE-5] no more than `limit` come at once, and the rest with the next requests, which do not wait", async () => {
@@ -272,7 +280,7 @@ describe("sticky events (MSC4354)", () => {
     }
   });
 
-  test("[STE-14] what a token passed over because its room was in no list is told when the room is in one", async () => {
+  test("[STE-14] what a token passed over because its room was in no list is told when the room is in one, on whatever connection", async () => {
     const { me, client, room } = inRooms(["a", "b"]);
     await client.sync({});
     const tagged = { rooms: { join: { [room("b")]: { account_data: { events: [tag("m.favourite")] } } } } };
@@ -288,10 +296,16 @@ describe("sticky events (MSC4354)", () => {
     expect(told(first)).toEqual({ [room("b")]: [other.event_id] });
     const since = stickyOf(first)?.next_batch;
     expect(told(await client.sync(only({ tags: ["m.favourite"] }, since)))).toBeNull();
-    expect(told(await client.sync(only({}, since), { timeout: 60_000 }))).toEqual({ [room("a")]: [one.event_id] });
+    const another = new SimplifiedClient(rig, me);
+    for (const each of [client, another]) {
+      const body = { ...only({}, since), conn_id: each === client ? "" : "other" };
+      const answer = await each.sync(body, { timeout: 60_000 });
+      expect(told(answer)).toEqual({ [room("a")]: [one.event_id] });
+      expect(told(await each.sync({ ...body, ...only({}, stickyOf(answer)?.next_batch) }))).toBeNull();
+    }
   });
 
-  test("[STE-15] with a room that a client has not seen before all of its sticky events come", async () => {
+  test("[STE-15] with a room that a client has not seen before come its sticky events, told before or not", async () => {
     const { me, client, room } = inRooms(["a", "b"]);
     await client.sync({});
     const event = stick(BOB);
@@ -302,7 +316,12 @@ describe("sticky events (MSC4354)", () => {
     const second = await client.sync(all({ since }, [0, 1]));
     expect(second.rooms[room("a")]).toMatchObject({ initial: true });
     expect(told(second)).toEqual({ [room("a")]: [event.event_id] });
-    expect(told(await client.sync(all({ since: stickyOf(second)?.next_batch }, [0, 1])))).toBeNull();
+    const known = stickyOf(second)?.next_batch;
+    expect(told(await client.sync(all({ since: known }, [0, 1])))).toBeNull();
+    // Who starts over with a token from before the room was there gets them too, and with a later one does not.
+    expect(told(await client.sync(all({ since }, [0, 1]), { pos: null }))).toEqual({ [room("a")]: [event.event_id] });
+    expect(told(await client.sync(all({ since: known }), { pos: null }))).toBeNull();
+    expect(told(await client.sync(all({ since: known }, [0, 1])))).toBeNull();
   });
 
   test("[STE-16] how long an event is sticky is told as of the moment, in timelines too, and not stored with it", async () => {

@@ -295,7 +295,8 @@ export class RememberingEngine implements Remembering {
     const params = this.params.extensions.sticky_events;
     if (!params.enabled) return body;
     const isListed = (nid: RoomNid): boolean => this.#view.isSubscribed(nid) || this.#lists.keysOf(nid).length > 0;
-    const sticky = buildSticky({ world, data, draft, isListed }, params, this.#sticky, sent);
+    const isKnown = (nid: RoomNid): boolean => this.held.get(nid) !== undefined || draft.rooms.has(nid);
+    const sticky = buildSticky({ world, data, draft, isListed, isKnown }, params, sent);
     this.#sticky = sticky.progress;
     return sticky.body === null ? body : { ...body, sticky: sticky.body };
   }

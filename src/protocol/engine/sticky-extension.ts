@@ -1,11 +1,13 @@
-import type { RoomNid } from "../ids.ts";
+import type { RoomNid, StreamPos } from "../ids.ts";
 import type { StickyEventsParams } from "../sticky.ts";
 import {
   compareStickyPlaces,
+  NOTHING_TOLD,
   readStickyToken,
   STICKY_START,
   type StickyEvent,
   type StickyPlace,
+  type StickyToken,
   stickyToken,
   stickyUpTo,
 } from "../sticky-events.ts";
@@ -22,12 +24,10 @@ export interface StickyProgress {
   expected: string | null;
   /** More is to be told than one response may hold. */
   hasRest: boolean;
-  /** Rooms of which not all before the client's token was told, and from where on. */
-  withheld: ReadonlyMap<RoomNid, StickyPlace>;
 }
 
 /** Of a client that was told nothing. */
-export const NO_STICKY_PROGRESS: StickyProgress = { expected: null, hasRest: false, withheld: new Map() };
+export const NO_STICKY_PROGRESS: StickyProgress = { expected: null, hasRest: false };
 
 /** True when there may be something to tell although nothing has happened. */
 export const hasUnheardSticky = ({ enabled, since }: StickyEventsParams, progress: StickyProgress): boolean =>
@@ -46,6 +46,8 @@ interface Scope {
   draft: Draft;
   /** In a list, in view or not, or subscribed. */
   isListed: (nid: RoomNid) => boolean;
+  /** The client has the room, or gets it with this response. */
+  isKnown: (nid: RoomNid) => boolean;
 }
 
 /** What there is to tell of one room. */
@@ -57,51 +59,69 @@ interface RoomNews {
   firstWaiting: StickyPlace | null;
 }
 
+/** Nobody can have been told what has not happened: such a token is of another server, or of a time that a copy does not know. */
+export const isStickyTokenAhead = (since: string, upTo: StreamPos): boolean => readStickyToken(since).place.at > upTo;
+
 /**
  * What is told of sticky events: those of joined rooms, oldest first, from the client's token on. An event that was sent before the
- * user joined counts from the join on. What a token passes over untold (its room is in no list, an own event waits) is remembered.
+ * user joined counts from the join on. The token says all there is to know of its client: what it passes over untold (the room is in
+ * no list, an own event waits), and of which rooms its client drops what it is told, because it does not know them yet.
  */
 export function buildSticky(
   scope: Scope,
   params: StickyEventsParams,
-  progress: StickyProgress,
   sent: SentRooms,
 ): { body: StickyBody | null; progress: StickyProgress } {
   const { world, data, draft, isListed } = scope;
-  const since = params.since === "" ? STICKY_START : readStickyToken(params.since);
-  const withheld = new Map<RoomNid, StickyPlace>();
-  const rooms: RoomNews[] = [];
-  for (const nid of world.stickyRooms(data.nowMs)) {
-    const from = isNewInView(nid, draft) ? STICKY_START : earlier(progress.withheld.get(nid) ?? since, since);
-    if (isListed(nid)) rooms.push(newsOf(nid, from, scope));
-    else withheld.set(nid, from);
-  }
-  const candidates = rooms.flatMap((room) => room.candidates).sort((a, b) => compareStickyPlaces(a.place, b.place));
+  const isAhead = isStickyTokenAhead(params.since, draft.upTo);
+  const token = isAhead ? NOTHING_TOLD : readStickyToken(params.since);
+  const rooms = world.stickyRooms(data.nowMs).map((nid) => newsOf(nid, startOf(nid, token, scope), scope));
+  const candidates = rooms
+    .flatMap((room) => (isListed(room.nid) ? room.candidates : []))
+    .sort((a, b) => compareStickyPlaces(a.place, b.place));
   const told = candidates.slice(0, params.limit);
   const hasRest = told.length < candidates.length;
   const end = hasRest ? (told.at(-1)?.place ?? STICKY_START) : stickyUpTo(draft.upTo);
-  for (const { nid, from, firstWaiting } of rooms) {
-    const untold = [];
-    // The client's token stays where it is: what is before it has to be remembered.
-    if (compareStickyPlaces(end, since) < 0 && compareStickyPlaces(from, since) < 0) untold.push(later(from, end));
-    if (firstWaiting !== null) untold.push({ at: firstWaiting.at, pos: firstWaiting.pos - 1 });
-    if (untold.length > 0) withheld.set(nid, untold.reduce(earlier));
-  }
-  const isTold = told.length > 0;
-  const nextBatch = stickyToken(later(since, end));
+  const hasNews = told.length > 0 || isAhead;
+  const nextBatch = hasNews ? stickyToken(tokenAfter(scope, token, rooms, end)) : params.since;
   return {
-    body: isTold ? { nextBatch, rooms: byRoom(scope, told, sent) } : null,
-    progress: { expected: isTold ? nextBatch : params.since, hasRest: hasRest && isTold, withheld },
+    body: hasNews ? { nextBatch, rooms: byRoom(scope, told, sent) } : null,
+    progress: { expected: nextBatch, hasRest: hasRest && hasNews },
   };
 }
 
 const earlier = (a: StickyPlace, b: StickyPlace): StickyPlace => (compareStickyPlaces(a, b) <= 0 ? a : b);
 const later = (a: StickyPlace, b: StickyPlace): StickyPlace => (compareStickyPlaces(a, b) >= 0 ? a : b);
 
-/** Clients drop what they are told of rooms that they do not know yet: with such a room all of it comes. */
-function isNewInView(nid: RoomNid, { isFirst, rooms }: Draft): boolean {
-  const room = rooms.get(nid);
-  return !isFirst && room?.kind === "initial" && (room.held ?? null) === null;
+/** From where on a room is told; with a room that the client gets to know comes again what it was told of it before. */
+function startOf(nid: RoomNid, { place, untold, unseen }: StickyToken, { isKnown }: Scope): StickyPlace {
+  const start = untold.get(nid) ?? place;
+  const dropped = unseen.get(nid);
+  return dropped !== undefined && isKnown(nid) ? earlier(dropped, start) : start;
+}
+
+/** What a client is told by its next token: everything of rooms in lists up to `end`. */
+function tokenAfter(
+  { isListed, isKnown }: Scope,
+  before: StickyToken,
+  rooms: RoomNews[],
+  end: StickyPlace,
+): StickyToken {
+  const place = later(before.place, end);
+  const untold = new Map<RoomNid, StickyPlace>();
+  const unseen = new Map<RoomNid, StickyPlace>();
+  for (const { nid, from, candidates, firstWaiting } of rooms) {
+    const toldUpTo = isListed(nid) ? later(from, end) : from;
+    const isIn = (low: StickyPlace, high: StickyPlace): boolean =>
+      candidates.some((each) => compareStickyPlaces(each.place, low) > 0 && compareStickyPlaces(each.place, high) <= 0);
+    const left = isIn(toldUpTo, place) ? [toldUpTo] : [];
+    if (firstWaiting !== null && compareStickyPlaces(firstWaiting, place) <= 0)
+      left.push({ at: firstWaiting.at, pos: firstWaiting.pos - 1 });
+    if (left.length > 0) untold.set(nid, left.reduce(earlier));
+    const dropped = before.unseen.get(nid) ?? (isIn(from, toldUpTo) ? from : undefined);
+    if (dropped !== undefined && !isKnown(nid)) unseen.set(nid, dropped);
+  }
+  return { place, untold, unseen };
 }
 
 function newsOf(nid: RoomNid, from: StickyPlace, { world, data, draft }: Scope): RoomNews {

@@ -1,9 +1,12 @@
 import { describe, expect, test } from "bun:test";
+import type { RoomNid } from "#src/protocol/ids.ts";
 import {
   compareStickyPlaces,
   isStickyToken,
+  NOTHING_TOLD,
   readStickyToken,
   STICKY_START,
+  type StickyPlace,
   stickyDuration,
   stickyToken,
   stickyUntil,
@@ -34,14 +37,35 @@ describe("sticky events", () => {
     },
   );
 
-  test("[STE-24] tokens lead back to their places, and places are in order", () => {
+  test("[STE-24] tokens lead back to what they say, and places are in order", () => {
     const places = [STICKY_START, { at: 5, pos: 3 }, { at: 5, pos: 5 }, stickyUpTo(5), { at: 6, pos: 1 }];
-    expect(places.map((place) => readStickyToken(stickyToken(place)))).toEqual(places);
     expect(places.toSorted(compareStickyPlaces)).toEqual(places);
-    expect(places.map(stickyToken).every(isStickyToken)).toBe(true);
-    expect(stickyToken(stickyUpTo(7))).toBe("sticky_7");
-    expect(readStickyToken("sticky_m7~1.3")).toEqual(STICKY_START);
-    for (const token of ["", "7", "sticky_", "sticky_x", "sticky_1.", "sticky_-1", "sticky_1.2.3", " sticky_1"])
-      expect(isStickyToken(token)).toBe(false);
+    const rooms = (...nids: number[]): ReadonlyMap<RoomNid, StickyPlace> =>
+      new Map(nids.map((nid) => [nid as RoomNid, places[nid % places.length] ?? STICKY_START]));
+    const tokens = places.flatMap((place) => [
+      { ...NOTHING_TOLD, place },
+      { place, untold: rooms(1, 22, 1_000_003), unseen: rooms() },
+      { place, untold: rooms(), unseen: rooms(3, 40) },
+      { place, untold: rooms(7), unseen: rooms(7, 8) },
+    ]);
+    for (const token of tokens) {
+      expect(readStickyToken(stickyToken(token))).toEqual(token);
+      expect(isStickyToken(stickyToken(token))).toBe(true);
+    }
+    expect(stickyToken({ ...NOTHING_TOLD, place: stickyUpTo(7) })).toBe("sticky_7");
+    expect(readStickyToken("sticky_m7~1.3")).toEqual(NOTHING_TOLD);
+    const malformed = ["", "7", "sticky_", "sticky_x", "sticky_1.", "sticky_-1", "sticky_1.2.3", " sticky_1"];
+    malformed.push("sticky_1~", "sticky_1~5", "sticky_1~5.", "sticky_1~5.6.7.8", "sticky_1!5.6~", "sticky_1~A.1");
+    for (const token of malformed) expect(isStickyToken(token)).toBe(false);
+  });
+
+  test("[STE-34] a token names no more than a thousand rooms of a kind", () => {
+    const many = new Map(
+      Array.from({ length: 1001 }, (_, nid) => [nid as RoomNid, { at: 2 ** 52, pos: 2 ** 52 + nid }]),
+    );
+    const token = stickyToken({ ...NOTHING_TOLD, untold: many, unseen: many });
+    expect(isStickyToken(token)).toBe(true);
+    const { untold, unseen } = readStickyToken(token);
+    expect([untold.size, unseen.size]).toEqual([1000, 1000]);
   });
 });
