@@ -220,7 +220,7 @@ class Node {
       recent: this.#recent,
       ...(this.#config.hasConsole ? { console: this.#clientConsole(dialects) } : {}),
     });
-    const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, timers: systemTimers });
+    const tokens = new StoredPositionTokens({ identifier: gateway, ...storage, homeserver, timers: systemTimers });
     const { isForwarding } = this.#config;
     const handle = this.#config.answersProbes
       ? withProbes((request) => app.handle(request), { ...PORTS, isForwarding, metrics })

@@ -1,8 +1,14 @@
 import type { Context, Span } from "@opentelemetry/api";
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, context, trace } from "@opentelemetry/api";
 import type { Clock, Timers } from "#src/ports/basics.ts";
-import type { Homeserver, SyncRequestParams, UpstreamFailure, UpstreamResult } from "#src/ports/homeserver.ts";
-import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
+import type {
+  Homeserver,
+  MessagesPage,
+  SyncRequestParams,
+  UpstreamFailure,
+  UpstreamResult,
+} from "#src/ports/homeserver.ts";
+import type { DeviceId, EventId, RoomId, UserId } from "#src/protocol/ids.ts";
 import { parseRoomId, parseUserId } from "#src/protocol/ids.ts";
 import { classifyAnswer, classifyNoAnswer, parseObject } from "./classify.ts";
 import type { HomeserverAddress, HttpAnswer } from "./http-call.ts";
@@ -138,12 +144,36 @@ class HomeserverClient implements Homeserver {
     return this.#settle(answer, false, (body) => body);
   }
 
-  async roomMessages(
+  roomMessages(
     accessToken: string,
     roomId: RoomId,
-    { from, limit, deadlineMs }: { from: string; limit: number; deadlineMs: number },
+    page: MessagesPage,
   ): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
-    const query = new URLSearchParams({ dir: "b", from, limit: String(limit) });
+    return this.#messages(accessToken, roomId, "b", page);
+  }
+
+  async roomEventsAfter(
+    accessToken: string,
+    roomId: RoomId,
+    page: MessagesPage,
+  ): ReturnType<Homeserver["roomEventsAfter"]> {
+    const answer = await this.#messages(accessToken, roomId, "f", page);
+    if (!answer.ok) return answer;
+    const { chunk, end } = parseObject(UTF8.decode(answer.value));
+    const ids = Array.isArray(chunk) ? chunk.map((event: { event_id?: unknown } | null) => event?.event_id) : [null];
+    // A token is of a place behind all of them: none may be left out.
+    if (!ids.every((id) => typeof id === "string") || ids.length > page.limit)
+      return { ok: false, failure: classifyNoAnswer("a page without its events", 200) };
+    return { ok: true, value: { ids: ids as EventId[], end: typeof end === "string" && end !== "" ? end : null } };
+  }
+
+  async #messages(
+    accessToken: string,
+    roomId: RoomId,
+    dir: "b" | "f",
+    { from, limit, deadlineMs }: MessagesPage,
+  ): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+    const query = new URLSearchParams({ dir, from, limit: String(limit) });
     const answer = await this.#callApi({
       span: "homeserver.messages.get",
       endpoint: "messages",

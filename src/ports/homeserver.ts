@@ -1,4 +1,4 @@
-import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
+import type { DeviceId, EventId, RoomId, UserId } from "#src/protocol/ids.ts";
 import type { Presence } from "#src/protocol/presence.ts";
 
 /** How an upstream call failed; decided once, by `src/homeserver/classify.ts` (E5). */
@@ -27,6 +27,13 @@ export interface SyncRequestParams {
   traceparent: string | null;
 }
 
+/** So many events of a room beside a token. */
+export interface MessagesPage {
+  from: string;
+  limit: number;
+  deadlineMs: number;
+}
+
 /** The homeserver's client-server API, as far as we use it. Never throws; every call has a deadline. */
 export interface Homeserver {
   /** Spec versions and unstable features; cached by the implementation. */
@@ -38,8 +45,14 @@ export interface Homeserver {
   roomMessages(
     accessToken: string,
     roomId: RoomId,
-    page: { from: string; limit: number; deadlineMs: number },
+    page: MessagesPage,
   ): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
+  /** Ids of a room's events from behind a token on, the oldest first, and the token behind them; null = it has none. */
+  roomEventsAfter(
+    accessToken: string,
+    roomId: RoomId,
+    page: MessagesPage,
+  ): Promise<UpstreamResult<{ ids: EventId[]; end: string | null }>>;
   /** The rooms that the token's user is in. */
   joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>>;
   /** Uploads a filter; its id. */

@@ -1,5 +1,11 @@
-import type { Homeserver, SyncRequestParams, UpstreamFailure, UpstreamResult } from "#src/ports/homeserver.ts";
-import type { DeviceId, RoomId, UserId } from "#src/protocol/ids.ts";
+import type {
+  Homeserver,
+  MessagesPage,
+  SyncRequestParams,
+  UpstreamFailure,
+  UpstreamResult,
+} from "#src/ports/homeserver.ts";
+import type { DeviceId, EventId, RoomId, UserId } from "#src/protocol/ids.ts";
 
 /** One sync request that waits for its answer. */
 export interface OpenSync {
@@ -94,6 +100,20 @@ export class FakeHomeserverPort implements Homeserver {
     const page = this.messages.get(roomId);
     if (page === undefined) return { ok: false, failure: refusedFailure(403) };
     return { ok: true, value: new TextEncoder().encode(JSON.stringify(page)) };
+  }
+
+  /** What is behind a token; nothing where it is not said. */
+  readonly ahead = new Map<string, { ids: EventId[]; end: string | null }>();
+
+  async roomEventsAfter(
+    accessToken: string,
+    roomId: RoomId,
+    { from, limit }: MessagesPage,
+  ): ReturnType<Homeserver["roomEventsAfter"]> {
+    this.asked.push(`after ${accessToken} ${roomId} ${from} ${limit}`);
+    const failure = this.failures.shift();
+    if (failure !== undefined) return { ok: false, failure };
+    return { ok: true, value: this.ahead.get(`${from} ${limit}`) ?? { ids: [], end: null } };
   }
 
   async joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>> {

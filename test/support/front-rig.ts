@@ -2,6 +2,7 @@ import { WELL } from "#test/support/well.ts";
 import { openConsoleFiles } from "#src/console/console-files.ts";
 import { clientConsole } from "#src/console/console-settings.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
+import { createHomeserver } from "#src/homeserver/client.ts";
 import { Forwarder } from "#src/homeserver/forwarder.ts";
 import { createApp } from "#src/http/app.ts";
 import { yieldToIo } from "#src/hosts/serve-host.ts";
@@ -127,9 +128,17 @@ export class FrontRig {
               forwarder: new Forwarder({ ...ports, address, frontId: "front", deadlineMs: UPSTREAM_DEADLINE_MS }),
               tokens: {
                 tokenAt: (...place) =>
-                  new StoredPositionTokens({ identifier: node.gateway, ...node.stores, timers: systemTimers }).tokenAt(
-                    ...place,
-                  ),
+                  new StoredPositionTokens({
+                    identifier: node.gateway,
+                    ...node.stores,
+                    homeserver: createHomeserver({
+                      ...ports,
+                      address,
+                      version: "test",
+                      deadlineMs: UPSTREAM_DEADLINE_MS,
+                    }),
+                    timers: systemTimers,
+                  }).tokenAt(...place),
               },
               observer: { forwarded: (accessToken, effect) => node.gateway.forwarded(accessToken, effect) },
               handle,
