@@ -72,6 +72,9 @@ export interface IngestContext {
 
 /** Identifies one poller. */
 export const pollerKey = (userId: string, deviceId: string): string => `${userId}\0${deviceId}`;
+
+/** True for the key of one of the user's devices. */
+export const isPollerOf = (key: string, userId: string): boolean => key.startsWith(`${userId}\0`);
 export const receiptKey = (r: { nid: number; userId: string; threadId: string; isPrivate: boolean }): string =>
   `${r.nid}\0${r.isPrivate ? 1 : 0}${r.userId}\0${r.threadId}`;
 export const accountDataKey = (userId: string, roomNid: number, type: string): string =>

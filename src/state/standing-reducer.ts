@@ -5,7 +5,7 @@ import { sameBytes } from "./bytes.ts";
 import { findOwnMember } from "./chunk.ts";
 import type { UserRoom } from "#src/protocol/room-meta.ts";
 import type { GroupDraft } from "./group-draft.ts";
-import { pollerKey } from "./ingest-context.ts";
+import { isPollerOf } from "./ingest-context.ts";
 import type { RoomDraft } from "./room-draft.ts";
 import * as standing from "./standing.ts";
 import { findOwnStripped } from "./stripped.ts";
@@ -31,6 +31,7 @@ export function reduceMemberEvent(
 ): void {
   if (!group.isKnownUser(target)) return;
   const userId = target as UserId;
+  if (isGone(fact.membership)) releaseTyping(group, userId, room);
   const before = group.users.standing(userId, room.nid);
   if (standing.isPending(before?.membership) && userId !== batch.userId) return;
   if (fact.membership === "join") {
@@ -101,7 +102,7 @@ export function settleLeave(
   const current = group.users.standing(userId, room.nid);
   if (current !== null && isGone(current.membership)) {
     settleOutside(group, current, own, room);
-    return releaseTyping(group, batch, room);
+    return releaseTyping(group, userId, room);
   }
   const membership = isGone(own?.membership) ? own.membership : isGone(row?.membership) ? row.membership : "leave";
   const sender = own?.sender ?? userId;
@@ -121,7 +122,7 @@ export function settleLeave(
   const fact = { membership, sender, ts: own?.ts ?? 0, pos };
   const ending = own?.json ?? (standing.isPending(current.membership) ? madeUpEnding(current, group) : null);
   group.users.setStanding(standing.leave(current, fact, lastPos, ending));
-  releaseTyping(group, batch, room);
+  releaseTyping(group, userId, room);
 }
 
 /** Of an invite from elsewhere that was rejected some homeservers only say that it is gone: clients learn it from an event. */
@@ -155,11 +156,12 @@ export function settleStripped(group: GroupDraft, batch: PollBatch, section: Pol
   const current = group.users.standing(userId, room.nid);
   if (current?.membership === kind && sameBytes(current.stripped, stripped)) return;
   const own = findOwnStripped(stripped, userId);
+  const sender = own?.sender ?? "";
   // Stripped events of most homeservers say nothing of when: an invite is as new as our first sight of it.
-  const seenTs = current?.membership === kind ? current.joinTs : group.context.nowMs;
+  const seenTs = current?.membership === kind && current.memberSender === sender ? current.joinTs : group.context.nowMs;
   const fact = {
     membership: kind,
-    sender: own?.sender ?? "",
+    sender,
     ts: own === null || own.ts === 0 ? seenTs : own.ts,
     pos: standing.OWN_POS,
   } as const;
@@ -172,8 +174,9 @@ function wasInside(own: EventFields | null, section: PolledLeave): boolean {
   return own?.prevMembership === "join" || section.timeline.length > 1;
 }
 
-function releaseTyping(group: GroupDraft, batch: PollBatch, room: RoomDraft): void {
+/** Who is not in the room hears no more of who types there, and somebody else's poller says it. */
+function releaseTyping(group: GroupDraft, userId: UserId, room: RoomDraft): void {
   const typing = group.typing.get(room.nid) ?? group.context.typing(room.nid);
-  if (typing?.owner !== pollerKey(batch.userId, batch.deviceId)) return;
+  if (typing === undefined || typing.owner === null || !isPollerOf(typing.owner, userId)) return;
   group.typing.set(room.nid, { ...typing, owner: null });
 }

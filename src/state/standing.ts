@@ -104,7 +104,7 @@ export function forget(before: UserRoom): UserRoom {
 export const isForgotten = ({ membership, memberSender, userId, joinPos, leftPos }: UserRoom): boolean =>
   membership === "leave" && memberSender === userId && joinPos === 0 && leftPos === null;
 
-/** An invite or knock. An earlier stay stays visible. */
+/** An invite or knock, or what another one made of it. An earlier stay stays visible. */
 export function strip(
   before: UserRoom | null,
   userId: UserId,
@@ -113,10 +113,11 @@ export function strip(
   preview: { stripped: Uint8Array; isDirect: boolean; lastPos: StreamPos },
 ): UserRoom {
   const base = before ?? noStanding(userId, nid);
+  const isSame = before?.membership === fact.membership && before.memberSender === fact.sender;
   return {
     ...base,
     membership: fact.membership,
-    memberPos: base.membership === fact.membership && before !== null ? base.memberPos : fact.pos,
+    memberPos: isSame ? base.memberPos : fact.pos,
     memberSender: fact.sender,
     joinTs: fact.ts,
     leftPos: base.membership === "join" ? preview.lastPos : base.leftPos,

@@ -344,4 +344,14 @@ describe("typing", () => {
     await rig.poll(alice, [rig.join("!a", { typing: typing("@dan:hs", "@erin:hs") })]);
     expect(typists(await ask(second.pos, {}))).toEqual({ "!a": ["@dan:hs", "@erin:hs"] });
   });
+
+  test("[TYP-7] whoever is sent away speaks for the room no more, whichever poll says so", async () => {
+    await types("!a", alice, bob);
+    const first = await ask(null, { typing: ON });
+    await rig.poll(alice, [rig.join("!a", { typing: typing() })]);
+    expect((await ask(first.pos, {})).extensions).toEqual({});
+    const kick = rig.event("m.room.member", alice, { membership: "leave" }, { stateKey: bob });
+    await rig.poll(alice, [rig.join("!a", { timeline: [kick], typing: typing(alice) })]);
+    expect(typists(await ask(null, { typing: ON }, { conn_id: "other" }))).toEqual({ "!a": [alice] });
+  });
 });

@@ -224,9 +224,9 @@ export class RememberedEntries implements Entries {
     );
   }
 
-  /** Invites and knocks show their stripped state and nothing else, once. */
+  /** Invites and knocks show their stripped state and nothing else, once as long as it stays the same. */
   #strippedEntry({ room, standing, head }: Work, base: RoomEntry): RoomEntry | null {
-    if (!base.isInitial && standing.memberPos <= room.since) return null;
+    if (!base.isInitial && Math.max(standing.memberPos, standing.pos) <= room.since) return null;
     const entry = {
       ...base,
       inviteState: strippedWithOwnMember(standing),

@@ -21,7 +21,7 @@ import { buildRememberedExtensions, rememberedExtensionNeeds } from "./remembere
 import type { RoomData } from "./room-data.ts";
 import type { RoomHead } from "./room-facts.ts";
 import { RoomsInView } from "./rooms-in-view.ts";
-import { isSelfLeft, isUsable, simplifiedRules } from "./simplified-rooms.ts";
+import { isSelfLeft, isStripped, isUsable, simplifiedRules } from "./simplified-rooms.ts";
 import { Selections } from "./selections.ts";
 import { StateUnions } from "./state-unions.ts";
 import { buildSticky, hasUnheardSticky, NO_STICKY_PROGRESS } from "./sticky-extension.ts";
@@ -358,8 +358,10 @@ export class RememberingEngine implements Remembering {
     const held = this.held.get(nid);
     if (held === undefined || bits === 0) return;
     const roomId = world.meta(nid)?.roomId ?? "";
+    // Of an invite it is the stripped state that may be another.
+    const tellsPlace = this.options.tellsAll || isStripped(world.standing(nid)?.membership);
     const left = leftBehind(held, bits, {
-      news: this.options.tellsAll ? NEWS : NEWS & ~DIRTY.place,
+      news: tellsPlace ? NEWS : NEWS & ~DIRTY.place,
       live: this.streamPos,
       room: isVisible ? null : this.#liveSince(nid),
       isTold: (name) => this.inScope(name, nid, roomId),

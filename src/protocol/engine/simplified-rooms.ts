@@ -136,7 +136,7 @@ export function simplifiedHead(world: World, nid: RoomNid): RoomHead | null {
     ...head,
     name: meta.name ?? "",
     avatar: meta.avatar || null,
-    heroes: isNamed ? null : joinedFirst(roomName(meta, world.userId).heroes).slice(0, SHOWN_HEROES),
+    heroes: isNamed ? null : inHeroOrder(roomName(meta, world.userId).heroes).slice(0, SHOWN_HEROES),
     joinedCount: meta.joinedCount,
     invitedCount: meta.invitedCount,
   };
@@ -150,12 +150,13 @@ export function isNameKnown(world: World, nid: RoomNid): boolean {
   return standing.membership !== "leave" && standing.membership !== "ban" ? true : isAsLeft(standing, meta);
 }
 
+const HERO_ORDER: readonly Hero["membership"][] = ["join", "invite", "leave", "ban", "knock"];
+
 /** Clients give up a whole response for a hero who is no user. */
-const joinedFirst = (members: readonly Hero[]): Hero[] => {
-  const heroes = members.filter(({ userId }) => parseUserId(userId) !== null);
-  const joined = heroes.filter(({ membership }) => membership === "join");
-  return [...joined, ...heroes.filter(({ membership }) => membership !== "join")];
-};
+const inHeroOrder = (members: readonly Hero[]): Hero[] =>
+  members
+    .filter(({ userId }) => parseUserId(userId) !== null)
+    .toSorted((a, b) => HERO_ORDER.indexOf(a.membership) - HERO_ORDER.indexOf(b.membership));
 
 /** Nothing happened in the room since the user left it: what it is now is what they saw. */
 const isAsLeft = ({ leftPos }: UserRoom, { latestPos, resetPos }: RoomMeta): boolean =>

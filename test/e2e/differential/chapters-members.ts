@@ -7,18 +7,7 @@ export const MEMBERSHIPS: Chapter = {
   setUp: async (world) => {
     await world.make("base", "bob");
     await world.join("base", "alice");
-    for (const room of [
-      "invites",
-      "retracted",
-      "rejected",
-      "leaves",
-      "kicks",
-      "bans",
-      "forgets",
-      "late",
-      "unseen",
-      "unheard",
-    ])
+    for (const room of ["invites", "retracted", "rejected", "leaves", "kicks", "bans", "forgets", "unseen", "unheard"])
       await world.make(room, "bob");
     for (const room of ["kicks", "bans", "forgets", "leaves", "unseen"]) await world.join(room, "alice");
     await world.make("knocks", "bob", {
@@ -28,6 +17,8 @@ export const MEMBERSHIPS: Chapter = {
     await world.make("denied", "bob", {
       initial_state: [{ type: "m.room.join_rules", state_key: "", content: { join_rule: "knock" } }],
     });
+    await world.make("late", "bob", { power_level_content_override: { invite: 0 } });
+    await world.join("late", "carol");
     await world.invite("late", "bob", "alice");
     await world.make("dm", "bob", { preset: "trusted_private_chat", is_direct: true });
     for (const room of ["invites", "leaves"]) await world.say(room, "bob", `said in ${room}`);
@@ -48,6 +39,7 @@ export const MEMBERSHIPS: Chapter = {
       title: "a new name in the room of an invite",
       play: ({ world }) => world.state("invites", "bob", "m.room.name", { name: "renamed" }),
     },
+    { title: "somebody else invites to a room as well", play: ({ world }) => world.invite("late", "carol", "alice") },
     { title: "the invite is accepted", play: ({ world }) => world.join("invites", "alice") },
     { title: "an invite", play: ({ world }) => world.invite("rejected", "bob", "alice") },
     { title: "the invite is rejected", play: ({ world }) => world.leave("rejected", "alice") },
@@ -154,6 +146,8 @@ export const METADATA: Chapter = {
     await world.make("unnamed", "bob", { name: undefined });
     await world.make("empty", "alice", { name: undefined, preset: "private_chat" });
     for (const room of ["named", "unnamed"]) await world.join(room, "alice");
+    await world.make("left", "alice", { name: undefined });
+    for (const name of ["bob", "carol"] as const) await world.join("left", name);
   },
   wish: () => ({ lists: { all: list(19) }, room_subscriptions: {}, extensions: ROOM_EXTENSIONS }),
   steps: [
@@ -189,6 +183,8 @@ export const METADATA: Chapter = {
         await world.leave("empty", "carol");
       },
     },
+    { title: "one of two is banned", play: ({ world }) => world.ban("left", "alice", "bob") },
+    { title: "and the other one leaves", play: ({ world }) => world.leave("left", "carol") },
     {
       title: "a direct chat",
       play: ({ world }) => world.accountData("alice", "m.direct", { [world.id("carol")]: [world.room("empty")] }),

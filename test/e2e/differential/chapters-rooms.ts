@@ -43,6 +43,7 @@ export const TIMELINES: Chapter = {
     { title: "a message that is not asked for", play: ({ world }) => world.say("talk", "bob", "unasked") },
     { title: "state that is", play: ({ world }) => world.state("talk", "bob", "m.room.topic", { topic: "asked" }) },
     { title: "a timeline again", play: ({ alice }) => (alice.wish.lists = limit(3)) },
+    { title: "and more of it", play: ({ alice }) => (alice.wish.lists = limit(6)) },
     {
       title: "out of view",
       play: async ({ alice, world }) => {

@@ -1,4 +1,4 @@
-import { type Deviation, type Difference, isInitial, type Scene } from "./scene.ts";
+import { type Deviation, type Difference, isExpanded, isInitial, type Scene } from "./scene.ts";
 import type { View } from "./view.ts";
 
 /** The user left the room by themselves. Glissade lists it until that is told, Synapse in one answer, whether or not it told of it. */
@@ -57,8 +57,7 @@ function isToldMore({ path, synapse, glissade }: Difference, { reference, subjec
   const [kind, roomId = "", field] = path.split(" ");
   if (kind !== "rooms" || !wasApart.has(roomId) || (synapse !== null && glissade !== null && field !== "limited"))
     return false;
-  const isExpanded = (view: View): boolean => view.has(`rooms ${roomId} unstable_expanded_timeline`);
-  if (isExpanded(reference) !== isExpanded(subject)) return true;
+  if (isExpanded(reference, roomId) !== isExpanded(subject, roomId)) return true;
   return field === "required_state" && !isInitial(reference, roomId) && !isInitial(subject, roomId);
 }
 

@@ -3,6 +3,7 @@ import {
   type Deviation,
   eventOf,
   factsOf,
+  isExpanded,
   isInitial,
   ofRooms,
   type RoomFact,
@@ -36,7 +37,7 @@ function isTimelineKnown(roomId: string, { reference, subject, told, userId }: S
 /** Glissade alone expands a timeline, with events that the client has: how much it had depends on what was left out. */
 const isToldAgain = (roomId: string, { reference, subject, told }: Scene): boolean =>
   !reference.has(`rooms ${roomId}`) &&
-  subject.has(`rooms ${roomId} unstable_expanded_timeline`) &&
+  isExpanded(subject, roomId) &&
   subject.get(`rooms ${roomId} num_live`) === "0" &&
   timelineOf(subject, roomId).every((id) => told.hasEvent(roomId, id));
 
@@ -64,14 +65,11 @@ const wantsMember = (configs: ReturnType<typeof configsOf>, key: string): boolea
 
 /** Synapse sends all of a room's newest events again. */
 const isResent = ({ roomId }: RoomFact, { reference, subject }: Scene): boolean =>
-  reference.has(`rooms ${roomId} unstable_expanded_timeline`) &&
-  !subject.has(`rooms ${roomId} unstable_expanded_timeline`) &&
-  !isInitial(subject, roomId);
+  isExpanded(reference, roomId) && !isExpanded(subject, roomId) && !isInitial(subject, roomId);
 
 /** The events before those of Synapse where Glissade alone expands a timeline; null where it does not. */
 function eventsOfExpansion({ roomId }: RoomFact, { reference, subject }: Scene): string[] | null {
-  const isExpanded = (view: Scene["subject"]): boolean => view.has(`rooms ${roomId} unstable_expanded_timeline`);
-  if (!isExpanded(subject) || isExpanded(reference) || isInitial(reference, roomId)) return null;
+  if (!isExpanded(subject, roomId) || isExpanded(reference, roomId) || isInitial(reference, roomId)) return null;
   const [expected, found] = [timelineOf(reference, roomId), timelineOf(subject, roomId)];
   const more = found.slice(0, found.length - expected.length);
   return found.slice(more.length).join() === expected.join() ? more : null;
@@ -311,11 +309,16 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
   {
     name: "what came while no timeline was asked for",
     synapse: "forgets it",
-    glissade: "sends the newest events when a timeline is asked for again",
-    why: "nothing may be lost",
+    glissade:
+      "sends the newest events when a timeline is asked for again, and those before them again when more are asked for",
+    why: "nothing may be lost; what was sent before the gap is not remembered",
     explains: ofRooms((fact, scene) => {
       const more = eventsOfExpansion(fact, scene);
       if (more === null || !hasAsked(scene, (limit) => limit === 0)) return false;
+      if (scene.lessAsked.has(fact.roomId) && more.every((id) => scene.told.hasEvent(fact.roomId, id))) {
+        const isOfTimeline = fact.field === "" || fact.field === "num_live" || isBeside(fact.field);
+        return isOfTimeline && (isToldAgain(fact.roomId, scene) || isOfExpansion(fact));
+      }
       const isLost = more.some((id) => scene.told.toldEver(`rooms ${fact.roomId} timeline ${id}`) === null);
       // As many events as this request asks for may all be news.
       const isFlag = ["unstable_expanded_timeline", "limited"].includes(fact.field);

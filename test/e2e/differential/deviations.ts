@@ -1,7 +1,8 @@
 import { LIST_DEVIATIONS } from "./deviations-lists.ts";
 import { ROOM_DEVIATIONS } from "./deviations-rooms.ts";
 import { STICKY_DEVIATIONS } from "./deviations-sticky.ts";
-import type { Deviation, Difference, Scene } from "./scene.ts";
+import { type Deviation, type Difference, isExpanded, isInitial, type Scene } from "./scene.ts";
+import type { View } from "./view.ts";
 
 /** How an extension was asked for, in one text. */
 const scopeOf = (wish: Scene["wish"], name: string): string => JSON.stringify(wish.extensions[name] ?? null);
@@ -58,9 +59,8 @@ const EXTENSION_DEVIATIONS: readonly Deviation[] = [
     glissade: "sends them with those that it sends again",
     why: "the two do not always send the same again",
     explains: ({ path, synapse, glissade }, { reference, subject, told }) => {
-      const [, name, roomId] = path.split(" ");
-      const isResent = (view: typeof reference): boolean =>
-        view.has(`rooms ${roomId} unstable_expanded_timeline`) || view.has(`rooms ${roomId} initial`);
+      const [, name, roomId = ""] = path.split(" ");
+      const isResent = (view: View): boolean => isExpanded(view, roomId) || isInitial(view, roomId);
       if (name !== "receipts" || isResent(reference) === isResent(subject) || !told.hasReceipt(path)) return false;
       return isResent(reference) ? glissade === null : synapse === null;
     },

@@ -4,7 +4,7 @@ import { type Outcome, SimplifiedConnection, type WireRoom, type Wish } from "#t
 import type { SynapseUser } from "#test/support/synapse.ts";
 import { PUSHING } from "./deviations-lists.ts";
 import { explanationOf } from "./deviations.ts";
-import type { Difference, Scene } from "./scene.ts";
+import { type Difference, isExpanded, isInitial, type Scene } from "./scene.ts";
 import { MARKER, type View, Viewer } from "./view.ts";
 import type { Name, World } from "./world.ts";
 
@@ -183,6 +183,8 @@ export class Conversation {
   /** Of each side, rooms that are shown by it alone, or not by it alone: now, and before the last answer. */
   readonly #apart: { now: ReadonlySet<string>; before: ReadonlySet<string> }[] = [];
   readonly #everApart = new Set<string>();
+  /** Of each side, rooms of which it remembers that less was asked for: now, and before the last answer. */
+  readonly #lessAsked: { now: ReadonlySet<string>; before: ReadonlySet<string> }[] = [];
   /** What was asked for so far, the latest last. */
   readonly #wishes: Wish[] = [];
 
@@ -221,6 +223,7 @@ export class Conversation {
         subject: view,
         apart: new Set(),
         wasApart: this.#everApart,
+        lessAsked: this.#lessAskedOf(index + 1, reference, view, asking.isRetry === true),
         told: side.viewer,
         toldByReference: first.viewer,
       };
@@ -255,6 +258,22 @@ export class Conversation {
     const both = shown.intersection(other);
     this.#apart[index] = { now: new Set([...apart].filter((roomId) => !both.has(roomId))), before: known };
     return apart;
+  }
+
+  /** Until both send a room's timeline anew, they remember that different numbers of events were asked for. */
+  #lessAskedOf(index: number, reference: View, subject: View, isRetry: boolean): ReadonlySet<string> {
+    const { now, before } = this.#lessAsked[index] ?? { now: new Set<string>(), before: new Set<string>() };
+    const known = isRetry ? before : now;
+    const next = new Set(known);
+    for (const roomId of this.#world.log.rooms) {
+      const [isSent, isAlsoSent] = [subject, reference].map(
+        (view) => isExpanded(view, roomId) || isInitial(view, roomId),
+      );
+      if (isSent === true && isAlsoSent === true) next.delete(roomId);
+      else if (isExpanded(subject, roomId)) next.add(roomId);
+    }
+    this.#lessAsked[index] = { now: next, before: known };
+    return known;
   }
 
   /** Remembers of which rooms one of two sides has a later bump stamp than the other. */

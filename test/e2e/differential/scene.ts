@@ -26,6 +26,8 @@ export interface Scene {
   apart: ReadonlySet<string>;
   /** Rooms that were so at any time: the two remember other limits, and other state, as asked for. */
   wasApart: ReadonlySet<string>;
+  /** Rooms whose timeline Glissade alone sent anew: it remembers that fewer events were asked for than Synapse does. */
+  lessAsked: ReadonlySet<string>;
   /** What Glissade had said before, and Synapse. */
   told: Viewer;
   toldByReference: Viewer;
@@ -64,6 +66,9 @@ export const timelineOf = (view: View, roomId: string): string[] =>
 /** An event of a timeline. */
 export const eventOf = (view: View, roomId: string, eventId: string | undefined): Record<string, unknown> =>
   JSON.parse(view.get(`rooms ${roomId} timeline ${eventId}`) ?? "{}") as Record<string, unknown>;
+
+export const isExpanded = (view: View, roomId: string): boolean =>
+  view.has(`rooms ${roomId} unstable_expanded_timeline`);
 
 export const isInitial = (view: View, roomId: string): boolean => view.has(`rooms ${roomId} initial`);
 
