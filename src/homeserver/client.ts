@@ -25,8 +25,10 @@ const MAX_MESSAGES_BODY_BYTES = 16 * 1024 * 1024;
 /** Largest sync body taken: some ten times that of an account with thousands of large rooms. */
 const MAX_SYNC_BODY_BYTES = 1024 * 1024 * 1024;
 
-/** `/versions` is asked for before the first poll: a homeserver that is slow to tell must not hold up everything. */
 const VERSIONS_DEADLINE_MS = 10_000;
+
+/** `/versions` is asked for before anything else: a homeserver that does not tell must not hold up more than this. */
+const VERSIONS_PATIENCE_MS = 2000;
 
 /** How long an answer of `/versions` is believed; homeservers change it when they are upgraded. */
 const VERSIONS_FRESH_MS = 10 * 60_000;
@@ -85,6 +87,8 @@ class HomeserverClient implements Homeserver {
   readonly #userAgent: string;
   #known: { value: Versions; freshUntilMs: number } | null = null;
   #asking: Promise<UpstreamResult<Versions>> | null = null;
+  /** `/versions` was waited for in vain: it is asked for on behind, and nobody waits until it is answered. */
+  #isSilent = false;
   /** The prefix that works where the one that `/versions` speaks for is not served. */
   #otherPrefix: Prefix | null = null;
 
@@ -232,6 +236,7 @@ class HomeserverClient implements Homeserver {
       traceparent: null,
     });
     const result = this.#settle(answer, false, readVersions);
+    this.#isSilent = !answer.ok && answer.reason === "deadline";
     const now = clock.mono();
     if (result.ok) this.#known = { value: result.value, freshUntilMs: now + VERSIONS_FRESH_MS };
     else if ((answer.ok && answer.status === 200) || isUnknownEndpoint(result.failure)) {
@@ -251,8 +256,19 @@ class HomeserverClient implements Homeserver {
     if (this.#otherPrefix !== null) return this.#otherPrefix;
     // An older answer is good enough for the path: it is renewed without holding up this call.
     const asking = this.versions();
-    if (this.#known === null) await asking;
+    if (this.#known === null && !this.#isSilent) await this.#heardOf(asking);
     return clientPrefix(this.#known?.value.versions ?? []);
+  }
+
+  /** Waits for the versions, for a while. */
+  async #heardOf(asking: Promise<unknown>): Promise<void> {
+    const { promise: late, resolve } = Promise.withResolvers<void>();
+    const cancel = this.#deps.timers.after(VERSIONS_PATIENCE_MS, () => {
+      this.#isSilent = true;
+      resolve();
+    });
+    await Promise.race([asking, late]);
+    cancel();
   }
 
   async #small(

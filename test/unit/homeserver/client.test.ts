@@ -5,6 +5,8 @@ import { createHomeserver } from "#src/homeserver/client.ts";
 import type { Homeserver, SyncRequestParams } from "#src/ports/homeserver.ts";
 import type { RoomId, UserId } from "#src/protocol/ids.ts";
 import { systemClock, systemTimers } from "#src/system.ts";
+import { until } from "#test/support/until.ts";
+import { VirtualTime } from "#test/support/virtual-time.ts";
 
 type Handler = (request: Request, url: URL) => Response | Promise<Response>;
 
@@ -14,7 +16,7 @@ afterEach(async () => {
 });
 
 /** A homeserver of one function; `seen` are the requests it got, versions aside. */
-function serve(handler: Handler, versions: (() => Response) | string[] = ["v1.1"]) {
+function serve(handler: Handler, versions: (() => Response | Promise<Response>) | string[] = ["v1.1"]) {
   const seen: { method: string; path: string; query: string; headers: Headers; body: string }[] = [];
   let versionsAsked = 0;
   const server = Bun.serve({
@@ -295,5 +297,28 @@ describe("the other calls", () => {
     expect((await client.versions()).ok).toBe(false);
     await sync(client);
     expect(upstream.seen.at(-1)?.path).toBe("/_matrix/client/r0/sync");
+  });
+
+  test("[UPS-27] versions that are not told hold up one call for two seconds, and later ones not at all", async () => {
+    const time = new VirtualTime();
+    const { promise: told, resolve: tell } = Promise.withResolvers<Response>();
+    const upstream = serve(
+      () => new Response("{}"),
+      () => told,
+    );
+    const client = clientOf(upstream.url, { clock: time, timers: time, deadlineMs: 60_000 });
+    const first = sync(client);
+    await until("the question", () => upstream.versionsAsked() === 1);
+    await time.advance(1999);
+    expect(upstream.seen).toEqual([]);
+    await time.advance(1);
+    expect((await first).ok).toBe(true);
+    expect((await sync(client)).ok).toBe(true);
+    expect(upstream.seen.map(({ path }) => path)).toEqual(["/_matrix/client/r0/sync", "/_matrix/client/r0/sync"]);
+    tell(Response.json({ versions: ["v1.1"] }));
+    expect((await client.versions()).ok).toBe(true);
+    await sync(client);
+    expect(upstream.seen.at(-1)?.path).toBe("/_matrix/client/v3/sync");
+    expect(upstream.versionsAsked()).toBe(1);
   });
 });
