@@ -264,6 +264,15 @@ export const REQUIRED_STATE: Chapter = {
         };
       },
     },
+    {
+      title: "left and back, with less asked for",
+      play: async (stage) => {
+        ask(["m.room.name", ""])(stage);
+        await stage.world.leave("two", "alice");
+        await stage.world.join("two", "alice");
+      },
+    },
+    { title: "and more again", play: ask(["m.room.name", ""], ["m.room.topic", ""]) },
     { title: "a new connection", isFresh: true },
   ],
 };

@@ -41,6 +41,13 @@ const isToldAgain = (roomId: string, { reference, subject, told }: Scene): boole
   subject.get(`rooms ${roomId} num_live`) === "0" &&
   timelineOf(subject, roomId).every((id) => told.hasEvent(roomId, id));
 
+/** What every entry says, whatever it is about. */
+const isBare = (fact: string): boolean => /^(?:bump_stamp|limited|num_live|is_dm)$/.test(fact);
+
+/** State that Synapse sent before the room came anew, and Glissade not since. */
+const isForgottenState = (path: string, glissade: string, { told, toldByReference }: Scene): boolean =>
+  toldByReference.toldEver(path) === glissade && told.toldBefore(path) !== glissade;
+
 /** What an entry says besides what makes it worth sending. */
 const isBeside = (fact: string): boolean =>
   /^(?:bump_stamp|is_dm|limited|prev_batch|timeline|unstable_expanded_timeline)/.test(fact);
@@ -165,12 +172,11 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
     why: "clients without push rules of their own have no other source",
     explains: ({ path, synapse, glissade }, { reference, subject }) => {
       const [kind, roomId = ""] = path.split(" ");
-      const isBare = (room: string): boolean =>
-        !reference.has(`rooms ${room}`) &&
-        factsOf(subject, room).every(([fact]) => /^(?:bump_stamp|limited|num_live|is_dm)$/.test(fact));
-      if (path !== "came") return kind === "rooms" && synapse === null && isBare(roomId);
+      const isOfCounts = (room: string): boolean =>
+        !reference.has(`rooms ${room}`) && factsOf(subject, room).every(([fact]) => isBare(fact));
+      if (path !== "came") return kind === "rooms" && synapse === null && isOfCounts(roomId);
       const rooms = [...subject.keys()].filter((other) => /^rooms \S+$/.test(other));
-      return glissade === "at once" && rooms.length > 0 && rooms.every((room) => isBare(room.split(" ")[1] ?? ""));
+      return glissade === "at once" && rooms.length > 0 && rooms.every((room) => isOfCounts(room.split(" ")[1] ?? ""));
     },
   },
   {
@@ -216,19 +222,20 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
     }),
   },
   {
-    name: "members of a room that came anew",
-    synapse: "keeps in mind which members it sent before, and does not send them again",
-    glissade: "sends them when they speak",
+    name: "state of a room that came anew",
+    synapse: "keeps in mind which state and members it sent before the room came anew, and does not send them again",
+    glissade: "sends them when they are asked for, and members when they speak",
     why: "a room that comes anew takes the place of all that was known of it",
-    explains: ofRooms(
-      ({ path, field, what, synapse, glissade }, { told, toldByReference }) =>
-        field === "required_state" &&
-        what.startsWith("m.room.member|") &&
-        synapse === null &&
-        glissade !== null &&
-        toldByReference.toldEver(path) === glissade &&
-        told.toldBefore(path) !== glissade,
-    ),
+    explains: ofRooms(({ path, roomId, field, synapse, glissade }, scene) => {
+      if (synapse !== null || glissade === null) return false;
+      if (field === "required_state") return isForgottenState(path, glissade, scene);
+      const facts = factsOf(scene.subject, roomId).filter(([fact]) => !isBare(fact));
+      const isAll = facts.every(
+        ([fact, text]) =>
+          fact.startsWith("required_state ") && isForgottenState(`rooms ${roomId} ${fact}`, text, scene),
+      );
+      return facts.length > 0 && isAll && !scene.reference.has(`rooms ${roomId}`);
+    }),
   },
   {
     name: "the end of an invite or knock",
