@@ -31,7 +31,9 @@ export type SuspicionReason =
   /** The user has forgotten the room, which only who is out can, and no poll has said that they are. */
   | "forgotten"
   /** State without a create event: it cannot be shown. */
-  | "no-create";
+  | "no-create"
+  /** Nothing but counts or the like: there is nothing to show yet. */
+  | "no-events";
 
 /** A room whose state may not be the homeserver's; the user is one who should be in it. */
 export interface Suspicion {

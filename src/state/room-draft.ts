@@ -15,7 +15,7 @@ import type { StateRow } from "./ingest-transaction.ts";
 import { isBareRoom, reduceBumpTs, reduceLatestByType, reduceState, reduceVanished } from "./room-meta-reducer.ts";
 
 const HISTORY_VISIBILITY = "m.room.history_visibility";
-/** Longer state blocks of a room that is sent anew are left to be read back from storage by whoever needs them. */
+/** Longer state blocks of a room that is new, or sent anew, are left to be read back from storage by whoever needs them. */
 const MAX_ANNOUNCED_STATE = 200;
 
 const NO_CONTENT = new TextEncoder().encode("{}");
@@ -277,7 +277,8 @@ export class RoomDraft {
     const stickyUntilMs = sticky.reduce((latest, { expiresMs }) => Math.max(latest, expiresMs), 0);
     if (stickyUntilMs > (this.#meta.stickyUntilMs ?? 0)) this.#change({ stickyUntilMs });
     const isStored = this.isNew || this.#meta !== this.#before;
-    const isLight = this.isNew && (this.isFromFirstSync || this.#state.length > MAX_ANNOUNCED_STATE);
+    const isLight = this.isNew && this.isFromFirstSync;
+    const hasLongState = this.#state.length > MAX_ANNOUNCED_STATE && (this.isNew || this.isReset);
     const hasNews =
       isStored || this.#state.length > 0 || receipts.length > 0 || this.typing !== null || sticky.length > 0;
     if (!hasNews && !isAwaited) return null;
@@ -286,7 +287,7 @@ export class RoomDraft {
       roomId: this.roomId,
       meta: this.#meta,
       timeline: isLight ? [] : this.#timeline,
-      state: isLight || (this.isReset && this.#state.length > MAX_ANNOUNCED_STATE) ? [] : this.#state,
+      state: isLight || hasLongState ? [] : this.#state,
       redacted,
       isReset: isLight || this.isReset,
       retoldFrom: this.#retoldFrom,

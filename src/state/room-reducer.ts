@@ -8,7 +8,7 @@ import { hasNul } from "./identifiers.ts";
 import { pollerKey } from "./ingest-context.ts";
 import type { RoomDraft } from "./room-draft.ts";
 import { reduceForgotten, reduceGone, reduceSnapshot } from "./snapshot-reducer.ts";
-import { settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
+import { keepCounts, settleJoin, settleLeave, settleStripped } from "./standing-reducer.ts";
 
 /** Reduces one room section of a poll. */
 export function reduceRoom(group: GroupDraft, batch: PollBatch, section: PolledRoom): void {
@@ -31,13 +31,14 @@ export function reduceRoom(group: GroupDraft, batch: PollBatch, section: PolledR
 
 function reduceJoin(group: GroupDraft, batch: PollBatch, section: PolledJoin): void {
   const hasEvents = section.state.length > 0 || section.timeline.length > 0;
-  const room = hasEvents ? group.room(section.roomId) : group.findRoom(section.roomId);
-  // Counts or receipts of a room of which nothing is known would show clients an empty room.
-  if (room === null || isWithoutCreate(group, batch, section, room)) return;
-  const firstPos = hasEvents || section.limited ? new ChunkReduction(group, batch, section, room).run() : 0;
-  reduceSticky(group, batch, section, room);
+  const room = group.room(section.roomId);
   for (const receipt of section.receipts) group.addReceipt(room.nid, receipt);
   for (const datum of section.accountData) group.addAccountData(batch.userId, room.nid, datum);
+  const isShown = !isUnseen(group, batch, section, room);
+  const hasChunk = isShown && (hasEvents || section.limited);
+  const firstPos = hasChunk ? new ChunkReduction(group, batch, section, room).run() : 0;
+  reduceSticky(group, batch, section, room);
+  if (!isShown) return keepCounts(group, batch.userId, room.nid, section);
   reduceTyping(group, batch, section, room);
   settleJoin(group, batch, section, room, firstPos);
 }
@@ -59,14 +60,19 @@ function isSentAway(section: PolledLeave, userId: UserId): boolean {
 }
 
 /**
- * The first state of a room without the event that made it is no room that can be shown: nothing of it is taken, and it is
+ * The first word of a room without any event, or with state and without the event that made it, is no room that can be shown: it is
  * read whole from the homeserver.
  */
-function isWithoutCreate(group: GroupDraft, batch: PollBatch, section: PolledJoin, room: RoomDraft): boolean {
+function isUnseen(group: GroupDraft, batch: PollBatch, section: PolledJoin, room: RoomDraft): boolean {
   const { roomId, state, timeline } = section;
-  if (!room.isBare || state.length === 0 || state.some(isCreate) || timeline.some(isCreate)) return false;
-  group.reject(batch, { roomId, section: "join.state", reason: "state without a create event", sample: "" });
-  group.suspect(roomId, batch.userId, "no-create");
+  if (!room.isBare || state.some(isCreate) || timeline.some(isCreate)) return false;
+  if (state.length > 0) {
+    group.reject(batch, { roomId, section: "join.state", reason: "state without a create event", sample: "" });
+    group.suspect(roomId, batch.userId, "no-create");
+    return true;
+  }
+  if (timeline.length > 0) return false;
+  group.suspect(roomId, batch.userId, "no-events");
   return true;
 }
 

@@ -1,5 +1,5 @@
 import type { EventFields, Membership } from "#src/protocol/events.ts";
-import type { StreamPos, UserId } from "#src/protocol/ids.ts";
+import type { RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { PollBatch, PolledJoin, PolledLeave, PolledStripped } from "#src/protocol/poll-batch.ts";
 import { sameBytes } from "./bytes.ts";
 import { findOwnMember } from "./chunk.ts";
@@ -76,8 +76,20 @@ export function settleJoin(
     current = standing.join(current, userId, room.nid, fact, earlier ?? pos);
     group.users.setStanding(current);
   }
-  const notificationCount = section.notificationCount ?? current.notificationCount;
-  const highlightCount = section.highlightCount ?? current.highlightCount;
+  setCounts(group, current, section);
+}
+
+/** Unread counts of a room that cannot be shown yet: they are there when it can. */
+export function keepCounts(group: GroupDraft, userId: UserId, nid: RoomNid, counts: UnreadCounts): void {
+  const current = group.users.standing(userId, nid);
+  if (!standing.isPending(current?.membership)) setCounts(group, current ?? standing.noStanding(userId, nid), counts);
+}
+
+type UnreadCounts = Pick<PolledJoin, "notificationCount" | "highlightCount">;
+
+function setCounts(group: GroupDraft, current: UserRoom, counts: UnreadCounts): void {
+  const notificationCount = counts.notificationCount ?? current.notificationCount;
+  const highlightCount = counts.highlightCount ?? current.highlightCount;
   if (notificationCount === current.notificationCount && highlightCount === current.highlightCount) return;
   group.users.setStanding({ ...current, notificationCount, highlightCount });
 }

@@ -18,7 +18,8 @@ export interface MembershipFact {
   pos: StreamPos;
 }
 
-const noStanding = (userId: UserId, nid: RoomNid): UserRoom => ({
+/** Of one who has had nothing to do with a room, as far as is known. */
+export const noStanding = (userId: UserId, nid: RoomNid): UserRoom => ({
   userId,
   nid,
   membership: "leave",

@@ -51,6 +51,28 @@ describe("rooms of simplified sliding sync", () => {
     expect((await client.sync(list())).rooms).toEqual({});
   });
 
+  test("[SSS-102] unread counts, tags and receipts that come before their room are there with it, and show nobody a room", async () => {
+    const { me, client, id } = await inRooms("a");
+    const early = "!early:test";
+    await client.sync(list());
+    const read = { [`$read-${id}`]: { "m.read": { [id]: { ts: 5 } } } };
+    const section = {
+      unread_notifications: { notification_count: 3, highlight_count: 1 },
+      account_data: { events: [{ type: "m.tag", content: { tags: { "m.favourite": {} } } }] },
+      ephemeral: { events: [{ type: "m.receipt", content: read }] },
+    };
+    await rig.poll(me, { rooms: { join: { [early]: section } } });
+    expect(await client.sync(list())).toMatchObject({ rooms: {}, lists: { all: { count: 1 } } });
+    const create = rig.event("m.room.create", id, { room_version: "11" }, "");
+    const join = rig.event("m.room.member", id, { membership: "join" }, id);
+    await rig.poll(me, { rooms: { join: { [early]: { state: { events: [create] }, timeline: { events: [join] } } } } });
+    const extensions = on("account_data", "receipts");
+    const told = await client.sync({ ...filtered({ tags: ["m.favourite"] }), extensions });
+    expect(listed(told)).toEqual([early]);
+    expect(told.rooms[early]).toMatchObject({ notification_count: 3, highlight_count: 1 });
+    expect(told.extensions["receipts"]?.["rooms"]).toEqual({ [early]: { type: "m.receipt", content: read } });
+  });
+
   test("[SSS-31] a name is what the room says, and a room without one has heroes", async () => {
     const { client, id, room, play } = await inRooms("a");
     const bob = rig.event("m.room.member", "@bob:test", { membership: "join", displayname: "Bob" }, "@bob:test");

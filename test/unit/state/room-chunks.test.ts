@@ -1,7 +1,16 @@
 import { beforeEach, describe, expect, test } from "bun:test";
 import type { Membership } from "#src/protocol/events.ts";
 import { IngestWorld, roomUpdate } from "#test/support/ingest-world.ts";
-import { joinSection, leaveSection, memberEvent, pollBatch, polledEvent, stateEvent } from "#test/support/polls.ts";
+import {
+  inviteSection,
+  joinSection,
+  leaveSection,
+  memberEvent,
+  pollBatch,
+  polledEvent,
+  stateEvent,
+} from "#test/support/polls.ts";
+import { jsonBytes } from "#test/support/stored-samples.ts";
 
 const ALICE = "@alice:hs";
 const BOB = "@bob:hs";
@@ -263,9 +272,36 @@ describe("rooms", () => {
     });
   });
 
-  test("[KEPT-13] counts and receipts of an unknown room make no room", async () => {
-    await world.apply(pollBatch(ALICE, { rooms: [joinSection(ROOM, { notificationCount: 3 })] }));
-    expect(world.findMeta(ROOM)).toBeUndefined();
+  test("[KEPT-13] counts and what else is personal of an unknown room show nobody a room, and are there when it is", async () => {
+    const tag = { type: "m.tag", json: jsonBytes({ type: "m.tag", content: { tags: {} } }) };
+    const receipt = { type: "m.read", userId: ALICE, eventId: "$1", threadId: "", ts: 5, json: jsonBytes({}) } as never;
+    const early = joinSection(ROOM, { notificationCount: 3, accountData: [tag], receipts: [receipt] });
+    const { transaction, suspicions } = await world.apply(pollBatch(ALICE, { rooms: [early] }));
+    expect(transaction).toMatchObject({
+      accountData: [{ type: "m.tag" }],
+      receipts: [{ eventId: "$1" }],
+      userRooms: [{ membership: "leave", memberSender: ALICE, joinPos: 0, leftPos: null, notificationCount: 3 }],
+    });
+    // The homeserver has it, and says what it is.
+    expect(suspicions).toEqual([{ roomId: ROOM as never, userId: ALICE as never, reason: "no-events" }]);
+    const more = joinSection(ROOM, { highlightCount: 1, limited: true });
+    await world.apply(pollBatch(ALICE, { rooms: [more] }));
+    expect(world.standing(ALICE, ROOM).membership).toBe("leave");
+    await startRoom();
+    expect(world.standing(ALICE, ROOM)).toMatchObject({
+      membership: "join",
+      notificationCount: 3,
+      highlightCount: 1,
+    });
+  });
+
+  test("[KEPT-13] so they are of a room whose first state cannot be shown, and of an invite they say nothing", async () => {
+    const state = [memberEvent("$alice", ALICE, "join")];
+    await world.apply(pollBatch(ALICE, { rooms: [joinSection(ROOM, { state, notificationCount: 3 })] }));
+    expect(world.standing(ALICE, ROOM)).toMatchObject({ membership: "leave", notificationCount: 3 });
+    await world.apply(pollBatch(BOB, { rooms: [inviteSection(ROOM, BOB, {})] }));
+    await world.apply(pollBatch(BOB, { rooms: [joinSection(ROOM, { notificationCount: 3 })] }));
+    expect(world.standing(BOB, ROOM)).toMatchObject({ membership: "invite", notificationCount: 0 });
   });
 
   test("[KEPT-14] a first sync announces its rooms without their events", async () => {
