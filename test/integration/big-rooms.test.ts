@@ -37,7 +37,7 @@ describe("a room that turns up live", () => {
   };
 
   test.each(["msc3575", "simplified", "v4"] as const)(
-    "[TL-34] is told with all that happened since, and all of its state, however much that is (%s)",
+    "[TL-35] is told with all that happened since, and all of its state, however much that is (%s)",
     async (dialect) => {
       for (const memberCount of [3, 300]) {
         const room = await shownWith(dialect, memberCount);
