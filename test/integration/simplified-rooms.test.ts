@@ -51,7 +51,7 @@ describe("rooms of simplified sliding sync", () => {
     expect((await client.sync(list())).rooms).toEqual({});
   });
 
-  test("[SSS-102] unread counts, tags and receipts that come before their room are there with it, and show nobody a room", async () => {
+  test("[SSS-104] unread counts, tags and receipts that come before their room are there with it, and show nobody a room", async () => {
     const { me, client, id } = await inRooms("a");
     const early = "!early:test";
     await client.sync(list());
