@@ -56,7 +56,7 @@ function tlsOptions(settings: ConnectionSettings): "prefer" | "require" | boolea
     try {
       return readFileSync(path, "utf8");
     } catch (error) {
-      throw new SyncError("invalid_param", `cannot read ${path}, named in the database connection string`, {
+      throw new SyncError("unusable_setup", `cannot read ${path}, named in the database connection string`, {
         cause: error,
       });
     }

@@ -42,7 +42,7 @@ function prepareSocketDirectory(dataDir: string): string {
     const { uid, mode } = statSync(directory);
     // The temporary directory is everybody's: a directory made by somebody else could be a trap.
     if (uid !== process.getuid?.() || (mode & 0o077) !== 0) {
-      throw new SyncError("invalid_param", `${directory} belongs to somebody else: use a shorter SYNCV3_DATA`);
+      throw new SyncError("unusable_setup", `${directory} belongs to somebody else: use a shorter SYNCV3_DATA`);
     }
   }
   return directory;
@@ -64,7 +64,7 @@ function makeDataDirectory(dataDir: string): void {
     accessSync(dataDir, constants.W_OK);
   } catch (error) {
     throw new SyncError(
-      "invalid_param",
+      "unusable_setup",
       `${dataDir} is not a directory that can be written: make it one, or choose another (SYNCV3_DATA)`,
       { cause: error },
     );

@@ -50,7 +50,7 @@ function checkNotNewer(newest: number): void {
   const known = MIGRATIONS.length - 1;
   if (newest <= known) return;
   throw new SyncError(
-    "internal",
+    "unusable_setup",
     `the database was made by a newer version of Glissade (schema ${newest}, this executable knows up to ${known}): ` +
       "start that version or a later one, or restore a backup from before the upgrade",
   );
@@ -90,7 +90,7 @@ async function runMigration(query: Query, { id, sql }: Migration): Promise<void>
     const advice =
       "the database holds tables of another program: give Glissade a database of its own, or a schema " +
       "(create it, and add options=-csearch_path=NAME to SYNCV3_DB)";
-    throw new SyncError("internal", advice);
+    throw new SyncError("unusable_setup", advice);
   }
 }
 

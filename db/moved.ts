@@ -18,7 +18,7 @@ export async function movedFrom(query: Query): Promise<Moved | null> {
 /** A server here would give out positions that its successor gives out for something else. */
 export const movedAway = ({ to, atMs }: Moved): SyncError =>
   new SyncError(
-    "invalid_param",
+    "unusable_setup",
     `everything in this database was moved to ${to} on ${new Date(atMs).toISOString()} (glissade db port): start Glissade ` +
       "there. To come back, run glissade db port there, to here; should the other one be lost, or never have been used, " +
       "glissade db reopen takes this one into use again",

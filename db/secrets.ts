@@ -85,7 +85,7 @@ export async function claimSecret(db: Database, keys: SecretKeys): Promise<void>
   );
   if (claimed?.secret_check === keys.check) return;
   throw new SyncError(
-    "invalid_param",
+    "unusable_setup",
     "SYNCV3_SECRET does not match this database: its access tokens are sealed with another secret. " +
       "Set SYNCV3_SECRET to the value used before; to replace it, set SYNCV3_SECRET_OLD to that, beside the new one; if that is lost, point SYNCV3_DB to an empty database " +
       "(every device then starts with a first sync)",
@@ -102,9 +102,9 @@ export function readSecret(dataDir: string): string | null {
     secret = readFileSync(path, "utf8").trim();
   } catch (error) {
     if (errorCode(error) === "ENOENT") return null;
-    throw new SyncError("invalid_param", `cannot read the secret in ${path}`, { cause: error });
+    throw new SyncError("unusable_setup", `cannot read the secret in ${path}`, { cause: error });
   }
-  if (secret === "") throw new SyncError("invalid_param", `the secret in ${path} is empty: restore it from a backup`);
+  if (secret === "") throw new SyncError("unusable_setup", `the secret in ${path} is empty: restore it from a backup`);
   return secret;
 }
 
@@ -133,7 +133,7 @@ export function keepSecret(dataDir: string, secret: string): string {
     }
     unlinkSync(draft);
   } catch (error) {
-    throw new SyncError("invalid_param", `cannot keep a secret in ${path}: is the directory writable?`, {
+    throw new SyncError("unusable_setup", `cannot keep a secret in ${path}: is the directory writable?`, {
       cause: error,
     });
   }

@@ -21,6 +21,8 @@ export type ErrorCode =
   | "client_gone"
   | "homeserver_unreachable"
   | "storage_unavailable"
+  /** What operators have set up cannot be used as it is: starting again would not help. */
+  | "unusable_setup"
   | "mailbox_full"
   | "ask_timeout"
   | "actor_stopped"

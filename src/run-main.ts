@@ -9,6 +9,7 @@ import type { Config } from "#src/config.ts";
 import { userFilter } from "#src/config/user-patterns.ts";
 import { ownConsole } from "#src/console/console-files.ts";
 import { adminConsole, clientConsole } from "#src/console/console-settings.ts";
+import { SyncError } from "#src/errors.ts";
 import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import { DIALECTS } from "#src/protocol/dialects/dialects.ts";
 import { AnnouncedVersions } from "#src/homeserver/announced-versions.ts";
@@ -61,6 +62,8 @@ const SCRAPE_LIMIT_MS = 5000;
 /** Answers on their way get this long once nobody is let in any more. */
 const SERVER_STOP_MS = 300;
 const EXIT_FAILED = 1;
+/** As for a command line or a configuration that is refused: the service manager need not try again. */
+const EXIT_UNUSABLE = 2;
 
 /** Serves clients until it is told to stop; resolves to the exit code. `onReady` is called once requests are taken. */
 export async function runServe(config: Config, onReady: () => void = () => undefined): Promise<number> {
@@ -101,7 +104,8 @@ export async function runServe(config: Config, onReady: () => void = () => undef
     if (isStopping) telemetry.log.info(fields, "stopped before it was ready");
     else {
       telemetry.log.error(fields, "glissade cannot start");
-      ended.resolve(EXIT_FAILED);
+      const isUnusable = error instanceof SyncError && error.code === "unusable_setup";
+      ended.resolve(isUnusable ? EXIT_UNUSABLE : EXIT_FAILED);
     }
   }
   const code = await ended.promise;

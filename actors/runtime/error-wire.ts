@@ -28,6 +28,7 @@ const CODES: Record<ErrorCode, true> = {
   limit_exceeded: true,
   homeserver_unreachable: true,
   storage_unavailable: true,
+  unusable_setup: true,
   mailbox_full: true,
   ask_timeout: true,
   actor_stopped: true,

@@ -1,3 +1,4 @@
+import type { SyncError } from "#src/errors.ts";
 import type { HostId } from "#actors/runtime/placement.ts";
 import type { Asked } from "#actors/runtime/actor.ts";
 
@@ -16,7 +17,7 @@ export type SupervisorCommand =
 /** What the supervisor learns and sends to itself. */
 export type SupervisorEvent =
   | { type: "hosts-launched" }
-  | { type: "launch-failed"; error: string }
+  | { type: "launch-failed"; error: SyncError }
   | { type: "host-died"; host: HostId; incarnation: number; reason: string }
   | { type: "host-unkillable"; host: HostId }
   | { type: "restart-due"; host: HostId }

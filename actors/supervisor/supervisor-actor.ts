@@ -83,15 +83,19 @@ class SupervisorActor implements Actor<SupervisorMessage> {
         this.#context.pipe(
           this.#launchAll(),
           () => ({ type: "hosts-launched" }),
-          (error) => ({ type: "launch-failed", error: reasonOf(error) }),
+          (error) => ({ type: "launch-failed", error }),
         );
         return;
       case "hosts-launched":
         if (this.#diedEarly === null) this.#launched();
-        else this.#launchFailed(this.#diedEarly);
+        else this.#launchFailed("internal", this.#diedEarly);
         return;
       case "launch-failed":
-        this.#launchFailed(message.error);
+        // Whoever started us has to know whether trying again may help.
+        this.#launchFailed(
+          message.error.code === "unusable_setup" ? "unusable_setup" : "internal",
+          reasonOf(message.error),
+        );
         return;
       case "begin-shutdown":
         this.#isShuttingDown = true;
@@ -156,8 +160,8 @@ class SupervisorActor implements Actor<SupervisorMessage> {
     this.#context.after(HEARTBEAT_INTERVAL_MS, { type: "heartbeat-due" });
   }
 
-  #launchFailed(error: string): void {
-    this.#launching?.reject(new SyncError("internal", `a host could not be started: ${error}`));
+  #launchFailed(code: "internal" | "unusable_setup", error: string): void {
+    this.#launching?.reject(new SyncError(code, `a host could not be started: ${error}`));
     this.#launching = null;
     this.#isShuttingDown = true;
   }

@@ -18,7 +18,8 @@ ${commands
   .join("")}
 Options:
 ${commands.filter(isOption).map(entry).join("")}
-Exit codes: 0 done; 1 failed, not healthy, or done in part; 2 the command line or the configuration cannot be used.
+Exit codes: 0 done; 1 failed, not healthy, or done in part; 2 the command line, the configuration, or what it
+names (the database with this secret, the data directory) cannot be used: trying again would not help.
 
 Configuration is by environment variables; [in brackets] what holds without them.
 

@@ -41,6 +41,7 @@ const SHAPES: Readonly<Record<ErrorCode, ErrorShape>> = {
   // The one 5xx whose text is ours to tell: which upstream call failed, and with what status.
   homeserver_unreachable: { status: 502, errcode: "M_UNKNOWN", text: null },
   storage_unavailable: { status: 503, errcode: "M_UNKNOWN", text: INTERNAL_TEXT, retryAfterSecs: 5 },
+  unusable_setup: { status: 500, errcode: "M_UNKNOWN", text: INTERNAL_TEXT },
   mailbox_full: { status: 503, errcode: "M_UNKNOWN", text: INTERNAL_TEXT, retryAfterSecs: 2 },
   ask_timeout: { status: 503, errcode: "M_UNKNOWN", text: INTERNAL_TEXT, retryAfterSecs: 2 },
   actor_stopped: { status: 503, errcode: "M_UNKNOWN", text: INTERNAL_TEXT, retryAfterSecs: 2 },

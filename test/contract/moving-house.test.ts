@@ -258,7 +258,7 @@ for (const [way, from, to] of WAYS) {
         const target = await fresh(to);
         await move(source, target);
         const refused = {
-          code: "invalid_param",
+          code: "unusable_setup",
           message: expect.stringMatching(/moved to there on 1970-.* db reopen/),
         };
         expect(await failureOf(loadOrigin(source))).toMatchObject(refused);
@@ -297,11 +297,11 @@ for (const [way, from, to] of WAYS) {
         await target.query("create trigger never before insert on meta execute function never()");
         await failureOf(move(source, target));
         await target.query("drop trigger never on meta; drop function never()");
-        expect(await failureOf(loadOrigin(source))).toMatchObject({ code: "invalid_param" });
+        expect(await failureOf(loadOrigin(source))).toMatchObject({ code: "unusable_setup" });
         expect(await failureOf(loadOrigin(target))).toMatchObject({
           message: expect.stringContaining("is being moved"),
         });
-        expect(await failureOf(move(source, await fresh(withPostgres)))).toMatchObject({ code: "invalid_param" });
+        expect(await failureOf(move(source, await fresh(withPostgres)))).toMatchObject({ code: "unusable_setup" });
         await move(source, target);
         expect(await sums(target)).toEqual(origin);
       },

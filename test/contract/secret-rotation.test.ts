@@ -44,14 +44,14 @@ for (const server of [withPostgres, withPglite]) {
       expect(await failureOf(settleSecret(db, SECOND, null, 10))).toMatchObject({
         message: expect.stringContaining("SYNCV3_SECRET_OLD"),
       });
-      expect(await failureOf(settleSecret(db, SECOND, THIRD, 10))).toMatchObject({ code: "invalid_param" });
+      expect(await failureOf(settleSecret(db, SECOND, THIRD, 10))).toMatchObject({ code: "unusable_setup" });
       expect(await tokenOf(FIRST, 3)).toBe("token 3");
       expect(await settleSecret(db, SECOND, FIRST, 20)).toEqual({ resealed: TOKENS - 1, damaged: 1 });
       expect(await tokenOf(SECOND, 3)).toBe("token 3");
       expect(await tokenOf(SECOND, TOKENS - 1)).toBe(`token ${TOKENS - 1}`);
       expect(await tokenOf(FIRST, 3)).toBeNull();
       expect(await settleSecret(db, SECOND, FIRST, 30)).toBeNull();
-      expect(await failureOf(settleSecret(db, FIRST, null, 30))).toMatchObject({ code: "invalid_param" });
+      expect(await failureOf(settleSecret(db, FIRST, null, 30))).toMatchObject({ code: "unusable_setup" });
     });
 
     test("[OPR-41] the old secret can go when every connection of before has come back or is gone", async () => {

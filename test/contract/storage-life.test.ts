@@ -63,7 +63,7 @@ describe("storage over its life", () => {
       const empty = await (await withPostgres()).createDatabase();
       const pool = rig.open({}, empty);
       await pool.query("create view txns as select 1");
-      expect(await failureOf(migrateDatabase(pool, logger))).toMatchObject({ code: "internal" });
+      expect(await failureOf(migrateDatabase(pool, logger))).toMatchObject({ code: "unusable_setup" });
       const tables = await pool.query(
         "select 1 from pg_class where relnamespace = 'public'::regnamespace and relkind = 'r'",
       );

@@ -142,12 +142,12 @@ describe("start", () => {
   );
 
   test(
-    "[EXE-3] a database sealed with another secret is refused, and the message says what to do",
+    "[EXE-3] a database sealed with another secret is refused with exit code 2, and the message says what to do",
     async () => {
       const data = await usedData();
       const wrong = await glissadeOf({ SYNCV3_DATA: data, SYNCV3_SECRET: "some other secret of an operator" });
       const refusal = await refusalOf(wrong);
-      expect(refusal).toContain("glissade exited with 1");
+      expect(refusal).toContain("glissade exited with 2");
       expect(refusal).toContain("SYNCV3_SECRET does not match this database");
       expect(refusal).not.toContain("some other secret of an operator");
       const right = await glissadeOf({ SYNCV3_DATA: data });
@@ -159,7 +159,7 @@ describe("start", () => {
   );
 
   test(
-    "[EXE-4] a database of a newer version is refused and left as it is",
+    "[EXE-4] a database of a newer version is refused with exit code 2 and left as it is",
     async () => {
       const data = await usedData();
       const glissade = await glissadeOf({ SYNCV3_DATA: data });
@@ -173,7 +173,7 @@ describe("start", () => {
       };
       await change("insert into glissade_migrations (id, name) values (999, '0999_of_the_future')");
       const refusal = await refusalOf(glissade);
-      expect(refusal).toContain("glissade exited with 1");
+      expect(refusal).toContain("glissade exited with 2");
       expect(refusal).toContain("made by a newer version of Glissade (schema 999");
       const left = await change("delete from glissade_migrations where id = 999 returning name");
       expect(left).toEqual([{ name: "0999_of_the_future" }]);

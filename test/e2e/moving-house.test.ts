@@ -135,7 +135,7 @@ describe("glissade db port", () => {
       expect(JSON.parse(stats.out)).toMatchObject({ devices: 2 - 1, rooms: expect.any(Array) });
       // A server that was started on the old one would give out positions again.
       expect(String(await embedded.start().catch(String))).toMatch(
-        /moved to PostgreSQL 127\.0\.0\.1:\d+\/test_\d+ on 20.*glissade db port there, to here; .*glissade db reopen/,
+        /exited with 2:[^]*moved to PostgreSQL 127\.0\.0\.1:\d+\/test_\d+ on 20.*glissade db port there, to here; .*glissade db reopen/,
       );
       await moved.start();
       await goesOn(client, moved, sender, roomId);

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "bun:test";
+import { SyncError } from "#src/errors.ts";
 import { SUPERVISOR } from "#actors/addresses.ts";
 import type { HostId } from "#actors/runtime/placement.ts";
 import type { SupervisorMessage } from "#actors/supervisor/messages.ts";
@@ -14,6 +15,7 @@ function rig() {
   const done: string[] = [];
   const hanging = new Set<string>();
   const failing = new Set<string>();
+  const unusable = new Set<string>();
   const gaveUp: string[] = [];
   solo.host.addKinds({
     supervisor: supervisorKind({
@@ -24,6 +26,7 @@ function rig() {
         async launch(host, incarnation) {
           done.push(`launch ${host} ${incarnation}`);
           if (failing.has(host)) throw new Error("no memory");
+          if (unusable.has(host)) throw new SyncError("unusable_setup", "another secret");
         },
         beginAll: async () => void done.push("begin all"),
         begin: async (host) => void done.push(`begin ${host}`),
@@ -42,7 +45,7 @@ function rig() {
     );
   const died = (host: HostId, incarnation: number): Promise<void> =>
     tell({ type: "host-died", host, incarnation, reason: "a test" });
-  return { ...solo, done, hanging, failing, gaveUp, tell, launch, died };
+  return { ...solo, done, hanging, failing, unusable, gaveUp, tell, launch, died };
 }
 
 describe("supervisor", () => {
@@ -57,6 +60,12 @@ describe("supervisor", () => {
     failing.add("sync:0");
     expect(await launch()).toBe("internal");
     expect(done).not.toContain("begin all");
+  });
+
+  test("[SUP-17] whoever launches learns that a host cannot be started as operators have set it up", async () => {
+    const { launch, unusable } = rig();
+    unusable.add("ingest:0");
+    expect(await launch()).toBe("unusable_setup");
   });
 
   test("[SUP-8] a host that dies while others are being started fails the launch", async () => {
