@@ -7,6 +7,7 @@ import type { RoomMeta } from "#src/protocol/room-meta.ts";
 import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import type { TimelineChunk } from "#src/ports/stores.ts";
+import { SmallMap, SmallSet } from "#src/small-collections.ts";
 
 /** Events kept of a live room; older ones are read back when somebody asks. */
 const MAX_TAIL_EVENTS = 150;
@@ -39,8 +40,8 @@ export class RoomCache {
   #coversFrom: StreamPos;
   #isComplete = false;
   /** null = known to be absent. */
-  #state = new Map<string, StoredEvent | null>();
-  readonly #wholeTypes = new Set<string>();
+  #state = new SmallMap<string, StoredEvent | null>();
+  readonly #wholeTypes = new SmallSet<string>();
   #isStateWhole = false;
   #receipts = new Map<string, StoredReceipt>();
   #areReceiptsWhole = false;
@@ -234,7 +235,7 @@ export class RoomCache {
 
   /** After a reset what the timeline said of state may have been overruled: it is read anew. */
   #forgetState(): void {
-    this.#state = new Map();
+    this.#state = new SmallMap();
     this.#wholeTypes.clear();
     this.#isStateWhole = false;
     this.#resets += 1;

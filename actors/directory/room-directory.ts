@@ -12,6 +12,7 @@ import { RoomCache, type RoomRead } from "./room-cache.ts";
 import { HistoryShelf } from "./history-shelf.ts";
 import { AwaitedBoard } from "./awaited-board.ts";
 import { TypingBoard } from "./typing-board.ts";
+import { SmallSet } from "#src/small-collections.ts";
 
 /** Timelines are read at least this deep: the next client asks for no fewer. */
 const MIN_TIMELINE_READ = 20;
@@ -36,7 +37,7 @@ export interface UserLoad {
 interface ActiveUser {
   user: DirectoryUser;
   /** Rooms with a standing of the user. */
-  rooms: Set<RoomNid>;
+  rooms: SmallSet<RoomNid>;
 }
 
 type TimelineQuery = Parameters<RoomReader["loadTimelines"]>[0][number];
@@ -46,7 +47,7 @@ export class RoomDirectory {
   readonly #reader: RoomReader;
   readonly #budgetBytes: number;
   readonly #rooms = new Map<RoomNid, RoomCache>();
-  readonly #members = new Map<RoomNid, Set<DirectoryUser>>();
+  readonly #members = new Map<RoomNid, SmallSet<DirectoryUser>>();
   readonly #users = new Map<UserId, ActiveUser>();
   readonly typing = new TypingBoard();
   readonly awaited = new AwaitedBoard();
@@ -59,7 +60,7 @@ export class RoomDirectory {
   /** Rooms with droppable content, least recently used first. */
   readonly #recent = new Map<RoomNid, RoomCache>();
   /** Rooms of users that are gone, and the reads that began before they went. */
-  #left: { nids: ReadonlySet<RoomNid>; loads: Set<UserLoad> }[] = [];
+  #left: { nids: SmallSet<RoomNid>; loads: Set<UserLoad> }[] = [];
   #head: StreamPos = 0;
   #isPrimed = false;
   readonly #primed = Promise.withResolvers<void>();
@@ -133,7 +134,7 @@ export class RoomDirectory {
   ): readonly UpdateBatch[] {
     const before = this.#users.get(user.userId);
     if (before !== undefined) this.removeUser(before.user);
-    const active: ActiveUser = { user, rooms: new Set() };
+    const active: ActiveUser = { user, rooms: new SmallSet() };
     this.#users.set(user.userId, active);
     const added = new Set<RoomNid>();
     for (const { nid, isJoined, meta } of rooms) {
@@ -361,7 +362,7 @@ export class RoomDirectory {
 
   #join(nid: RoomNid, user: DirectoryUser): void {
     const members = this.#members.get(nid);
-    if (members === undefined) this.#members.set(nid, new Set([user]));
+    if (members === undefined) this.#members.set(nid, new SmallSet([user]));
     else members.add(user);
   }
 

@@ -12,6 +12,7 @@ import { ForwardWatch } from "./forward-watch.ts";
 import type { GatewayMessage } from "./messages.ts";
 import { TokenIdentifier } from "./token-identifier.ts";
 import type { IdentifierDeps } from "./token-identifier.ts";
+import { SmallMap } from "#src/small-collections.ts";
 
 /** How much longer than its own timeout a request may take: restoring a connection, a database that is slow. */
 const ANSWER_SLACK_MS = 30_000;
@@ -58,7 +59,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     onTokenSaved: (userId, deviceId) => tellPoller(pollerAddress(userId, deviceId), { type: "token-changed" }),
     onDeviceUsed: (userId, deviceId) => tellPoller(pollerAddress(userId, deviceId), { type: "touch" }),
   });
-  const inFlight = new Map<string, Map<number, RequestInFlight>>();
+  const inFlight = new Map<string, SmallMap<number, RequestInFlight>>();
   let inFlightCount = 0;
   let lastRequestId = 0;
   deps.metrics.gauge("sliding_sync_api_requests_in_flight", () => inFlightCount);
@@ -67,7 +68,7 @@ export function createGateway(deps: GatewayDeps): Gateway {
     deps.actors.tell(to, message);
 
   function admit(deviceKey: string, requestId: number, request: RequestInFlight): void {
-    const ofDevice = inFlight.get(deviceKey) ?? new Map<number, RequestInFlight>();
+    const ofDevice = inFlight.get(deviceKey) ?? new SmallMap<number, RequestInFlight>();
     if (ofDevice.size >= REQUESTS_PER_DEVICE || inFlightCount >= REQUESTS_IN_FLIGHT) {
       throw new SyncError("limit_exceeded", "too many requests at once");
     }

@@ -1,4 +1,5 @@
 import type { DeviceId } from "#src/protocol/ids.ts";
+import { SmallMap } from "#src/small-collections.ts";
 
 /** A running poller is heard of more often than this, even when it has nothing to say; one that is not died with its host. */
 const SILENT_FOR_MS = 6 * 60_000;
@@ -9,12 +10,12 @@ const NO_DEVICES: ReadonlySet<DeviceId> = new Set();
 
 /** Which devices of each user are being polled. */
 export class PollingDevices {
-  readonly #users = new Map<string, Map<DeviceId, number>>();
+  readonly #users = new Map<string, SmallMap<DeviceId, number>>();
   #sweepAt = SWEEP_FROM;
 
   /** The poller of a device is at work. */
   heard(userId: string, deviceId: string, nowMs: number): void {
-    const devices = this.#users.get(userId) ?? new Map<DeviceId, number>();
+    const devices = this.#users.get(userId) ?? new SmallMap<DeviceId, number>();
     devices.set(deviceId as DeviceId, nowMs);
     this.#users.set(userId, devices);
     if (this.#users.size > this.#sweepAt) this.#sweep(nowMs);

@@ -1,13 +1,14 @@
 import type { DeviceId, UserId } from "#src/protocol/ids.ts";
+import { SmallSet } from "#src/small-collections.ts";
 
 /** Which devices of a user are polled on this host, where all of one user are. One for all pollers of the host. */
 export class Companions {
-  readonly #healthy = new Map<UserId, Set<DeviceId>>();
+  readonly #healthy = new Map<UserId, SmallSet<DeviceId>>();
 
   /** The poller of this device is through its first sync, and its latest poll went well. */
   isWell(userId: UserId, deviceId: DeviceId): void {
     const devices = this.#healthy.get(userId);
-    if (devices === undefined) this.#healthy.set(userId, new Set([deviceId]));
+    if (devices === undefined) this.#healthy.set(userId, new SmallSet([deviceId]));
     else devices.add(deviceId);
   }
 

@@ -7,6 +7,7 @@ import { Mailbox } from "./mailbox.ts";
 import { ACTOR_BACKOFF, backoff, type RestartBudget } from "./restart.ts";
 import { activeTraceparent, runTraced } from "./tracing.ts";
 import type { TurnTaker } from "./turn-loop.ts";
+import { SmallSet } from "#src/small-collections.ts";
 
 /** Where the answer of an asked message goes. */
 export interface AskTicket {
@@ -54,10 +55,10 @@ type Signal = { type: "restart" } | { type: "crash"; incarnation: Incarnation; e
 const SLOW_TURN_MS = 1000;
 
 class ParkedReply implements Reply<unknown> {
-  readonly #parked: Set<ParkedReply>;
+  readonly #parked: SmallSet<ParkedReply>;
   readonly #ticket: AskTicket;
 
-  constructor(parked: Set<ParkedReply>, ticket: AskTicket) {
+  constructor(parked: SmallSet<ParkedReply>, ticket: AskTicket) {
     this.#parked = parked;
     this.#ticket = ticket;
     parked.add(this);
@@ -77,11 +78,10 @@ class Incarnation implements ActorContext<AnyMessage> {
   readonly self: Address;
   readonly clock: Clock;
   readonly rng: Rng;
-  readonly parked = new Set<ParkedReply>();
+  readonly parked = new SmallSet<ParkedReply>();
   readonly #cell: ActorCell;
   readonly #host: CellHost;
-  readonly #timers = new Set<Cancel>();
-  #log: Logger | null = null;
+  readonly #timers = new SmallSet<Cancel>();
   actor: Actor<AnyMessage> | null = null;
   isStopping = false;
   #hasEnded = false;
@@ -94,10 +94,9 @@ class Incarnation implements ActorContext<AnyMessage> {
     this.rng = host.rng;
   }
 
-  /** Made on first use: thousands of actors never log. */
+  /** Made for each line: thousands of actors log once in their lives, or never. */
   get log(): Logger {
-    this.#log ??= this.#host.logger.child({ actor_kind: this.self.kind, actor_key: this.self.key });
-    return this.#log;
+    return this.#host.logger.child({ actor_kind: this.self.kind, actor_key: this.self.key });
   }
 
   tell(to: Address, message: AnyMessage, transfer?: Transferable[]): void {

@@ -12,6 +12,7 @@ import { TXN_WAIT_MS } from "#src/protocol/txn-wait.ts";
 import { LiveDevice } from "./live-device.ts";
 import { HeldEvents } from "./held-events.ts";
 import { RoomLinks } from "./room-links.ts";
+import { SmallMap, SmallSet } from "#src/small-collections.ts";
 
 /** Own events whose transaction id is remembered; older ones are echoes nobody waits for. */
 const MAX_TXNS = 2000;
@@ -34,16 +35,18 @@ export interface UserChanges {
 }
 
 /** By type. */
-type AccountData = Map<string, { json: Uint8Array; pos: StreamPos }>;
+type AccountData = SmallMap<string, { json: Uint8Array; pos: StreamPos }>;
+
+/** Invites as they show, by the standing that holds them: for all users, most of whom have none. */
+const invites = new WeakMap<UserRoom, InviteView>();
 
 /** One active user: standings, account data and devices. Read by the user's connections, written by its actor alone. */
 export class LiveUser implements World {
   readonly userId: UserId;
   readonly #directory: RoomDirectory;
   readonly #reader: RoomReader;
-  readonly #standings = new Map<RoomNid, UserRoom>();
-  readonly #nids = new Map<string, RoomNid>();
-  readonly #invites = new WeakMap<UserRoom, InviteView>();
+  readonly #standings = new SmallMap<RoomNid, UserRoom>();
+  readonly #nids = new SmallMap<string, RoomNid>();
   readonly #tags = new Map<RoomNid, ReadonlySet<string>>();
   readonly #links = new RoomLinks();
   /** False until there is a list to follow such links. */
@@ -60,13 +63,13 @@ export class LiveUser implements World {
   /** Rooms that have, or had, sticky events. */
   readonly #sticky = new Set<RoomNid>();
   /** By room (0 = global), once read. */
-  readonly #accountData = new Map<RoomNid | 0, AccountData>();
+  readonly #accountData = new SmallMap<RoomNid | 0, AccountData>();
   /** What arrived while account data of rooms was being read. */
   readonly #earlyAccountData = new Map<RoomNid | 0, AccountData>();
   #accountReadCount = 0;
-  readonly #devices = new Map<DeviceId, LiveDevice>();
+  readonly #devices = new SmallMap<DeviceId, LiveDevice>();
   /** Orders as they were when last asked for, and the rooms that changed since. */
-  readonly #orders = new Map<string, { order: RoomOrder<RoomNid>; changed: Set<RoomNid> }>();
+  readonly #orders = new SmallMap<string, { order: RoomOrder<RoomNid>; changed: SmallSet<RoomNid> }>();
 
   constructor(userId: UserId, snapshot: UserSnapshot, directory: RoomDirectory, reader: RoomReader) {
     this.userId = userId;
@@ -156,11 +159,11 @@ export class LiveUser implements World {
   stripped(nid: RoomNid): InviteView | null {
     const standing = this.#standings.get(nid);
     if (standing === undefined || (standing.membership !== "invite" && standing.membership !== "knock")) return null;
-    let view = this.#invites.get(standing);
+    let view = invites.get(standing);
     if (view === undefined) {
       const events = standing.stripped === null ? [] : parse(standing.stripped);
       view = inviteView(Array.isArray(events) ? events : [], this.userId);
-      this.#invites.set(standing, view);
+      invites.set(standing, view);
     }
     return view;
   }
@@ -176,7 +179,7 @@ export class LiveUser implements World {
     }
     let known = this.#orders.get(signature);
     if (known === undefined || known.changed.size > known.order.length / MADE_ANEW_FROM) {
-      known = { order: make(), changed: new Set() };
+      known = { order: make(), changed: new SmallSet() };
       if (this.#orders.size >= MAX_ORDERS) this.#orders.clear();
       this.#orders.set(signature, known);
     }
@@ -270,7 +273,7 @@ export class LiveUser implements World {
     try {
       const rows = await this.#reader.loadAccountData(this.userId, nids, 0);
       for (const nid of nids) {
-        if (!this.#accountData.has(nid)) this.#accountData.set(nid, this.#earlyAccountData.get(nid) ?? new Map());
+        if (!this.#accountData.has(nid)) this.#accountData.set(nid, this.#earlyAccountData.get(nid) ?? new SmallMap());
       }
       for (const { roomNid, type, json, pos } of rows) setIfNewer(this.#accountData.get(roomNid), type, json, pos);
     } finally {
@@ -373,7 +376,7 @@ export class LiveUser implements World {
   #accountDataFor(nid: RoomNid | 0): AccountData | undefined {
     const known = this.#accountData.get(nid) ?? this.#earlyAccountData.get(nid);
     if (known !== undefined || this.#accountReadCount === 0) return known;
-    const early: AccountData = new Map();
+    const early: AccountData = new SmallMap();
     this.#earlyAccountData.set(nid, early);
     return early;
   }

@@ -1,4 +1,5 @@
 import type { ConnId, StreamPos } from "#src/protocol/ids.ts";
+import { SmallMap } from "#src/small-collections.ts";
 
 /**
  * How far each connection of a device has taken a stream that they share (to-device messages, device lists). What all
@@ -6,12 +7,12 @@ import type { ConnId, StreamPos } from "#src/protocol/ids.ts";
  */
 export class ReaderPositions {
   /** As written down, of connections that sleep. */
-  #asleep = new Map<ConnId, StreamPos>();
-  readonly #awake = new Map<ConnId, StreamPos>();
+  #asleep = new SmallMap<ConnId, StreamPos>();
+  readonly #awake = new SmallMap<ConnId, StreamPos>();
 
   /** What storage says of all connections that have read this stream; of those awake it is out of date. */
   adopt(stored: ReadonlyMap<ConnId, StreamPos>): void {
-    this.#asleep = new Map([...stored].filter(([connId]) => !this.#awake.has(connId)));
+    this.#asleep = new SmallMap([...stored].filter(([connId]) => !this.#awake.has(connId)));
   }
 
   /** What storage says of one connection, as long as nothing else is known of it. */

@@ -11,6 +11,7 @@ import type { Actor, ActorContext, Address } from "#actors/runtime/actor.ts";
 import { LiveUser, type UserChanges } from "./live-user.ts";
 import type { UserFeed, UserMessage } from "./messages.ts";
 import { UserLink, UserProgress } from "./user-link.ts";
+import { SmallMap } from "#src/small-collections.ts";
 
 /** A user without connections is dropped after this; it is read again in milliseconds. */
 const USER_IDLE_MS = 5 * 60_000;
@@ -39,9 +40,9 @@ export class UserActor implements Actor<UserMessage>, DirectoryUser {
   readonly userId: UserId;
   readonly #deps: UserDeps;
   readonly #context: ActorContext<UserMessage>;
-  readonly #connections = new Map<string, Attached>();
+  readonly #connections = new SmallMap<string, Attached>();
   /** Devices whose poller is known to run; false while that is being found out. */
-  readonly #polling = new Map<DeviceId, boolean>();
+  readonly #polling = new SmallMap<DeviceId, boolean>();
   #user: LiveUser | null = null;
   #progress: UserProgress | null = null;
   /** The read of the user from storage that is under way. */

@@ -1,19 +1,21 @@
+import { SmallMap } from "../small-collections.ts";
+
 /** An overlay that is larger than this part of what it lies over (one in so many) is worked into it. */
 const OVERLAY_PART = 4;
 /** Smaller ones never are. */
 const MIN_OVERLAY = 64;
 
 /** A map that can be forked for little: the twins share what neither has changed. */
-export class ForkedMap<K, V> {
-  #base: Map<K, V>;
+export class ForkedMap<K extends number | string, V> {
+  #base: SmallMap<K, V>;
   /** No twin knows the base: it is written to directly. */
   #isOwn = true;
   /** Over a shared base; undefined = removed. */
-  #overlay = new Map<K, V | undefined>();
+  #overlay = new SmallMap<K, V | undefined>();
   #size: number;
 
   constructor(entries: Iterable<readonly [K, V]> = []) {
-    this.#base = new Map(entries);
+    this.#base = new SmallMap(entries);
     this.#size = this.#base.size;
   }
 
@@ -26,7 +28,7 @@ export class ForkedMap<K, V> {
     const twin = new ForkedMap<K, V>();
     twin.#base = this.#base;
     twin.#isOwn = false;
-    twin.#overlay = new Map(this.#overlay);
+    twin.#overlay = new SmallMap(this.#overlay);
     twin.#size = this.#size;
     return twin;
   }
@@ -52,13 +54,13 @@ export class ForkedMap<K, V> {
 
   #settle(): void {
     if (this.#overlay.size <= Math.max(MIN_OVERLAY, this.#base.size / OVERLAY_PART)) return;
-    const base = new Map(this.#base);
+    const base = new SmallMap(this.#base);
     for (const [key, value] of this.#overlay) {
       if (value === undefined) base.delete(key);
       else base.set(key, value);
     }
     this.#base = base;
-    this.#overlay = new Map();
+    this.#overlay = new SmallMap();
     this.#isOwn = true;
   }
 }

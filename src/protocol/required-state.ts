@@ -1,3 +1,5 @@
+import { SmallMap, SmallSet } from "../small-collections.ts";
+
 /** One entry of `required_state`. */
 export type StateTuple = readonly [type: string, stateKey: string];
 
@@ -17,8 +19,8 @@ export interface StateSelection {
 
 /** Reads a `required_state` for the user who asks. */
 export function compileRequiredState(entries: readonly StateTuple[], me: string): StateSelection {
-  const keysByType = new Map<string, Set<string>>();
-  const keysOfAnyType = new Set<string>();
+  const keysByType = new SmallMap<string, SmallSet<string>>();
+  const keysOfAnyType = new SmallSet<string>();
   let hasEverything = false;
   let lazyMembers = false;
   for (const [type, rawKey] of entries) {
@@ -29,7 +31,7 @@ export function compileRequiredState(entries: readonly StateTuple[], me: string)
       continue;
     }
     // A type that is named counts as named even when no key of it is: `$LAZY` beside `*`,`*` means no other members.
-    const keys = keysByType.get(type) ?? new Set();
+    const keys = keysByType.get(type) ?? new SmallSet();
     keysByType.set(type, keys);
     if (type === MEMBER && key === LAZY) lazyMembers = true;
     else keys.add(key);
@@ -45,7 +47,7 @@ export function compileRequiredState(entries: readonly StateTuple[], me: string)
   };
 }
 
-function tuples(keysByType: ReadonlyMap<string, Set<string>>, keysOfAnyType: Set<string>): [string, string][] {
+function tuples(keysByType: SmallMap<string, SmallSet<string>>, keysOfAnyType: SmallSet<string>): [string, string][] {
   const found: [string, string][] = [];
   for (const [type, keys] of keysByType) for (const key of keys) found.push([type, key]);
   for (const key of keysOfAnyType) found.push([ANY, key]);

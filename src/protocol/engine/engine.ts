@@ -22,6 +22,7 @@ import { RoomsInView } from "./rooms-in-view.ts";
 import { Selections } from "./selections.ts";
 import type { SyncedEngine, SyncedRoom } from "./synced-room.ts";
 import { DIRTY, type World } from "./world.ts";
+import { SmallMap, SmallSet } from "../../small-collections.ts";
 
 /** Bits that a client must be told of while it holds the room; a room out of view with one of them is given up. */
 const CONTENT = DIRTY.event | DIRTY.receipt | DIRTY.typing | DIRTY.accountData | DIRTY.standing | DIRTY.reset;
@@ -53,7 +54,7 @@ export class ConnectionEngine implements SyncedEngine {
   readonly isSoonWritten = false;
   isFirst = true;
   readonly #shownInvites = new Set<RoomNid>();
-  readonly synced = new Map<RoomNid, SyncedRoom>();
+  readonly synced = new SmallMap<RoomNid, SyncedRoom>();
   readonly #lists = new ListSet((nid, config, parts) => this.#addInitial(nid, [config], parts));
   /** Subscriptions count in rooms that the user is in. */
   readonly #view = new RoomsInView(this.#lists);
@@ -217,7 +218,7 @@ export class ConnectionEngine implements SyncedEngine {
       let known = this.synced.get(nid);
       if (known === undefined) {
         if (room.kind !== "initial" || !this.isVisible(nid)) continue;
-        known = { sinceSeq: seq, head, timelineFrom: null, asked: NOTHING_ASKED, lazyMembers: new Set() };
+        known = { sinceSeq: seq, head, timelineFrom: null, asked: NOTHING_ASKED, lazyMembers: new SmallSet() };
         this.synced.set(nid, known);
       }
       if (head !== null) known.head = head;
@@ -302,7 +303,7 @@ export class ConnectionEngine implements SyncedEngine {
     const isVisible = this.isVisible(nid);
     const hasLeft = memberPos > this.streamPos && !isListed({ membership });
     if (proven !== null && !isReset && joinPos <= this.streamPos && ((isVisible && membership === "join") || hasLeft)) {
-      this.synced.set(nid, { ...proven, head: null, timelineFrom: null, lazyMembers: new Set() });
+      this.synced.set(nid, { ...proven, head: null, timelineFrom: null, lazyMembers: new SmallSet() });
       const news = meta.latestPos > this.streamPos || hasLeft ? DIRTY.event : 0;
       this.markDirty(nid, news | DIRTY.counts | DIRTY.receipt | DIRTY.typing | DIRTY.accountData);
       // It may have come into a second window meanwhile.

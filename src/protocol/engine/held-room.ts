@@ -1,6 +1,7 @@
 import type { RoomNid, StreamPos } from "../ids.ts";
 import type { RoomConfig } from "../sticky.ts";
 import type { RoomHead } from "./room-facts.ts";
+import { SmallMap } from "../../small-collections.ts";
 
 /** A stream of a room that the client is kept up to date with. */
 export const LIVE: StreamPos = Number.MAX_SAFE_INTEGER;
@@ -37,9 +38,9 @@ export const UNSENT: HeldRoom = {
 
 /** Rooms by what the client holds of them; everything since the last acknowledgement can be taken back. */
 export class HeldRooms {
-  readonly #rooms = new Map<RoomNid, HeldRoom>();
+  readonly #rooms = new SmallMap<RoomNid, HeldRoom>();
   /** As they were when the client last acknowledged something; null = not held. */
-  #before = new Map<RoomNid, HeldRoom | null>();
+  #before = new SmallMap<RoomNid, HeldRoom | null>();
   /** What is written down of some room is out of date. */
   #isOutdated = false;
   readonly #told = new Map<"receipts" | "account_data", readonly RoomNid[]>();
@@ -88,7 +89,7 @@ export class HeldRooms {
   /** Nothing before this is taken back; true when what is to be written down is not what it was. */
   settle(): boolean {
     const isOutdated = this.#isOutdated;
-    this.#before = new Map();
+    this.#before = new SmallMap();
     this.#isOutdated = false;
     return isOutdated;
   }
@@ -100,7 +101,7 @@ export class HeldRooms {
       if (room === null) this.#rooms.delete(nid);
       else this.#rooms.set(nid, room);
     }
-    this.#before = new Map();
+    this.#before = new SmallMap();
     // What was pending is written down with it.
     this.#isOutdated = true;
     return before.keys();

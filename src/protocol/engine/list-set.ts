@@ -6,6 +6,7 @@ import type { Draft } from "./draft.ts";
 import { type ListRules, MSC3575_RULES } from "./list-rules.ts";
 import { type HeldWindows, type ListChange, RoomList } from "./room-list.ts";
 import type { World } from "./world.ts";
+import { SmallMap, SmallSet } from "../../small-collections.ts";
 
 /** Parts of an initial entry that a client has to be sent. */
 export interface Parts {
@@ -30,11 +31,11 @@ interface Entry {
 
 /** All lists of a connection, and the operations they owe their client. */
 export class ListSet {
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new SmallMap<string, Entry>();
   readonly #show: ShowRoom;
   readonly #rules: ListRules;
   /** Rooms that no longer belong into lists they are in. */
-  readonly #leaving = new Set<RoomNid>();
+  readonly #leaving = new SmallSet<RoomNid>();
 
   constructor(show: ShowRoom, rules: ListRules = MSC3575_RULES) {
     this.#show = show;

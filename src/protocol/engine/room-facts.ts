@@ -1,7 +1,7 @@
 import type { Membership } from "../events.ts";
 import type { FilterView } from "../filters.ts";
 import type { RoomNid } from "../ids.ts";
-import type { Hero, UserRoom } from "../room-meta.ts";
+import type { Hero, RoomMeta, UserRoom } from "../room-meta.ts";
 import { roomAvatar, roomName } from "../room-name.ts";
 import type { SortView } from "../sorting.ts";
 import { isListed } from "../visibility.ts";
@@ -22,8 +22,11 @@ export interface RoomHead {
   membership?: Membership;
 }
 
+/** Heads that are the same for all viewers, by what the room is: there is one for the hundreds who see it. */
+const sharedHeads = new WeakMap<RoomMeta, RoomHead>();
+
 /** Name, avatar and counts for the viewer; invites show nothing but their stripped state. */
-export function roomHead(world: World, nid: RoomNid): RoomHead | null {
+export function roomHead(world: World, nid: RoomNid): Readonly<RoomHead> | null {
   const standing = world.standing(nid);
   const meta = world.meta(nid);
   if (standing === undefined || meta === undefined) return null;
@@ -39,8 +42,10 @@ export function roomHead(world: World, nid: RoomNid): RoomHead | null {
       isDm,
     };
   }
+  const shared = isDm ? undefined : sharedHeads.get(meta);
+  if (shared !== undefined) return shared;
   const named = roomName(meta, world.userId);
-  return {
+  const head = {
     name: named.name,
     heroes: named.isCalculated ? named.heroes : null,
     avatar: roomAvatar(meta, world.userId, isDm),
@@ -48,6 +53,8 @@ export function roomHead(world: World, nid: RoomNid): RoomHead | null {
     invitedCount: meta.invitedCount,
     isDm,
   };
+  if (!isDm && !named.isCalculated) sharedHeads.set(meta, head);
+  return head;
 }
 
 function isDirectRoom(world: World, standing: UserRoom, roomId: string): boolean {

@@ -2,6 +2,7 @@ import type { RoomNid, StreamPos } from "../ids.ts";
 import type { Asked } from "./asked.ts";
 import type { Engine } from "./engine-api.ts";
 import type { RoomHead } from "./room-facts.ts";
+import type { SmallMap, SmallSet } from "../../small-collections.ts";
 
 /** A room the client holds, complete up to the connection's stream position. */
 export interface SyncedRoom {
@@ -14,10 +15,10 @@ export interface SyncedRoom {
   /** What was asked for of it, as far as the client has been kept up to date with that. */
   asked: Asked;
   /** Members sent because they spoke. */
-  lazyMembers: Set<string>;
+  lazyMembers: SmallSet<string>;
 }
 
 /** An engine that keeps what its client sees up to date, and gives up the rest. */
 export interface SyncedEngine extends Engine {
-  readonly synced: ReadonlyMap<RoomNid, SyncedRoom>;
+  readonly synced: SmallMap<RoomNid, SyncedRoom>;
 }
