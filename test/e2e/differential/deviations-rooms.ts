@@ -328,7 +328,7 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
       }
       const isLost = more.some((id) => scene.told.toldEver(`rooms ${fact.roomId} timeline ${id}`) === null);
       // As many events as this request asks for may all be news.
-      const isFlag = ["unstable_expanded_timeline", "limited"].includes(fact.field);
+      const isFlag = ["unstable_expanded_timeline", "limited", "bump_stamp"].includes(fact.field);
       return isLost ? isOfExpansion(fact) : more.length === 0 && isFlag;
     }),
   },

@@ -1,11 +1,20 @@
 import { LIST_DEVIATIONS } from "./deviations-lists.ts";
 import { ROOM_DEVIATIONS } from "./deviations-rooms.ts";
 import { STICKY_DEVIATIONS } from "./deviations-sticky.ts";
-import { type Deviation, type Difference, isExpanded, isInitial, type Scene } from "./scene.ts";
+import { type Deviation, type Difference, isExpanded, isInitial, type Scene, timelineOf } from "./scene.ts";
 import type { View } from "./view.ts";
 
 /** How an extension was asked for, in one text. */
 const scopeOf = (wish: Scene["wish"], name: string): string => JSON.stringify(wish.extensions[name] ?? null);
+
+/** An explanation of account data of rooms, and of receipts. */
+const ofAccountData =
+  (explains: Deviation["explains"]): Deviation["explains"] =>
+  (difference, scene) => {
+    const [kind, name = "", roomId = ""] = difference.path.split(" ");
+    const isOfRoom = kind === "extensions" && ["account_data", "receipts"].includes(name) && roomId.startsWith("!");
+    return isOfRoom && explains(difference, scene);
+  };
 
 /** Ways in which extensions differ. */
 const EXTENSION_DEVIATIONS: readonly Deviation[] = [
@@ -59,8 +68,11 @@ const EXTENSION_DEVIATIONS: readonly Deviation[] = [
     glissade: "sends them with those that it sends again",
     why: "the two do not always send the same again",
     explains: ({ path, synapse, glissade }, { reference, subject, told }) => {
-      const [, name, roomId = ""] = path.split(" ");
+      const [, name, roomId = "", , , eventId = ""] = path.split(" ");
       const isResent = (view: View): boolean => isExpanded(view, roomId) || isInitial(view, roomId);
+      const isOnMore =
+        timelineOf(subject, roomId).includes(eventId) && !timelineOf(reference, roomId).includes(eventId);
+      if (name === "receipts" && synapse === null && isOnMore && isResent(reference) && isResent(subject)) return true;
       if (name !== "receipts" || isResent(reference) === isResent(subject) || !told.hasReceipt(path)) return false;
       return isResent(reference) ? glissade === null : synapse === null;
     },
@@ -68,13 +80,18 @@ const EXTENSION_DEVIATIONS: readonly Deviation[] = [
   {
     name: "account data and receipts of rooms that one is not in",
     synapse: "tells them",
-    glissade: "tells what was told while one was in them",
+    glissade: "tells what was told while one was in them, also when one is back",
     why: "a classic sync tells no other",
-    explains: ({ path, glissade }, { log, userId }) => {
-      const [kind, name = "", roomId = ""] = path.split(" ");
-      const isOfRoom = kind === "extensions" && ["account_data", "receipts"].includes(name) && roomId.startsWith("!");
-      return isOfRoom && glissade === null && !log.isIn(roomId, userId);
-    },
+    explains: ofAccountData(({ path, glissade }, { log, userId, reference }) => {
+      const [, name, roomId = "", type] = path.split(" ");
+      if (glissade === null && !log.isIn(roomId, userId)) return true;
+      if (name === "receipts") return false;
+      if (type !== undefined) return log.isSetOutside(roomId, userId, type);
+      const types = [...reference.keys()].flatMap((other) =>
+        other.startsWith(`${path} `) ? other.split(" ").at(-1) : [],
+      );
+      return glissade === null && types.every((other) => log.isSetOutside(roomId, userId, other ?? ""));
+    }),
   },
   {
     name: "typing",

@@ -19,6 +19,8 @@ export class WorldLog {
   readonly #insiders = new Set<string>();
   /** Tags that were changed by who was not in the room, and is not since. */
   readonly #taggedOutside = new Set<string>();
+  /** Room account data that was set by who was not in the room, and not since. */
+  readonly #setOutside = new Set<string>();
   readonly #typing = new Map<string, Set<string>>();
 
   /** What happens from here on is news. */
@@ -56,6 +58,17 @@ export class WorldLog {
 
   tagged(roomId: string, userId: string): void {
     if (!this.isIn(roomId, userId)) this.#taggedOutside.add(key(roomId, userId));
+  }
+
+  /** Account data of a room was set. */
+  dataSet(roomId: string, userId: string, type: string): void {
+    if (this.isIn(roomId, userId)) this.#setOutside.delete(key(roomId, userId, type));
+    else this.#setOutside.add(key(roomId, userId, type));
+  }
+
+  /** A classic sync never tells what was set then, nor when one is back. */
+  isSetOutside(roomId: string, userId: string, type: string): boolean {
+    return this.#setOutside.has(key(roomId, userId, type));
   }
 
   isTaggedOutside(roomId: string, userId: string): boolean {

@@ -159,18 +159,17 @@ export class World {
     return this.user(by).call("PUT", `/user/${part(this.id(by))}/account_data/${part(type)}`, content);
   }
 
-  roomData(room: string, by: Name, type: string, content: unknown): Promise<unknown> {
-    return this.user(by).call(
-      "PUT",
-      `/user/${part(this.id(by))}/rooms/${part(this.room(room))}/account_data/${part(type)}`,
-      content,
-    );
+  async roomData(room: string, by: Name, type: string, content: unknown): Promise<void> {
+    const path = `/user/${part(this.id(by))}/rooms/${part(this.room(room))}/account_data/${part(type)}`;
+    await this.user(by).call("PUT", path, content);
+    this.log.dataSet(this.room(room), this.id(by), type);
   }
 
   async tag(room: string, by: Name, tag: string, isOn = true): Promise<void> {
     const path = `/user/${part(this.id(by))}/rooms/${part(this.room(room))}/tags/${part(tag)}`;
     await this.user(by).call(isOn ? "PUT" : "DELETE", path, isOn ? { order: 0.5 } : undefined);
     this.log.tagged(this.room(room), this.id(by));
+    this.log.dataSet(this.room(room), this.id(by), "m.tag");
   }
 
   async typing(room: string, by: Name, isOn: boolean): Promise<void> {
