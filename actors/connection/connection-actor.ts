@@ -23,7 +23,7 @@ import {
   takeUp,
   writeResponse,
 } from "./awake.ts";
-import { CONNECTION_IDLE_MS } from "./connection-record.ts";
+import { CONNECTION_TOUCH_MS } from "./connection-record.ts";
 import { type ConnectionDescription, describeConnection } from "./connection-description.ts";
 import { BACKGROUND_WORK, ConnectionStorage, LOAD_WORK } from "./connection-storage.ts";
 import { type Arrival, arrivalOf, type CurrentRequest } from "./current-request.ts";
@@ -80,7 +80,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
       arrive: (arrival) => this.#arrive(arrival),
     });
     this.#lastRequestMs = this.#nowMs;
-    context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
+    context.after(CONNECTION_TOUCH_MS, { type: "idle-check" });
   }
 
   receive(message: ConnectionMessage): void {
@@ -423,7 +423,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #idleCheck(): void {
     const idleMs = this.#nowMs - this.#lastRequestMs;
     this.#storage.flush(this.#awake);
-    if (this.#current === null && idleMs >= CONNECTION_IDLE_MS) this.#context.stopSelf();
-    else this.#context.after(CONNECTION_IDLE_MS, { type: "idle-check" });
+    if (this.#current === null && idleMs >= CONNECTION_TOUCH_MS) this.#context.stopSelf();
+    else this.#context.after(CONNECTION_TOUCH_MS, { type: "idle-check" });
   }
 }

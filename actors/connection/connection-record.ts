@@ -13,10 +13,11 @@ export interface Written {
   reader: { readonly device: Pick<LiveDevice, "reading">; readonly connId: ConnId };
 }
 
-/** A connection in use is written down at least this often, so that it does not expire. */
+/**
+ * A connection in use is written down at least this often, so that it does not expire. Without a request for as long its memory goes,
+ * and comes back from storage with its `pos`.
+ */
 export const CONNECTION_TOUCH_MS = 30 * 60_000;
-/** Memory of a connection goes after this without a request; it comes back from storage with its `pos`. */
-export const CONNECTION_IDLE_MS = CONNECTION_TOUCH_MS;
 
 /** Makes the stored form of one connection, and knows what of it is stored already. */
 export class ConnectionRecord {
