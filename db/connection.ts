@@ -5,6 +5,7 @@ import type { Clock, Logger, Timers } from "#src/ports/basics.ts";
 import { type ConnectionSettings, parseConnectionString } from "./connection-string.ts";
 import { driverCode, translateDriverError } from "./driver-error.ts";
 import { type SocketMaker, socketMaker } from "./driver-socket.ts";
+import { watchReach } from "./reach.ts";
 
 /** How a host uses the database. */
 export interface DatabaseOptions {
@@ -46,6 +47,8 @@ const SERVER_HEAD_START_MS = 2000;
 /** The driver's word for a connection that was closed under a statement. */
 const HUNG_UP = "CONNECTION_CLOSED";
 const UNSUPPORTED_STARTUP_PARAMETER = "08P01";
+/** Who waits longer for a statement wants to know that there is still somebody who could answer. */
+const WATCHED_FROM_MS = 60_000;
 
 function tlsOptions(settings: ConnectionSettings): "prefer" | "require" | boolean | object {
   const { sslMode, sslRootCert, sslCert, sslKey } = settings;
@@ -183,12 +186,22 @@ export class Database {
   #within<T>(deadlineMs: number, sql: Sql, work: Promise<T>): Promise<T> {
     const startedMs = this.#deps.clock.mono();
     return new Promise((resolve, reject) => {
-      const cancel = this.#deps.timers.after(deadlineMs, () => {
-        reject(new SyncError("storage_unavailable", `the database did not answer within ${deadlineMs} ms`));
+      const giveUp = (why: string): void => {
+        reject(new SyncError("storage_unavailable", why));
         // Nothing has come back since: the connections are dead, however alive they look.
         if (this.#lastProgressMs <= startedMs) this.#replacePool(sql);
+      };
+      const cancel = this.#deps.timers.after(deadlineMs, () =>
+        giveUp(`the database did not answer within ${deadlineMs} ms`),
+      );
+      const unwatch =
+        deadlineMs < WATCHED_FROM_MS
+          ? (): void => {}
+          : watchReach(this.#settings, this.#deps.timers, () => giveUp("the database cannot be reached any more"));
+      work.then(resolve, reject).finally(() => {
+        cancel();
+        unwatch();
       });
-      work.then(resolve, reject).finally(cancel);
     });
   }
 

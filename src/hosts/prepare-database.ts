@@ -23,7 +23,8 @@ export interface PrepareDeps {
 
 /** An index over the largest table of a large server takes hours; what hangs ends all the same. */
 const STATEMENT_DEADLINE_MS = 6 * 3_600_000;
-/** How often it is said that it goes on. */
+/** How soon it is said what is waited for, and how often that it goes on. */
+const TELL_AFTER_MS = 3000;
 const TELL_EVERY_MS = 15_000;
 const CLOSE_DEADLINE_MS = 1000;
 
@@ -45,14 +46,19 @@ export async function prepareDatabase(options: PrepareOptions, deps: PrepareDeps
     deps,
   );
   const progress = new Progress(deps);
+  const reached = <T>(work: () => Promise<T>): Promise<T> =>
+    untilReachable(deps, () => {
+      progress.is("waiting for the database to answer");
+      return work();
+    });
   try {
-    await untilReachable(deps, () => migrateDatabase(db, deps.logger, (step) => progress.is(migrationText(step))));
-    const { epoch } = await untilReachable(deps, () => loadOrigin(db));
+    await reached(() => migrateDatabase(db, deps.logger, (step) => progress.is(migrationText(step))));
+    const { epoch } = await reached(() => loadOrigin(db));
     const keys = deriveKeys(secret ?? loadOrCreateSecret(dataDir), epoch);
     const before = oldSecret === null ? null : deriveKeys(oldSecret, epoch);
     const sealed = (count: number, total: number): void =>
       progress.is(`sealing access tokens anew: ${count.toLocaleString("en")} of ${total.toLocaleString("en")}`);
-    return await untilReachable(deps, () => settleSecret(db, keys, before, deps.clock.now(), sealed));
+    return await reached(() => settleSecret(db, keys, before, deps.clock.now(), sealed));
   } finally {
     progress.end();
     await db.close(CLOSE_DEADLINE_MS);
@@ -74,7 +80,7 @@ class Progress {
   constructor(deps: PrepareDeps) {
     this.#deps = deps;
     this.#startedMs = deps.clock.mono();
-    this.#cancel = deps.timers.after(TELL_EVERY_MS, () => this.#tell());
+    this.#cancel = deps.timers.after(TELL_AFTER_MS, () => this.#tell());
   }
 
   is(what: string): void {

@@ -1,8 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { afterAll, beforeAll, describe, expect, setDefaultTimeout, test } from "bun:test";
 import type { DeviceId, RoomNid, UserId } from "#src/protocol/ids.ts";
+import { prepareDatabase } from "#src/hosts/prepare-database.ts";
 import { databaseDeps } from "#test/support/database.ts";
+import { recordingLogger } from "#test/support/recording.ts";
 import { storedEvent, transaction } from "#test/support/stored-samples.ts";
+import { VirtualTime } from "#test/support/virtual-time.ts";
 import { createConnectionStore } from "#db/connection-repository.ts";
 import { createIngestStore } from "#db/ingest-repository.ts";
 import { createRoomReader } from "#db/room-repository.ts";
@@ -179,6 +182,51 @@ describe("storage when the database fails", () => {
       expect(performance.now() - startedMs).toBeLessThan(LIMIT_MS / 4);
       proxy.isSwallowing = false;
       await database.ping(5000);
+      proxy.close();
+    });
+
+    test("[MIG-8] a start on a network that swallows everything says in seconds what it waits for, gives the statement up within a minute, and goes on", async () => {
+      const { proxy, url } = await rig.proxied();
+      const time = new VirtualTime();
+      const log = recordingLogger();
+      const swallowed = Promise.withResolvers<void>();
+      proxy.onRequest = (bytes) => {
+        if (Buffer.from(bytes).includes("glissade_migrations")) {
+          proxy.isSwallowing = true;
+          swallowed.resolve();
+        }
+        return "pass";
+      };
+      const busyWith: (string | null)[] = [];
+      const options = { connection: url, secret: "a secret", oldSecret: null, dataDir: "/nowhere" };
+      const deps = {
+        clock: time,
+        timers: time,
+        logger: log,
+        busyWith: (what: string | null) => void busyWith.push(what),
+      };
+      const prepared = prepareDatabase(options, deps);
+      await swallowed.promise;
+      const waiting = "waiting for the database to answer";
+      expect(busyWith).toEqual([waiting]);
+      await time.advance(3000);
+      const told = {
+        level: "info",
+        message: "still preparing the database",
+        fields: { busy_with: waiting, seconds: 3 },
+      };
+      expect(log.lines).toContainEqual(told);
+      const lost = (): boolean => log.lines.some(({ message }) => message.includes("cannot be reached, trying again"));
+      await time.advance(56_999);
+      expect(lost()).toBe(false);
+      await time.advance(1);
+      expect(lost()).toBe(true);
+      proxy.isSwallowing = false;
+      proxy.onRequest = () => "pass";
+      await time.advance(1000);
+      expect(await prepared).toBeNull();
+      expect(busyWith.at(-1)).toBeNull();
+      expect(time.pendingCount).toBe(0);
       proxy.close();
     });
 

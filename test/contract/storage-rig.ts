@@ -40,12 +40,18 @@ export class StorageRig {
     return made;
   }
 
-  /** A pool behind a proxy. */
-  async behindProxy(options: PoolOptions = {}): Promise<{ proxy: CuttingProxy; database: Database }> {
+  /** A proxy before the database, and how to connect through it. */
+  async proxied(): Promise<{ proxy: CuttingProxy; url: string }> {
     const url = new URL(this.connection);
     const proxy = new CuttingProxy({ host: url.hostname, port: Number(url.port) });
     url.port = String(await proxy.listen());
-    return { proxy, database: this.open({ maxConnections: 1, ...options }, url.href) };
+    return { proxy, url: url.href };
+  }
+
+  /** A pool behind a proxy. */
+  async behindProxy(options: PoolOptions = {}): Promise<{ proxy: CuttingProxy; database: Database }> {
+    const { proxy, url } = await this.proxied();
+    return { proxy, database: this.open({ maxConnections: 1, ...options }, url) };
   }
 
   async end(): Promise<void> {
