@@ -55,6 +55,12 @@ export class SimplifiedSdkClient extends LifeClient {
     return this.client.sendEvent(roomId, sdk.EventType.RoomMessage, { msgtype: "m.text", body } as never);
   }
 
+  /** Sticky events of a room, as often as they were told. */
+  stickyIds(roomId: string): (string | undefined)[] {
+    const room = this.client.getRoom(roomId);
+    return Array.from(room?._unstable_getStickyEvents() ?? [], (event) => event.getId());
+  }
+
   async #fetch(input: string | URL | Request, init?: RequestInit): Promise<Response> {
     const url = new URL(input instanceof Request ? input.url : input);
     const answer = await fetch(input, init);
