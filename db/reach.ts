@@ -7,7 +7,7 @@ const SSL_REQUEST = new Uint8Array([0, 0, 0, 8, 4, 210, 22, 47]);
 const DEFAULT_PORT = 5432;
 
 /** How a statement that may take hours is watched. */
-export const REACH = {
+const REACH = {
   /** How often it is looked whether the server can be reached. */
   everyMs: 10_000,
   /** Whoever answers at all answers so soon. */
