@@ -12,7 +12,7 @@ export function withTool(terminal: Terminal, run: (config: Config) => Promise<vo
     } catch (error) {
       if (!(error instanceof SyncError)) throw error;
       terminal.err(`${sentence(error.message)}\n`);
-      return EXIT.failed;
+      return error.code === "unusable_setup" ? EXIT.unusable : EXIT.failed;
     }
   };
   return withConfig(terminal, tool, { needsServer: false });

@@ -350,7 +350,7 @@ describe("where it listens", () => {
       const file = join(await temporaryFolder(), "file");
       await Bun.write(file, "not a directory");
       const refusal = await refusalOf(await glissadeOf({ SYNCV3_DATA: file }));
-      expect(refusal).toContain("glissade exited with 1");
+      expect(refusal).toContain("glissade exited with 2");
       expect(refusal).toContain(`${file} is not a directory that can be written`);
       expect(refusal).toContain("SYNCV3_DATA");
     },

@@ -10,8 +10,6 @@ export type { Session } from "#src/demo/homeserver/accounts.ts";
 
 /** How long `waitUntilPolled` and `waitForRequest` wait before they fail. */
 const DEFAULT_WAIT_MS = 20_000;
-/** Of the event loop: the first one at the latest brings the end of a connection that was closed before. */
-const TURNS_TO_NOTICE = 3;
 
 /** Options of a test homeserver; time and randomness have defaults. */
 export type TestHomeserverOptions = Partial<DemoHomeserverOptions> & { seed?: number };
@@ -135,10 +133,6 @@ export class TestHomeserver extends DemoHomeserver {
 /** A running test homeserver on a free port. */
 export function createTestHomeserver(options: TestHomeserverOptions = {}): TestHomeserver {
   const homeserver = new TestHomeserver(options);
-  // A poll that was given up for another one would take the answer with it.
-  homeserver.script.beforeTaking = async () => {
-    for (let turn = 0; turn < TURNS_TO_NOTICE; turn += 1) await new Promise((resolve) => setImmediate(resolve));
-  };
   homeserver.start();
   return homeserver;
 }

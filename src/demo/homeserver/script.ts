@@ -84,8 +84,6 @@ export function playResponse(response: Exclude<ScriptedResponse, { kind: "silenc
 
 /** What a test makes the homeserver do, and what the homeserver has seen. */
 export class Script {
-  /** What a parked sync waits for before it takes a queued answer: news that whoever asked has hung up, for example. */
-  beforeTaking: () => Promise<void> = () => Promise.resolve();
   readonly #hooks = new Set<RequestHook>();
   readonly #queues = new Map<string, ScriptedResponse[]>();
   readonly #puppets = new Set<string>();

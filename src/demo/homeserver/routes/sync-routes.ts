@@ -11,6 +11,9 @@ const MAX_TIMEOUT_MS = 600_000;
 /** How long the sync of a puppet is held for the test to queue something, even with `timeout=0`. */
 const PUPPET_HOLD_MS = 30_000;
 
+/** Turns of the event loop: the first one at the latest brings the end of a connection that was closed before. */
+const TURNS_TO_NOTICE = 3;
+
 const STATE_AFTER_NAMES = {
   stable: { parameter: "use_state_after", key: "state_after" },
   unstable: { parameter: "org.matrix.msc4222.use_state_after", key: "org.matrix.msc4222.state_after" },
@@ -63,6 +66,11 @@ function acknowledge(context: RouteContext): void {
   device.toDevice = device.toDevice.filter((message) => message.pos > toDevice);
 }
 
+/** A poll that was given up for another one would take a queued answer with it: that its client has hung up is heard first. */
+async function farewellsHeard(): Promise<void> {
+  for (let turn = 0; turn < TURNS_TO_NOTICE; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+}
+
 async function sync(parts: ServerParts, script: Script, context: RouteContext): Promise<Response | Json> {
   const { accessToken, account } = context.session();
   const isPuppet = script.isPuppet(account.userId);
@@ -88,7 +96,7 @@ async function sync(parts: ServerParts, script: Script, context: RouteContext): 
     }
     const waitMs = Math.max((nowMs < silentUntil ? silentUntil : deadline) - nowMs, 0);
     const end = await parts.stream.wait(account.userId, accessToken, waitMs, context.request.signal);
-    if (end === "woken" && script.queuedCount(accessToken, account.userId) > 0) await script.beforeTaking();
+    if (end === "woken" && script.queuedCount(accessToken, account.userId) > 0) await farewellsHeard();
     if (end === "gone" || context.request.signal.aborted)
       throw new MatrixError(499, "M_UNKNOWN", "Client closed the request");
   }
