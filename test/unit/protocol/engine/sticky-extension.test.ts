@@ -1,65 +1,11 @@
 import { describe, expect, test } from "bun:test";
-import type { Draft } from "#src/protocol/engine/draft.ts";
-import type { RoomData } from "#src/protocol/engine/room-data.ts";
-import { buildSticky, hasUnheardSticky, NO_STICKY_PROGRESS } from "#src/protocol/engine/sticky-extension.ts";
-import type { EventId, RoomNid } from "#src/protocol/ids.ts";
-import type { StickyEvent } from "#src/protocol/sticky-events.ts";
-import { FakeWorld } from "#test/support/fake-world.ts";
-import { jsonBytes } from "#test/support/stored-samples.ts";
-
-/** A connection to the sticky events of rooms 1 and 2, by hand. */
-class Asked {
-  readonly world = new FakeWorld();
-  readonly listed = new Set<number>([1, 2]);
-  /** Rooms that the client has. */
-  readonly known = new Set<number>([1, 2]);
-  readonly #events = new Map<number, StickyEvent[]>();
-  progress = NO_STICKY_PROGRESS;
-  since = "";
-  upTo = 0;
-
-  constructor() {
-    for (const nid of [1, 2]) this.world.set(nid, {}, { stickyUntilMs: 9 });
-  }
-
-  add(nid: number, pos: number, sender = "@bob:hs"): void {
-    this.upTo = pos;
-    const id = `$${pos}` as EventId;
-    const event = { nid: nid as RoomNid, id, sender, pos, expiresMs: 9, json: jsonBytes({ event_id: id }) };
-    this.#events.set(nid, [...(this.#events.get(nid) ?? []), event]);
-  }
-
-  /** Ids that are told, in order; the next request goes on from them unless they are `lost`. */
-  ask({ limit = 100, isLost = false } = {}): string[] {
-    const draft = { since: 0, upTo: this.upTo } as unknown as Draft;
-    const data = {
-      nowMs: 0,
-      sticky: (nid: RoomNid) => this.#events.get(nid) ?? [],
-      stickyTtlMs: () => null,
-      txnId: () => null,
-    } as unknown as RoomData;
-    const sent = { nids: [], timelineIds: () => new Set<string>() };
-    const isListed = (nid: RoomNid): boolean => this.listed.has(nid);
-    const isKnown = (nid: RoomNid): boolean => this.known.has(nid);
-    const params = { enabled: true, limit, since: this.since };
-    const { body, progress } = buildSticky({ world: this.world, data, draft, isListed, isKnown }, params, sent);
-    if (!isLost) {
-      this.progress = progress;
-      this.since = body?.nextBatch ?? this.since;
-    }
-    return [...(body?.rooms.values() ?? [])].flatMap((events) =>
-      events.map((event) => (JSON.parse(new TextDecoder().decode(event)) as { event_id: string }).event_id),
-    );
-  }
-
-  get hasMore(): boolean {
-    return hasUnheardSticky({ enabled: true, limit: 100, since: this.since }, this.progress);
-  }
-}
+import { NO_STICKY_PROGRESS } from "#src/protocol/engine/sticky-extension.ts";
+import type { RoomNid } from "#src/protocol/ids.ts";
+import { StickyAsking } from "#test/support/sticky-asking.ts";
 
 describe("what is told of sticky events", () => {
   test("[STE-25] an own event that waits for its transaction id, and what follows in its room, is told when it has waited, though tokens go on", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     asked.add(1, 11);
     asked.add(1, 12, asked.world.userId);
     asked.add(2, 13);
@@ -74,7 +20,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-26] what is told late comes within the limit too, in order, and none is told twice or left out", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     asked.listed.delete(2);
     for (let pos = 11; pos <= 15; pos += 1) asked.add(2, pos);
     asked.add(1, 16);
@@ -91,7 +37,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-27] those that were there before the user joined come with the join, within the limit", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     for (const pos of [11, 12, 13]) asked.add(2, pos);
     asked.world.set(2, { membership: "leave" });
     asked.add(1, 14);
@@ -104,7 +50,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-28] there may be more to tell when a client comes with another token than it was given, and otherwise not", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     expect(asked.hasMore).toBe(true);
     asked.ask();
     expect(asked.hasMore).toBe(false);
@@ -118,7 +64,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-29] what a client is told of a room that it does not know comes again when it gets to know it, and nothing else does", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     asked.add(1, 11);
     expect(asked.ask()).toEqual(["$11"]);
     asked.known.delete(1);
@@ -135,7 +81,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-29] a room that is in no list while its client does not know it is told whole when it is", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     asked.known.delete(1);
     asked.add(1, 11);
     expect(asked.ask()).toEqual(["$11"]);
@@ -150,7 +96,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-33] a token says all there is to know of its client: where memory is lost, nothing is left out or told twice", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     asked.listed.delete(2);
     asked.add(2, 11);
     asked.add(1, 12);
@@ -169,7 +115,7 @@ describe("what is told of sticky events", () => {
   });
 
   test("[STE-4] a token that is ahead is replaced, also where there is nothing to tell", () => {
-    const asked = new Asked();
+    const asked = new StickyAsking();
     asked.since = "sticky_99~1.1r";
     expect(asked.ask()).toEqual([]);
     expect(asked.since).toBe("sticky_0");
