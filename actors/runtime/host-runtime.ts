@@ -139,6 +139,11 @@ export class HostRuntime {
     this.#asks.failAllOf(peer);
   }
 
+  /** What is for this peer leaves now: before whatever is told it by another way. */
+  flush(peer: HostId): void {
+    this.#links.get(peer)?.flush();
+  }
+
   hasPeer(peer: HostId): boolean {
     return this.#links.has(peer);
   }

@@ -127,6 +127,8 @@ export class Fleet implements HostControl {
 
   /** Lets the actors of a host finish and stop. */
   drain(host: HostId, limitMs: number): Promise<void> {
+    // Requests that were taken in last may wait here for others: they are to be answered, not refused.
+    this.#deps.runtime.flush(host);
     return this.#call(host, limitMs + DRAIN_MARGIN_MS, (api) => api.drain(limitMs));
   }
 

@@ -140,6 +140,15 @@ describe.each(["with Workers of their own", "in one Worker"])("hosts of one node
     expect(world.escalations).toEqual([]);
   });
 
+  test("[SUP-18] what is on its way to a host when the shutdown begins is still taken in and answered", async () => {
+    const world = await startInProcess({ compositions: compositions([]), sharesWorker });
+    const asked = outcomeOf(world.ask(directoryAddress(0), { type: "life" }));
+    const nothing = async (): Promise<void> => undefined;
+    const hooks = { stopAccepting: nothing, closeServer: nothing, closePools: nothing, flushSpans: nothing };
+    expect(await world.main.shutdown(hooks)).toBe(true);
+    expect(await asked).toBe("ok: 1");
+  });
+
   test("[SUP-7] a shutdown answers parked polls, then stops pollers, then flushes ingest, then closes", async () => {
     const events: string[] = [];
     const logger = recordingLogger();
