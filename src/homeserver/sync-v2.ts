@@ -34,6 +34,8 @@ export interface SyncOutline {
   readonly isUtf8: boolean;
   /** "" when the homeserver gave none. */
   readonly nextBatch: string;
+  /** The homeserver's token of behind all that is in the rooms; "" when it gave none. */
+  readonly roomsEnd: string;
   readonly rooms: readonly RoomSlice[];
   readonly accountData: number;
   readonly toDevice: number;
@@ -118,6 +120,7 @@ export function outlineSync(body: Uint8Array): SyncOutline | string {
     bytes,
     isUtf8: isUtf8(bytes),
     nextBatch,
+    roomsEnd: nextBatch,
     rooms: SECTIONS.flatMap((name) => found.sections[name] ?? []),
     accountData: section("account_data"),
     toDevice: section("to_device"),
@@ -208,6 +211,7 @@ export function readPiece(
     );
     if (polled !== null) batch.rooms.push(polled);
   }
+  if (batch.rooms.length > 0 && outline.roomsEnd !== "") batch.roomsEnd = outline.roomsEnd;
   const isLast = room >= outline.rooms.length;
   if (isLast) {
     readRest(outline, reader, batch, rejects);

@@ -133,6 +133,8 @@ export interface PollBatch<B = Uint8Array> {
   fallbackKeyTypes: string | null;
   accountData: TypedJson<B>[];
   rooms: PolledRoom<B>[];
+  /** The homeserver's token of behind all that is in the rooms' timelines; absent = not known. */
+  roomsEnd?: string;
   rejected: Rejected[];
   /** `traceparent` of the poll; null when not sampled. */
   traceparent: string | null;

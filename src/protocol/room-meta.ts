@@ -65,6 +65,11 @@ export interface RoomMeta {
    * Bounded to OPEN_GAPS_LIMIT.
    */
   openGaps: string[];
+  /**
+   * The homeserver's token of behind a timeline event, the newest that has none before it: who pages back from there meets that event first.
+   * Absent = there is none.
+   */
+  endToken?: [eventId: string, token: string];
   /** State that is no more, nothing having taken its place, and since when; oldest first. Bounded to VANISHED_LIMIT. */
   vanished: [type: string, stateKey: string, pos: StreamPos][];
   /** Of what vanished up to here the keys are not kept. */

@@ -283,7 +283,17 @@ export class ChunkReduction {
       retelling.finish();
       this.#reset();
     }
+    this.#noteEnd(timeline, fresh, news);
     return news;
+  }
+
+  /** What is newer than all that was stored is followed by the place where this answer ends. */
+  #noteEnd(timeline: readonly EventFields[], fresh: ReadonlyMap<number, number>, news: readonly StoredEvent[]): void {
+    const { roomsEnd } = this.#batch;
+    if (roomsEnd === undefined) return;
+    const last = [...fresh].findLast(([, place]) => place === this.#tail.length)?.[0];
+    const newest = last === undefined ? undefined : news.find(({ id }) => id === timeline[last]?.id);
+    if (newest !== undefined) this.#room.endAt(newest, roomsEnd);
   }
 
   /** `place`: what is stored of the tail from there on is newer. */

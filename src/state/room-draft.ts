@@ -18,6 +18,9 @@ const HISTORY_VISIBILITY = "m.room.history_visibility";
 /** Longer state blocks of a room that is new, or sent anew, are left to be read back from storage by whoever needs them. */
 const MAX_ANNOUNCED_STATE = 200;
 
+/** Longest token of the homeserver that is kept for a room; those of real ones have tens of characters. */
+const MAX_END_TOKEN = 1024;
+
 const NO_CONTENT = new TextEncoder().encode("{}");
 
 /** Stands for the membership event that there is none of any more. */
@@ -125,6 +128,11 @@ export class RoomDraft {
   addTimeline(event: StoredEvent): void {
     this.#timeline.push(event);
     if (event.gapBefore) this.#change({ gapEventId: event.id, seams: [[event.id, event.pos]] });
+  }
+
+  /** The newest timeline event came with a token of behind it. */
+  endAt({ id, prevBatch }: StoredEvent, token: string): void {
+    if (prevBatch === null && token.length <= MAX_END_TOKEN) this.#change({ endToken: [id, token] });
   }
 
   get seams(): RoomMeta["seams"] {

@@ -183,7 +183,7 @@ export const METRIC_SPECS: readonly MetricSpec[] = [
     name: "history_reads_total",
     type: "counter",
     labels: ["outcome"],
-    help: "Parts of rooms' histories wanted for simplified sliding sync and not stored; outcome: read, cached, refused, failed, unavailable while there is no token or polls wait, or skipped because of such an answer before or too many at once.",
+    help: "Parts of rooms' histories that the homeserver is asked for by simplified sliding sync; outcome: read, cached, refused, failed, unavailable while there is no token or polls wait, or skipped because of such an answer before or too many at once.",
   },
   {
     name: "history_read_duration_secs",

@@ -176,4 +176,26 @@ describe.skipIf(problem !== null)(`history of rooms on Synapse${problem === null
     },
     STEP_MS,
   );
+
+  test(
+    "[HIS-41] of much that one poll brings a timeline shows as much as is asked for, and pages on without a hole",
+    async () => {
+      await glissade.kill();
+      const said: string[] = [];
+      for (let index = 0; index < MESSAGES; index += 1) said.push(await alice.say(room, `in one piece ${index}`));
+      await glissade.start();
+      const isCut = (limit: number) => (shown: SimplifiedRoom) =>
+        idsOf(shown.timeline).join() === said.slice(-limit).join();
+      const exact = await openWhole(bob, 20, isCut(20));
+      expect(exact.limited).toBe(true);
+      const older = await page(bob, { limit: "5", from: exact.prev_batch ?? "" });
+      expect(idsOf(older.chunk)).toEqual(said.slice(5, 10).reverse());
+      // A few come twice, and none is missing.
+      const few = await openWhole(bob, 4, isCut(4));
+      const behind = idsOf((await page(bob, { limit: "20", from: few.prev_batch ?? "" })).chunk);
+      expect(behind.filter((id) => !said.slice(-4).includes(id)).slice(0, 5)).toEqual(said.slice(21, 26).reverse());
+      expect(behind.length).toBe(20);
+    },
+    STEP_MS,
+  );
 });

@@ -92,6 +92,68 @@ describe("history that the homeserver has and we do not", () => {
     expect(rooms[room]).not.toHaveProperty("initial");
   });
 
+  /** A room of which one poll brought thirty messages, once its client has it with a limit of one. */
+  const burst = async (stage: Stage): Promise<WireEvent[]> => {
+    const { me, client, room, say } = stage;
+    await client.sync(list(1));
+    const events = say(...Array.from({ length: 30 }, (_, index) => `${index + 1}`));
+    const rooms = { join: { [room]: { timeline: { events, prev_batch: "before-1" } } } };
+    await rig.poll(me, { next_batch: "behind-30", rooms });
+    return events;
+  };
+  const numbers = (from: number, to: number): string[] =>
+    Array.from({ length: to - from + 1 }, (_, index) => `${from + index}`);
+
+  test("[HIS-37] where a limit falls within what came in one piece, the homeserver tells the token of there", async () => {
+    const stage = inRoom();
+    const events = await burst(stage);
+    stage.history({ chunk: events.slice(10).toReversed(), start: "behind-30", end: "before-11" });
+    const { rooms } = await stage.client.sync(list(20));
+    expect(timelineOf(rooms[stage.room])).toEqual(numbers(11, 30));
+    expect(rooms[stage.room]).toMatchObject({ limited: true, prev_batch: "before-11" });
+    expect(stage.asked().map(({ query }) => query)).toEqual([{ dir: "b", from: "behind-30", limit: "20" }]);
+  });
+
+  test("[HIS-38] where it does not, or tells of something else, the timeline begins where there is a token", async () => {
+    const refusing = inRoom();
+    await burst(refusing);
+    refusing.history(() => Response.json({ errcode: "M_FORBIDDEN", error: "no" }, { status: 403 }));
+    const elsewhere = inRoom();
+    const events = await burst(elsewhere);
+    elsewhere.history({ chunk: events.slice(9).toReversed(), start: "behind-30", end: "before-10" });
+    for (const { client, room, asked: seen } of [refusing, elsewhere]) {
+      const { rooms } = await client.sync(list(20));
+      expect(timelineOf(rooms[room])).toEqual(numbers(1, 30));
+      expect(rooms[room]).toMatchObject({ limited: true, prev_batch: "before-1" });
+      expect(seen().length).toBe(1);
+    }
+  });
+
+  test("[HIS-38] so it does for news, which wait for nobody", async () => {
+    const stage = inRoom();
+    stage.history({ chunk: [], start: "s", end: "e" });
+    await stage.client.sync(list(20));
+    const before = stage.asked().length;
+    const waiting = stage.client.sync(list(20), { timeout: 20_000 });
+    await rig.waiting(1);
+    const events = stage.say(...numbers(1, 30));
+    await rig.poll(stage.me, {
+      next_batch: "behind-30",
+      rooms: { join: { [stage.room]: { timeline: { events, prev_batch: "before-1" } } } },
+    });
+    const entry = (await waiting).rooms[stage.room];
+    expect([timelineOf(entry), stage.asked().length]).toEqual([numbers(1, 30), before]);
+  });
+
+  test("[HIS-39] a few events may come twice: of them nobody is asked", async () => {
+    const stage = inRoom();
+    await burst(stage);
+    const { rooms } = await stage.client.sync(list(8));
+    expect(timelineOf(rooms[stage.room])).toEqual(numbers(23, 30));
+    expect(rooms[stage.room]).toMatchObject({ limited: true, prev_batch: "behind-30" });
+    expect(stage.asked()).toEqual([]);
+  });
+
   test("[HIS-3] the homeserver is not asked when enough is at hand, nor by MSC3575", async () => {
     const { me, client, room, asked: seen } = inRoom();
     await client.sync(open(room, 1));

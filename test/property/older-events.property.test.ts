@@ -36,11 +36,11 @@ describe("older events", () => {
         const events = oldest === undefined ? [] : [{ ...oldest, prevBatch: `p${first}` }, ...rest];
         const tail = { events, coversFrom: first, isComplete: true };
         const cut = newestTimeline(world, nid, tail, limit, null, FOREVER);
-        const { missing } = cut;
+        const { wanted } = cut;
         const wantsMore = first > 0 && limit > length - first;
-        expect(missing).toEqual(wantsMore ? { from: `p${first}`, limit: limit - (length - first) } : null);
-        if (missing === null) return;
-        const start = Math.max(0, first - missing.limit);
+        expect(wanted).toEqual(wantsMore ? { from: `p${first}`, limit: limit - (length - first), oldest: null } : null);
+        if (wanted === null) return;
+        const start = Math.max(0, first - wanted.limit);
         const page = all.slice(start, Math.min(length, first + overlap));
         const older = { events: page, prevBatch: `p${start}`, hasMore: start > 0 };
         const whole = withOlder(world, nid, cut, older);
@@ -60,6 +60,52 @@ describe("older events", () => {
     );
   });
 
+  test("[HIS-40] wherever tokens are, a timeline is the end of the room and its token not of before its start; with the homeserver's word it has its limit", () => {
+    const pieces = fc.record({
+      length: fc.integer({ min: 2, max: 60 }),
+      tokens: fc.uniqueArray(fc.nat(59), { maxLength: 6 }),
+      end: fc.option(fc.nat(59), { nil: null }),
+      limit: fc.integer({ min: 1, max: 50 }),
+    });
+    fc.assert(
+      fc.property(pieces, ({ length, tokens, end, limit }) => {
+        const events = Array.from({ length }, (_, index) =>
+          storedEvent(1, index + 1, { prevBatch: tokens.includes(index) ? `${index}` : null }),
+        );
+        const world = new FakeWorld();
+        const endOf = end === null ? undefined : events[end];
+        const nid = world.set(1, {}, endOf === undefined ? {} : { endToken: [endOf.id, `${(end ?? 0) + 1}`] });
+        const tail = { events, coversFrom: 0, isComplete: true };
+        const cut = newestTimeline(world, nid, tail, limit, null, FOREVER);
+        const first = length - cut.events.length;
+        const asked = Math.max(0, length - limit);
+        const isEnd = (other: typeof cut): boolean =>
+          other.events.every((event, i) => event === events[i + length - other.events.length]);
+        expect([isEnd(cut), first <= asked]).toEqual([true, true]);
+        const token = cut.prevBatch === null ? null : Number(cut.prevBatch);
+        if (token !== null) expect(token).toBeGreaterThanOrEqual(first);
+        // Longer only where it begins with a token of its own, and would have repeated many events, or had none.
+        const near = [
+          ...tokens.filter((index) => index < length),
+          ...(endOf === undefined ? [] : [(end ?? 0) + 1]),
+        ].filter((index) => index >= asked && index <= length);
+        if (first < asked) expect([token, near.every((index) => index > asked + 8)]).toEqual([first, true]);
+        else if (near.length > 0) expect(token).toBe(Math.min(...near));
+        const { wanted } = cut;
+        if (wanted?.oldest == null) return;
+        const from = Number(wanted.from);
+        const page = events.slice(from - wanted.limit, from);
+        const older = { events: page, prevBatch: `${from - wanted.limit}`, hasMore: true };
+        const exact = withOlder(world, nid, cut, older);
+        expect([isEnd(exact), exact.events.length, exact.prevBatch]).toEqual([true, limit, `${asked}`]);
+        // An answer about anything else changes nothing.
+        expect(withOlder(world, nid, cut, { ...older, events: page.slice(1) })).toEqual(cut);
+        expect(withOlder(world, nid, cut, { ...older, prevBatch: null })).toEqual(cut);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
   test("[HIS-33] nothing is wanted for news, for who is not inside, and from a place without a token", () => {
     const world = new FakeWorld();
     const nid = world.set(1);
@@ -68,11 +114,15 @@ describe("older events", () => {
       coversFrom: 4,
       isComplete: true,
     });
-    expect(newestTimeline(world, nid, tail("p"), 9, null, FOREVER).missing).toEqual({ from: "p", limit: 7 });
-    expect(newestTimeline(world, nid, tail("p"), 9, 4, FOREVER).missing).toBeNull();
-    expect(newestTimeline(world, nid, tail("p"), 2, null, FOREVER).missing).toBeNull();
-    expect(newestTimeline(world, nid, tail(null), 9, null, FOREVER).missing).toBeNull();
+    expect(newestTimeline(world, nid, tail("p"), 9, null, FOREVER).wanted).toEqual({
+      from: "p",
+      limit: 7,
+      oldest: null,
+    });
+    expect(newestTimeline(world, nid, tail("p"), 9, 4, FOREVER).wanted).toBeNull();
+    expect(newestTimeline(world, nid, tail("p"), 2, null, FOREVER).wanted).toBeNull();
+    expect(newestTimeline(world, nid, tail(null), 9, null, FOREVER).wanted).toBeNull();
     const left = world.set(2, { membership: "leave", leftPos: 6 });
-    expect(newestTimeline(world, left, tail("p"), 9, null, FOREVER).missing).toBeNull();
+    expect(newestTimeline(world, left, tail("p"), 9, null, FOREVER).wanted).toBeNull();
   });
 });

@@ -4,11 +4,11 @@ import { isIgnoredEvent } from "../visibility.ts";
 import { isCreation, type NewestCut } from "./simplified-timeline.ts";
 import type { World } from "./world.ts";
 
-/** Events from before the first one at hand, which the homeserver is to be asked for. */
+/** Events that the homeserver is to be asked for, from before the first one at hand or for the sake of their token. */
 export interface OlderNeed {
   nid: RoomNid;
   roomId: string;
-  /** The homeserver's token of the place before the first event at hand. */
+  /** A token of the homeserver of behind them. */
   from: string;
   limit: number;
 }
@@ -25,7 +25,7 @@ export interface OlderEvents {
 /** Older than anything of the stream: never live, and before all that is. */
 const BEFORE_ALL = 0;
 
-/** What of these rooms is wanted and not at hand. */
+/** What of these rooms is wanted of the homeserver. */
 export function olderNeeds(
   world: World,
   nids: Iterable<RoomNid>,
@@ -33,15 +33,27 @@ export function olderNeeds(
 ): OlderNeed[] {
   const needs: OlderNeed[] = [];
   for (const nid of nids) {
-    const missing = cutOf(nid)?.missing ?? null;
+    const wanted = cutOf(nid)?.wanted ?? null;
     const roomId = world.meta(nid)?.roomId;
-    if (missing !== null && roomId !== undefined) needs.push({ nid, roomId, ...missing });
+    if (wanted !== null && roomId !== undefined) needs.push({ nid, roomId, from: wanted.from, limit: wanted.limit });
   }
   return needs;
 }
 
-/** The cut with what the homeserver has from before it. */
+/** The cut with what the homeserver told of it. */
 export function withOlder(world: World, nid: RoomNid, cut: NewestCut, older: OlderEvents): NewestCut {
+  if (cut.wanted === null) return cut;
+  return cut.wanted.oldest === null ? behind(world, nid, cut, older) : beginningWith(cut, cut.wanted.oldest, older);
+}
+
+/** The cut from this event on, if the homeserver told the token of before it, and of nothing that is further back. */
+function beginningWith(cut: NewestCut, oldest: string, { events, prevBatch }: OlderEvents): NewestCut {
+  const first = events[0]?.id === oldest && prevBatch !== null ? cut.events.findIndex(({ id }) => id === oldest) : -1;
+  return first === -1 ? cut : { events: cut.events.slice(first), isLimited: true, prevBatch, wanted: null };
+}
+
+/** The cut behind what the homeserver has from before it. */
+function behind(world: World, nid: RoomNid, cut: NewestCut, older: OlderEvents): NewestCut {
   const known = new Set<string>(cut.events.map(({ id }) => id));
   const events: StoredEvent[] = [];
   for (const event of older.events) {
@@ -57,5 +69,5 @@ export function withOlder(world: World, nid: RoomNid, cut: NewestCut, older: Old
   const isLimited = older.hasMore && !isFromStart;
   // A token from before what nobody sees is of no more use than the one at hand, and that one is never too old.
   const prevBatch = events.length === 0 ? cut.prevBatch : older.prevBatch;
-  return { events: [...events, ...cut.events], isLimited, prevBatch, missing: null };
+  return { events: [...events, ...cut.events], isLimited, prevBatch, wanted: null };
 }

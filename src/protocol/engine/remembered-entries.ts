@@ -85,7 +85,7 @@ export class RememberedEntries implements Entries {
   }
 
   olderNeeds(): OlderNeed[] {
-    if (!this.#work.values().some(({ cut }) => cut !== null && cut.missing !== null)) return [];
+    if (!this.#work.values().some(({ cut }) => cut !== null && cut.wanted !== null)) return [];
     return olderNeeds(
       this.#making.world,
       this.#making.engine.foremost(FOREMOST_ROOMS),
@@ -96,7 +96,7 @@ export class RememberedEntries implements Entries {
   addOlder(found: ReadonlyMap<RoomNid, OlderEvents>): void {
     for (const [nid, older] of found) {
       const work = this.#work.get(nid);
-      if (work !== undefined && work.cut !== null && work.cut.missing !== null) {
+      if (work !== undefined && work.cut !== null && work.cut.wanted !== null) {
         work.cut = withOlder(this.#making.world, nid, work.cut, older);
       }
     }

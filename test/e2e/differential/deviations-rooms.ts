@@ -31,7 +31,10 @@ function isTimelineKnown(roomId: string, { reference, subject, told, userId }: S
   const events = timelineOf(reference, roomId);
   const now = new Set(timelineOf(subject, roomId));
   const lastUnknown = events.findLastIndex((id) => !now.has(id) && !told.hasEvent(roomId, id));
-  return lastUnknown === -1 || lastUnknown < events.findIndex((id) => isStart(eventOf(reference, roomId, id), userId));
+  if (lastUnknown === -1) return true;
+  const isShown = (id: string): boolean => now.has(id) || told.toldBefore(`rooms ${roomId} timeline ${id}`) !== null;
+  const first = events.findIndex(isShown);
+  return lastUnknown < first && isStart(eventOf(reference, roomId, events[first]), userId);
 }
 
 /** Glissade alone expands a timeline, with events that the client has: how much it had depends on what was left out. */
@@ -66,6 +69,8 @@ const hasAsked = ({ wishes }: Scene, isSo: (limit: number) => boolean): boolean 
   wishes.some(({ lists, room_subscriptions: rooms }) =>
     [...Object.values(lists), ...Object.values(rooms)].some(({ timeline_limit: limit }) => isSo(limit)),
   );
+
+const isNone = (limit: number): boolean => limit === 0;
 
 const wantsMember = (configs: ReturnType<typeof configsOf>, key: string): boolean =>
   configs.some(({ required_state: state }) => state.some(([type, name]) => type === "m.room.member" && name === key));
@@ -240,14 +245,22 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
   {
     name: "the end of an invite or knock",
     synapse: "sends one's own leave in the timeline as well as in `required_state`",
-    glissade: "sends it in `required_state`",
+    glissade: "sends it in `required_state`, and in the timeline what was before, if one ever was inside",
     why: "of a room that one never was in there is no timeline",
-    explains: ofRooms(({ roomId, field, what, glissade }, { reference, userId }) => {
+    explains: ofRooms(({ roomId, field, what, synapse, glissade }, { reference, subject, userId }) => {
       const [eventId, ...others] = timelineOf(reference, roomId);
       const event = reference.get(`rooms ${roomId} timeline ${eventId}`) ?? "";
       const isEnd = event.includes(`"state_key":"${userId}"`) && event.includes('"content":{"membership":"leave"');
       if (others.length > 0 || !isEnd) return false;
       if (field === "num_live") return glissade === "0";
+      const stay = timelineOf(subject, roomId);
+      const parting = eventOf(subject, roomId, stay.at(-1));
+      if (parting["type"] === "m.room.member" && parting["state_key"] === userId && stay.at(-1) !== eventId) {
+        const speakers = stay.map((id) => `m.room.member|${String(eventOf(subject, roomId, id)["sender"])}`);
+        if (field === "required_state" && synapse === null) return speakers.includes(what);
+        if (field === "required_state") return glissade === null && what.startsWith("m.room.member|");
+        return field === "timeline" || field === "prev_batch";
+      }
       return (field === "timeline" || what.startsWith("m.room.member|")) && glissade === null;
     }),
   },
@@ -266,38 +279,7 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
       return field === "required_state" && log.hasChanged(roomId, userId, type, stateKey);
     }),
   },
-  {
-    name: "a token for the middle of what came in one piece",
-    synapse: "sends `prev_batch` for the first event of any timeline",
-    glissade: "sends the nearest one it has behind that event, and none where it has none",
-    why: "a classic sync gives tokens for the beginnings of what it sends, and no others",
-    explains: ofRooms(
-      ({ roomId, field, glissade }, { subject }) =>
-        field === "prev_batch" && glissade === null && subject.get(`rooms ${roomId} limited`) === "true",
-    ),
-  },
-  {
-    name: "a timeline without a token at its start",
-    synapse: "sends as many events as were asked for",
-    glissade: "begins further back, where a token leads on from",
-    why: "who cannot page back never sees what was left out",
-    explains: ofRooms(({ roomId, field, what, synapse }, { reference, subject, wish }) => {
-      const [expected, found] = [timelineOf(reference, roomId), timelineOf(subject, roomId)];
-      const limit = Math.max(...configsOf(wish, subject, roomId).map(({ timeline_limit: most }) => most));
-      const isLonger = expected.length === limit && found.length > limit;
-      if (!isLonger || found.slice(found.length - limit).join() !== expected.join()) return false;
-      if (field === "num_live" || field === "bump_stamp") return true;
-      if (field === "limited") return synapse === "true";
-      if (field === "timeline") return what === "" || synapse === null;
-      const people = found.flatMap((id) => {
-        const { sender, state_key: key } = eventOf(subject, roomId, id);
-        return [String(sender), String(key)];
-      });
-      return (
-        field === "required_state" && synapse === null && people.some((userId) => what === `m.room.member|${userId}`)
-      );
-    }),
-  },
+
   {
     name: "what is live after coming back",
     synapse: "counts what happened between a leave and the next join as live",
@@ -321,8 +303,9 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
     why: "nothing may be lost; what was sent before the gap is not remembered",
     explains: ofRooms((fact, scene) => {
       const more = eventsOfExpansion(fact, scene);
-      if (more === null || !hasAsked(scene, (limit) => limit === 0)) return false;
-      if (scene.lessAsked.has(fact.roomId) && more.every((id) => scene.told.hasEvent(fact.roomId, id))) {
+      if (more === null || !hasAsked(scene, isNone)) return false;
+      const isLess = scene.lessAsked.has(fact.roomId) || hasAsked({ ...scene, wishes: scene.wishes.slice(-1) }, isNone);
+      if (isLess && more.every((id) => scene.told.hasEvent(fact.roomId, id))) {
         const isOfTimeline = fact.field === "" || fact.field === "num_live" || isBeside(fact.field);
         return isOfTimeline && (isToldAgain(fact.roomId, scene) || isOfExpansion(fact));
       }

@@ -261,4 +261,14 @@ describe("the rest", () => {
     expect(last).toMatchObject({ since: "s", toDevice: [{ type: "t" }], accountData: [{ type: "a" }] });
     for (const batch of batches) expect(batch).toMatchObject({ since: null, toDevice: [], accountData: [] });
   });
+
+  test("[SYN-45] each batch with rooms says where their timelines end", () => {
+    const join = Object.fromEntries(
+      Array.from({ length: 4 }, (_, i) => [`!${i}:hs`, { timeline: { events: [event(`$${i}`)] } }]),
+    );
+    const ends = (body: unknown): unknown[] => batchesOf(body, { pieceBytes: 100 }).map(({ roomsEnd }) => roomsEnd);
+    expect(new Set(ends({ next_batch: "s", rooms: { join } }))).toEqual(new Set(["s"]));
+    expect(ends({ next_batch: "s" })).toEqual([undefined]);
+    expect(new Set(ends({ rooms: { join } }))).toEqual(new Set([undefined]));
+  });
 });

@@ -122,6 +122,30 @@ describe("late events", () => {
     expect(made.standing(ALICE, ROOM).joinPos).toBe(made.event("$alice").pos);
   });
 
+  test("[KEPT-46] the token of behind the newest event stays with it, whatever turns up before it", async () => {
+    const made = await world();
+    const batch = (userId: string, roomsEnd: string, ...timeline: ReturnType<typeof polledEvent>[]) =>
+      made.apply(pollBatch(userId, { since: "s2", roomsEnd, rooms: [joinSection(ROOM, { timeline })] }));
+    const join = memberEvent("$bob", BOB, "join", { ts: 50 });
+    await batch(BOB, "behind-2", join, polledEvent("$2"));
+    expect(made.meta(ROOM).endToken).toEqual(["$2", "behind-2"]);
+    await batch(ALICE, "before-2", polledEvent("$late"), join);
+    expect(made.timeline(ROOM).slice(-3)).toEqual(["$late", "$bob", "$2"]);
+    expect(made.meta(ROOM).endToken).toEqual(["$2", "behind-2"]);
+    // What is known already brings nothing; what has a token of its own needs none.
+    await batch(CAROL, "behind-2-too", polledEvent("$2"));
+    await made.apply(
+      pollBatch(BOB, {
+        since: "s3",
+        roomsEnd: "behind-3",
+        rooms: [joinSection(ROOM, { timeline: [polledEvent("$3")], prevBatch: "back3" })],
+      }),
+    );
+    expect(made.meta(ROOM).endToken).toEqual(["$2", "behind-2"]);
+    await batch(BOB, "x".repeat(2000), polledEvent("$4"));
+    expect(made.meta(ROOM).endToken).toEqual(["$2", "behind-2"]);
+  });
+
   test("[KEPT-34] within one group, too, with nothing stored twice", async () => {
     const made = await world();
     const join = memberEvent("$bob", BOB, "join", { ts: 50 });

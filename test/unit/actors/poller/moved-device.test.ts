@@ -35,6 +35,8 @@ describe("PollerActor: a device that came with its since and without rooms", () 
     await settlePromises();
     const second = harness.stored[1];
     expect(second).toMatchObject({ since: "s1", isFirstSync: true, toDevice: [], deviceListsChanged: [] });
+    // Where the rooms end is not where the device is.
+    expect(second?.roomsEnd).toBe("s9");
     expect(second?.roomsAreDue).toBeUndefined();
     expect(second?.rooms).toHaveLength(2);
     expect(second?.accountData).toHaveLength(1);
