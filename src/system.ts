@@ -1,4 +1,5 @@
 import { fullGC } from "bun:jsc";
+import { CoarseTimers } from "./coarse-timers.ts";
 import type { Cancel, Clock, Rng, Timers } from "#src/ports/basics.ts";
 
 /** The one home of ambient time. */
@@ -18,13 +19,16 @@ export const systemRng: Rng = {
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
 /** The one home of ambient timers. */
-export const systemTimers: Timers = {
+const exactTimers: Timers = {
   after(delayMs: number, run: () => void): Cancel {
     const timer = setTimeout(run, Math.min(Math.max(delayMs, 0), LONGEST_DELAY_MS));
     timer.unref();
     return () => clearTimeout(timer);
   },
 };
+
+/** Timers of the calling thread. */
+export const systemTimers: Timers = new CoarseTimers(exactTimers, systemClock);
 
 /** The environment as it is now; read once, by the configuration. */
 export function systemEnv(): Readonly<Record<string, string | undefined>> {
