@@ -70,10 +70,13 @@ export class Poll {
   ): void {
     const { timeoutMs, presence } = this.plan;
     const { traceparent } = this;
+    const controller = this.#controller;
+    // It was ended before it began.
+    if (controller === null) return;
     const params = { ...from, timeoutMs, presence, deadlineMs: pollDeadlineMs(configuredMs, timeoutMs), traceparent };
     context.with(this.#context, () => {
       actorContext.pipe(
-        homeserver.sync(params, this.#controller?.signal ?? AbortSignal.abort()),
+        homeserver.sync(params, controller),
         (result) => ({ type: "poll-ended", stepId, result }),
         (error) => ({ type: "poll-ended", stepId, result: { ok: false, failure: classifyNoAnswer(error.code) } }),
       );

@@ -79,7 +79,7 @@ export class AnnouncedVersions implements VersionsSource {
       [FRONT_HEADER]: frontId,
     };
     if (accessToken !== null) headers["authorization"] = `Bearer ${accessToken}`;
-    const call = { method: "GET", path: "/_matrix/client/versions", headers, body: null, signal: null } as const;
+    const call = { method: "GET", path: "/_matrix/client/versions", headers, body: null, controller: null } as const;
     const limits = { deadlineMs: Math.min(deadlineMs, DEADLINE_MS), maxBytes: MAX_BODY_BYTES };
     const answer = await callHomeserver(address, { ...call, ...limits }, timers);
     const isAway = !answer.ok || answer.status >= 500 || answer.status === 429;

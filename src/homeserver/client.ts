@@ -72,7 +72,7 @@ interface CallOptions {
   body: string | null;
   deadlineMs: number;
   maxBytes: number;
-  signal: AbortSignal | null;
+  controller: AbortController | null;
   parent: Context;
   traceparent: string | null;
 }
@@ -141,7 +141,7 @@ class HomeserverClient implements Homeserver {
       body: null,
       deadlineMs: this.#deps.deadlineMs,
       maxBytes: this.#deps.maxSyncBytes ?? MAX_SYNC_BODY_BYTES,
-      signal: null,
+      controller: null,
       parent: context.active(),
       traceparent: null,
     });
@@ -187,7 +187,7 @@ class HomeserverClient implements Homeserver {
       body: null,
       deadlineMs: Math.min(deadlineMs, this.#deps.deadlineMs),
       maxBytes: MAX_MESSAGES_BODY_BYTES,
-      signal: null,
+      controller: null,
       parent: context.active(),
       traceparent: null,
     });
@@ -203,7 +203,7 @@ class HomeserverClient implements Homeserver {
     return { ok: true, value: joined.map(parseRoomId).filter((roomId) => roomId !== null) };
   }
 
-  async sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+  async sync(params: SyncRequestParams, controller: AbortController): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
     const answer = await this.#callApi({
       span: "homeserver.sync.get",
       endpoint: syncEndpoint(params),
@@ -213,7 +213,7 @@ class HomeserverClient implements Homeserver {
       body: null,
       deadlineMs: params.deadlineMs,
       maxBytes: this.#deps.maxSyncBytes ?? MAX_SYNC_BODY_BYTES,
-      signal,
+      controller,
       parent: contextOfTraceparent(params.traceparent),
       traceparent: params.traceparent,
     });
@@ -231,7 +231,7 @@ class HomeserverClient implements Homeserver {
       body: null,
       deadlineMs: Math.min(deadlineMs, VERSIONS_DEADLINE_MS),
       maxBytes: MAX_SMALL_BODY_BYTES,
-      signal: null,
+      controller: null,
       parent: ROOT_CONTEXT,
       traceparent: null,
     });
@@ -287,7 +287,7 @@ class HomeserverClient implements Homeserver {
       body,
       deadlineMs: this.#deps.deadlineMs,
       maxBytes: MAX_SMALL_BODY_BYTES,
-      signal: null,
+      controller: null,
       parent: context.active(),
       traceparent: null,
     });
@@ -297,13 +297,12 @@ class HomeserverClient implements Homeserver {
   /** Under the prefix that `/versions` speaks for, or the other one where only that is served, as behind some proxies. */
   async #callApi(options: CallOptions): Promise<HttpAnswer> {
     const prefix = await this.#prefix();
-    const under = (chosen: Prefix): CallOptions => ({ ...options, path: `${chosen}${options.path}` });
-    const answer = await this.#call(under(prefix));
-    if (!isUnserved(answer) || options.signal?.aborted === true) return answer;
+    const answer = await this.#call(options, prefix);
+    if (!isUnserved(answer) || options.controller?.signal.aborted === true) return answer;
     // Another call may have found it meanwhile.
     const other = this.#otherPrefix ?? (prefix === PREFIXES.modern ? PREFIXES.old : PREFIXES.modern);
     if (other === prefix) return answer;
-    const again = await this.#call(under(other));
+    const again = await this.#call(options, other);
     if (!again.ok || isUnserved(again)) return answer;
     this.#otherPrefix = other;
     return again;
@@ -324,8 +323,9 @@ class HomeserverClient implements Homeserver {
     return { ok: false, failure: classifyAnswer(failed, isSync, this.#deps.clock.now()) };
   }
 
-  async #call(options: CallOptions): Promise<HttpAnswer> {
-    const { method, path, body, deadlineMs, maxBytes, signal } = options;
+  /** Under a prefix, or where the path says. */
+  #call(options: CallOptions, prefix: Prefix | "" = ""): Promise<HttpAnswer> {
+    const { method, path, body, deadlineMs, maxBytes, controller, endpoint } = options;
     const span = trace
       .getTracer("glissade.homeserver")
       .startSpan(
@@ -338,16 +338,16 @@ class HomeserverClient implements Homeserver {
     if (body !== null) headers["content-type"] = "application/json";
     const traceparent = options.traceparent ?? traceparentOf(span);
     if (traceparent !== null) headers["traceparent"] = traceparent;
-    const call = { method, path, headers, body, deadlineMs, maxBytes, signal };
     const startedMs = this.#deps.clock.mono();
-    const answer = await callHomeserver(this.#deps.address, call, this.#deps.timers);
-    endSpan(span, answer);
-    // What we gave up says nothing of the homeserver.
-    if (answer.ok || answer.reason !== "aborted") {
+    const onAnswer = (answer: HttpAnswer): void => {
+      endSpan(span, answer);
+      // What we gave up says nothing of the homeserver.
+      if (!answer.ok && answer.reason === "aborted") return;
       const tookMs = this.#deps.clock.mono() - startedMs;
-      this.#deps.onCall?.({ endpoint: options.endpoint, tookMs, failure: failureOf(answer) });
-    }
-    return answer;
+      this.#deps.onCall?.({ endpoint, tookMs, failure: failureOf(answer) });
+    };
+    const call = { method, path: `${prefix}${path}`, headers, body, deadlineMs, maxBytes, controller, onAnswer };
+    return callHomeserver(this.#deps.address, call, this.#deps.timers);
   }
 }
 

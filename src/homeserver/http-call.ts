@@ -22,8 +22,10 @@ export interface HttpCall {
   /** For the whole call, the body included. */
   deadlineMs: number;
   maxBytes: number;
-  /** Ends the call early. */
-  signal: AbortSignal | null;
+  /** What ends the call early: who makes it, or its deadline. */
+  controller: AbortController | null;
+  /** Told of the answer before the caller is. */
+  onAnswer?: (answer: HttpAnswer) => void;
 }
 
 /** An answer with its body, or why there is none. `reason` never holds anything of the request. */
@@ -31,58 +33,79 @@ export type HttpAnswer =
   | { ok: true; status: number; headers: Headers; body: Uint8Array<ArrayBuffer> }
   | { ok: false; reason: string };
 
-/** Makes one call. Never rejects, never takes longer than its deadline, never follows a redirect to another origin. */
+/**
+ * Makes one call. Never rejects, never takes longer than its deadline, never follows a redirect to another origin. Thousands of calls
+ * wait at once: little is kept for one that does, and in one frame.
+ */
 export async function callHomeserver(address: HomeserverAddress, call: HttpCall, timers: Timers): Promise<HttpAnswer> {
-  if (call.signal?.aborted === true) return { ok: false, reason: "aborted" };
-  const controller = new AbortController();
-  let ended: "deadline" | "aborted" | null = null;
-  const end = (why: "deadline" | "aborted"): void => {
-    ended ??= why;
+  const controller = call.controller ?? new AbortController();
+  let isLate = false;
+  const cancelDeadline = timers.after(call.deadlineMs, () => {
+    isLate = !controller.signal.aborted;
     controller.abort();
-  };
-  const onAbort = (): void => end("aborted");
-  call.signal?.addEventListener("abort", onAbort, { once: true });
-  const cancelDeadline = timers.after(call.deadlineMs, () => end("deadline"));
+  });
+  let answer: HttpAnswer;
   try {
-    const response = await request(address, call, controller.signal);
-    if (response === null) return { ok: false, reason: "redirected to another origin" };
-    const limit = response.ok ? call.maxBytes : Math.min(call.maxBytes, MAX_ERROR_BODY_BYTES);
-    const body = await readBody(response, limit);
-    if (body === null && response.ok) {
-      controller.abort();
-      return { ok: false, reason: "body too large" };
-    }
-    return { ok: true, status: response.status, headers: response.headers, body: body ?? new Uint8Array() };
+    const response = await send(address, call, `${baseOf(address)}${call.path}`, controller.signal);
+    const final = isRedirect(response) ? await follow(address, call, response, controller.signal) : response;
+    answer =
+      final === null ? { ok: false, reason: "redirected to another origin" } : await read(call, final, controller);
   } catch (error) {
-    return { ok: false, reason: ended ?? failureName(error) };
-  } finally {
-    cancelDeadline();
-    call.signal?.removeEventListener("abort", onAbort);
+    const endedBy = isLate ? "deadline" : "aborted";
+    answer = { ok: false, reason: controller.signal.aborted ? endedBy : failureName(error) };
   }
+  cancelDeadline();
+  call.onAnswer?.(answer);
+  return answer;
 }
 
+async function read(call: HttpCall, response: Response, controller: AbortController): Promise<HttpAnswer> {
+  const limit = response.ok ? call.maxBytes : Math.min(call.maxBytes, MAX_ERROR_BODY_BYTES);
+  const body = await readBody(response, limit);
+  if (body === null && response.ok) {
+    controller.abort();
+    return { ok: false, reason: "body too large" };
+  }
+  return { ok: true, status: response.status, headers: response.headers, body: body ?? new Uint8Array() };
+}
+
+const baseOf = ({ url }: HomeserverAddress): string => url.replace(/\/$/, "");
+
+function send(address: HomeserverAddress, call: HttpCall, url: string, signal: AbortSignal): Promise<Response> {
+  return fetch(url, {
+    method: call.method,
+    headers: call.headers,
+    body: call.body,
+    redirect: "manual",
+    signal,
+    // Deadlines are ours to set: the runtime's own would cut a long first sync.
+    timeout: false,
+    ...(address.socketPath === null ? {} : { unix: address.socketPath }),
+  });
+}
+
+const isRedirect = (response: Response): boolean =>
+  response.status >= 300 && response.status < 400 && response.headers.has("location");
+
 /** The answer after redirects; null when one leads elsewhere, because the token must not go there. */
-async function request(address: HomeserverAddress, call: HttpCall, signal: AbortSignal): Promise<Response | null> {
-  let url = `${address.url.replace(/\/$/, "")}${call.path}`;
-  for (let redirects = 0; ; redirects++) {
-    const response = await fetch(url, {
-      method: call.method,
-      headers: call.headers,
-      body: call.body,
-      redirect: "manual",
-      signal,
-      // Deadlines are ours to set: the runtime's own would cut a long first sync.
-      timeout: false,
-      ...(address.socketPath === null ? {} : { unix: address.socketPath }),
-    });
-    const location = response.status >= 300 && response.status < 400 ? response.headers.get("location") : null;
-    if (location === null) return response;
+async function follow(
+  address: HomeserverAddress,
+  call: HttpCall,
+  first: Response,
+  signal: AbortSignal,
+): Promise<Response | null> {
+  let url = `${baseOf(address)}${call.path}`;
+  let response = first;
+  for (let redirects = 0; isRedirect(response); redirects++) {
+    const location = response.headers.get("location") ?? "";
     await response.body?.cancel();
     if (redirects >= MAX_REDIRECTS || !URL.canParse(location, url)) return null;
     const target = new URL(location, url);
     if (target.origin !== new URL(address.url).origin || call.method !== "GET") return null;
     url = target.href;
+    response = await send(address, call, url, signal);
   }
+  return response;
 }
 
 /** The whole body; null when it is longer than `maxBytes`. */

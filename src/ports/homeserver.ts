@@ -57,6 +57,6 @@ export interface Homeserver {
   joinedRooms(accessToken: string): Promise<UpstreamResult<RoomId[]>>;
   /** Uploads a filter; its id. */
   createFilter(accessToken: string, userId: UserId, filter: string): Promise<UpstreamResult<string>>;
-  /** Body bytes of `GET /sync`; aborted by `signal`. */
-  sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
+  /** Body bytes of `GET /sync`; aborted by `controller`, and it by the deadline. */
+  sync(params: SyncRequestParams, controller: AbortController): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>>;
 }

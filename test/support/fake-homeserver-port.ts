@@ -128,7 +128,7 @@ export class FakeHomeserverPort implements Homeserver {
     return this.filterResult;
   }
 
-  sync(params: SyncRequestParams, signal: AbortSignal): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
+  sync(params: SyncRequestParams, { signal }: AbortController): Promise<UpstreamResult<Uint8Array<ArrayBuffer>>> {
     const { promise, resolve } = Promise.withResolvers<UpstreamResult<Uint8Array<ArrayBuffer>>>();
     signal.addEventListener("abort", () =>
       resolve({ ok: false, failure: { kind: "transient", status: 0, retryAfterMs: 0, reason: "aborted" } }),

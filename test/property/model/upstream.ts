@@ -56,7 +56,7 @@ export class Upstream implements Pick<
   }
 
   /** The token says who it is, and of which login: `<user id>/<device id>#<login>`. */
-  sync(params: SyncRequestParams, signal: AbortSignal): Promise<Body> {
+  sync(params: SyncRequestParams, { signal }: AbortController): Promise<Body> {
     const { promise, resolve } = Promise.withResolvers<Body>();
     const [device = "", login] = params.accessToken.split("#");
     if (this.tokenOf(device) !== `${device}#${login}`) return Promise.resolve(REFUSED);
