@@ -1,6 +1,7 @@
 import { invariant } from "#src/errors.ts";
 import { MEMBERSHIPS, type Membership, type StoredEvent } from "#src/protocol/events.ts";
 import type { EventId, RoomNid, StreamPos } from "#src/protocol/ids.ts";
+import { sharedText } from "#src/protocol/shared-text.ts";
 import { RecordReader, RecordWriter } from "./record-bytes.ts";
 
 /**
@@ -218,8 +219,8 @@ export function decodeChunk(
     events.push({
       id: reader.text() as EventId,
       type,
-      sender: reader.text(),
-      stateKey: (flags & HAS_STATE_KEY) === 0 ? null : reader.text(),
+      sender: sharedText(reader.text()),
+      stateKey: (flags & HAS_STATE_KEY) === 0 ? null : sharedText(reader.text()),
       prevBatch: (flags & HAS_PREV_BATCH) === 0 ? null : reader.text(),
       redacts: (flags & HAS_REDACTS) === 0 ? null : reader.text(),
       replacesState: (flags & HAS_REPLACES_STATE) === 0 ? null : reader.text(),
@@ -235,7 +236,8 @@ export function decodeChunk(
     });
   }
   const isMostlyKept = row.records[0] === FORMAT_ZSTD && keptBytes * 2 >= plain.length;
-  return isMostlyKept ? events : events.map(withOwnBytes);
+  if (!isMostlyKept) for (const event of events) event.json = new Uint8Array(event.json);
+  return events;
 }
 
 /** The event with a copy of its bytes. */

@@ -1,7 +1,8 @@
 import { invariant } from "#src/errors.ts";
 import type { Membership, StoredEvent } from "#src/protocol/events.ts";
 import type { RoomId, RoomNid, StreamPos, UserId } from "#src/protocol/ids.ts";
-import type { RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import type { Hero, RoomMeta, UserRoom } from "#src/protocol/room-meta.ts";
+import { sharedText } from "#src/protocol/shared-text.ts";
 import type { Database } from "./connection.ts";
 import { decodeChunk, membershipOf } from "./event-chunk.ts";
 import { keyArray, originalText } from "./text.ts";
@@ -32,11 +33,11 @@ export function userRoomOf(row: UserRoomRow): UserRoom {
   const membership = membershipOf(row.membership);
   invariant(membership !== null, "a standing has a membership");
   return {
-    userId: originalText(row.user_id) as UserId,
+    userId: sharedText(originalText(row.user_id)) as UserId,
     nid: row.nid as RoomNid,
     membership,
     memberPos: row.member_pos,
-    memberSender: originalText(row.member_sender),
+    memberSender: sharedText(originalText(row.member_sender)),
     joinPos: row.join_pos,
     joinTs: row.join_ts,
     leftPos: row.left_pos,
@@ -71,9 +72,19 @@ const LATER_MEMBERS: Pick<RoomMeta, LaterMember> = {
   leavers: [],
 };
 
-export const roomMetaOf = (row: { meta: string }): RoomMeta => ({
-  ...LATER_MEMBERS,
-  ...(JSON.parse(row.meta) as RoomMeta),
+export function roomMetaOf(row: { meta: string }): RoomMeta {
+  const meta: RoomMeta = { ...LATER_MEMBERS, ...(JSON.parse(row.meta) as RoomMeta) };
+  meta.heroes = meta.heroes.map(withSharedTexts);
+  meta.leavers = meta.leavers.map(withSharedTexts);
+  return meta;
+}
+
+/** Members are heroes of many rooms. */
+const withSharedTexts = ({ userId, displayName, avatarUrl, membership }: Hero): Hero => ({
+  userId: sharedText(userId),
+  displayName: displayName === null ? null : sharedText(displayName),
+  avatarUrl: avatarUrl === null ? null : sharedText(avatarUrl),
+  membership,
 });
 
 /** Metadata of those of the rooms that there are. */
