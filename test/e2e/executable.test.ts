@@ -400,7 +400,8 @@ describe("shutdown", () => {
         (error: unknown) => String(error),
       );
       await until("the first words", () => glissade.output.includes('"msg":"starting"'));
-      await expectOrderlyEnd(glissade);
+      // The start goes on to its end meanwhile: five times what that takes.
+      await expectOrderlyEnd(glissade, 9000);
       expect(await started).toContain("glissade exited with 0");
       expect(glissade.output).not.toContain('"level":"error"');
       await glissade.start();

@@ -1,0 +1,5 @@
+/** The middle of some measurements: what a busy machine does to a few of them does not show. */
+export function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN;
+}
