@@ -6,9 +6,10 @@ type Device = { rooms: Map<string, Timeline>; pos: number; dirty: Map<string, st
 
 const homeserver = process.env["SYNCV3_SERVER"] ?? "";
 const bind = new URL(`http://${process.env["SYNCV3_BINDADDR"] ?? "127.0.0.1:0"}`);
-/** `lose=N` swallows every Nth live event, `double=N` delivers it twice: the bench must notice. */
-const fault = /^(lose|double)=(\d+)$/u.exec(process.argv[2] ?? "");
-const faultEvery = Number(fault?.[2] ?? "0");
+/** `lose=N` swallows every Nth live event, `double=N` delivers it twice, `late=N` delivers all N ms late: the bench must notice. */
+const fault = /^(lose|double|late)=(\d+)$/u.exec(process.argv[2] ?? "");
+const faultEvery = fault?.[1] === "late" ? 0 : Number(fault?.[2] ?? "0");
+const lateMs = fault?.[1] === "late" ? Number(fault[2]) : 0;
 const devices = new Map<string, Promise<Device>>();
 let liveCount = 0;
 
@@ -28,8 +29,8 @@ async function fetchSync(token: string, since: string): Promise<SyncBody> {
 function withFault(events: readonly string[]): string[] {
   return events.flatMap((event) => {
     liveCount += 1;
-    if (fault === null || liveCount % faultEvery !== 0) return [event];
-    return fault[1] === "lose" ? [] : [event, event];
+    if (faultEvery === 0 || liveCount % faultEvery !== 0) return [event];
+    return fault?.[1] === "lose" ? [] : [event, event];
   });
 }
 
@@ -37,6 +38,7 @@ async function follow(token: string, device: Device, from: string): Promise<void
   let since = from;
   for (;;) {
     const body = await fetchSync(token, since);
+    if (lateMs > 0) await Bun.sleep(lateMs);
     since = body.next_batch;
     for (const [roomId, room] of Object.entries(body.rooms?.join ?? {})) {
       const events = withFault(room.timeline.events.map((event) => JSON.stringify(event)));

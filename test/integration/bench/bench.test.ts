@@ -33,10 +33,12 @@ function figures(results: Results, workload: string): Record<string, number> {
 
 describe("bench", () => {
   test("[BENCH-1] counts every delivery of a correct server and measures its latency", async () => {
-    const results = await bench(["live", "fanin"], "");
+    const results = await bench(["live", "fanin"], "late=150");
     const live = figures(results, "live");
     expect(live).toMatchObject({ lost: 0, doubled: 0, start_over: 0 });
-    expect(live["p50_ms"]).toBeGreaterThan(0);
+    // Each delivery is 150 ms late, but for what a timer is early; a busy machine adds what it likes.
+    expect(live["p50_ms"]).toBeGreaterThan(140);
+    expect(live["p99_ms"]).toBeGreaterThanOrEqual(live["p50_ms"] ?? Number.NaN);
     expect(live["p99_ms"]).toBeLessThan(30_000);
     expect(figures(results, "fanin")).toMatchObject({ lost: 0, doubled: 0 });
   }, 240_000);
