@@ -1,12 +1,10 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { temporaryDirectory } from "#test/support/database.ts";
 import { dendriteProblem, startDendrite } from "#test/support/dendrite.ts";
-import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { SimplifiedSdkClient } from "#test/support/simplified-sdk-client.ts";
-import type { Synapse } from "#test/support/synapse.ts";
 import * as life from "./sdk-life.ts";
+import { liveSimplified } from "./simplified-steps.ts";
 
 const STEP_MS = 240_000;
 const problem = dendriteProblem();
@@ -14,63 +12,31 @@ const problem = dendriteProblem();
 describe.skipIf(problem !== null)(
   `two matrix-js-sdk users of simplified sliding sync on Dendrite${problem === null ? "" : ` (${problem})`}`,
   () => {
-    let dendrite: Synapse;
-    let dataDir: string;
-    let glissade: GlissadeProcess;
+    const cleanup = new AsyncDisposableStack();
     let now: life.Life<SimplifiedSdkClient>;
 
     beforeAll(async () => {
-      dendrite = await startDendrite();
-      dataDir = await mkdtemp(join(tmpdir(), "glissade-data-"));
-      const settled = await life.settleDown(dendrite);
-      glissade = await GlissadeProcess.create({
-        SYNCV3_SERVER: dendrite.url,
-        SYNCV3_DATA: dataDir,
-        SYNCV3_FORWARD: "1",
-      });
-      await glissade.start();
-      const favourites = { ...life.lifeList(5), filters: { tags: ["m.favourite"] } };
-      const lists = new Map([
-        ["all", life.lifeList(9)],
-        ["favourites", favourites],
-      ]);
-      const alice = new SimplifiedSdkClient(settled.aliceUser, glissade.url, lists);
-      const bob = new SimplifiedSdkClient(settled.bobUser, glissade.url, new Map([["all", life.lifeList(40)]]));
-      now = { ...settled, glissade, alice, bob, isOrigin: true };
-      await Promise.all([alice.start(), bob.start()]);
+      const dendrite = await startDendrite();
+      cleanup.defer(() => dendrite.stop());
+      const plan: life.LifePlan<SimplifiedSdkClient> = {
+        database: "PGlite",
+        env: { SYNCV3_FORWARD: "1" },
+        isOrigin: true,
+        client: (...as) => new SimplifiedSdkClient(...as),
+      };
+      now = await life.beginLife(dendrite, plan, cleanup);
     }, STEP_MS * 5);
+    afterAll(() => cleanup.disposeAsync(), STEP_MS);
 
-    afterAll(async () => {
-      now?.alice.stop();
-      now?.bob.stop();
-      await glissade?.kill();
-      await dendrite?.stop();
-      if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true });
-    }, STEP_MS);
-
-    test("[SDK-1] a 30-room list comes in recency order, and its window grows", () => life.seesTheList(now), STEP_MS);
-    test(
-      "[SDK-2] a live message moves its room to the top and arrives once",
-      () => life.hearsLiveMessages(now),
-      STEP_MS,
-    );
-    test("[SDK-3] a subscription brings the timeline and all state of a room", () => life.opensARoom(now), STEP_MS);
-    test("[SDK-4] tags arrive and put a room on the filtered list", () => life.tagsARoom(now), STEP_MS);
-    test("[SDK-5] typing, a receipt and account data arrive", () => life.hearsWhatPasses(now), STEP_MS);
-    test("[SDK-6] an invite comes, and goes when it is rejected", () => life.rejectsAnInvite(now), STEP_MS);
-    test("[SDK-7] a room that is left leaves the list", () => life.leavesARoom(now), STEP_MS);
-    test(
-      "[SDK-8] encrypted messages are read both ways, in order, across a kill",
-      () => life.speaksInSecret(now),
-      STEP_MS,
-    );
+    liveSimplified(() => now, STEP_MS);
     test("[SDK-9] the server's output holds no token and no message", () => life.keptQuiet(now));
 
     test(
       "[PKG-21] the doctor finds nothing to mend with Dendrite, and an account of it syncs in every dialect",
       async () => {
+        const { glissade, synapse: dendrite } = now;
         const { accessToken } = await dendrite.register("patient");
-        const file = join(dataDir, "token");
+        const file = join(cleanup.use(await temporaryDirectory()).path, "token");
         await Bun.write(file, accessToken);
         const { out } = await glissade.command("doctor", glissade.url, "--quick", "--json", "--token-file", file);
         const { findings } = JSON.parse(out) as { findings: { check: string; level: string; text: string }[] };
@@ -90,6 +56,7 @@ describe.skipIf(problem !== null)(
         ((await (await fetch(`${base}/_matrix/client/versions`)).json()) as Record<string, unknown>)[
           "unstable_features"
         ];
+      const { glissade, synapse: dendrite } = now;
       expect(await features(dendrite.url)).not.toHaveProperty(["org.matrix.simplified_msc3575"]);
       expect(await features(glissade.url)).toHaveProperty(["org.matrix.simplified_msc3575"], true);
     });

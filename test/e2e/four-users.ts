@@ -1,12 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { startPostgres, type TestPostgres } from "#test/support/database.ts";
-import { GlissadeProcess } from "#test/support/glissade-process.ts";
+import { type DatabaseKind, startGlissadeBefore } from "#test/support/glissade-before.ts";
+import type { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { RandomKills } from "#test/support/random-kills.ts";
 import { SdkClient } from "#test/support/sdk-client.ts";
-import { passwordOf, startSynapse, type Synapse, synapseProblem, type SynapseUser } from "#test/support/synapse.ts";
+import { passwordOf, startSynapse, synapseProblem, type SynapseUser } from "#test/support/synapse.ts";
 import { until } from "#test/support/until.ts";
 import { WINDOW, expectRead, listOf, newestIn, path, say } from "./conversation.ts";
 
@@ -18,13 +15,11 @@ const SEED = Number(process.env["GLISSADE_SEED"] ?? 303_182);
 const problem = synapseProblem();
 
 /** Plays their life on one database: each has a file of its own, so that both can run at once. */
-export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
+export function describeFourUsers(database: DatabaseKind): void {
   describe.skipIf(problem !== null)(
     `four matrix-js-sdk users on Synapse, ${database}, killed at random (GLISSADE_SEED=${SEED})${problem === null ? "" : ` (${problem})`}`,
     () => {
-      let synapse: Synapse;
-      let postgres: TestPostgres | null = null;
-      let dataDir: string;
+      const cleanup = new AsyncDisposableStack();
       let glissade: GlissadeProcess;
       let kills: RandomKills;
       const users = {} as Record<"alice" | "bob" | "carol" | "dave", SynapseUser>;
@@ -56,8 +51,8 @@ export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
       };
 
       beforeAll(async () => {
-        synapse = await startSynapse({ stateAfter: database === "PGlite" });
-        dataDir = await mkdtemp(join(tmpdir(), "glissade-data-"));
+        const synapse = await startSynapse({ stateAfter: database === "PGlite" });
+        cleanup.defer(() => synapse.stop());
         for (const name of ["alice", "bob", "carol", "dave"] as const) users[name] = await synapse.register(name);
         const numbers = Array.from({ length: ALICES_ROOMS }, (_, index) => index);
         await Promise.all(
@@ -68,14 +63,7 @@ export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
         );
         for (const name of ["bob", "carol", "dave"] as const)
           for (const roomId of rooms.slice(0, 8)) await users[name].join(roomId);
-        const env: Record<string, string> = { SYNCV3_SERVER: synapse.url, SYNCV3_DATA: dataDir };
-        if (database === "PostgreSQL") {
-          postgres = await startPostgres();
-          env["SYNCV3_DB"] = await postgres.createDatabase();
-          env["SYNCV3_SECRET"] = "a secret for tests";
-        }
-        glissade = await GlissadeProcess.create(env);
-        await glissade.start();
+        glissade = await startGlissadeBefore(synapse.url, database, cleanup);
         const lists = {
           alice: new Map([
             ["all", listOf()],
@@ -100,10 +88,7 @@ export function describeFourUsers(database: "PGlite" | "PostgreSQL"): void {
       afterAll(async () => {
         await kills?.stop();
         for (const client of [...Object.values(clients), second]) client?.stop();
-        await glissade?.kill();
-        await synapse?.stop();
-        await postgres?.stop();
-        if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true });
+        await cleanup.disposeAsync();
       }, STEP_MS);
 
       test(

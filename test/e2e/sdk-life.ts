@@ -1,4 +1,5 @@
 import { expect } from "bun:test";
+import { type DatabaseKind, startGlissadeBefore } from "#test/support/glissade-before.ts";
 import type { GlissadeProcess } from "#test/support/glissade-process.ts";
 import type { LifeClient } from "#test/support/life-client.ts";
 import type { Synapse, SynapseUser } from "#test/support/synapse.ts";
@@ -20,8 +21,14 @@ export interface Life<Client extends LifeClient = LifeClient> {
   isOrigin: boolean;
 }
 
+/** Two accounts before anybody syncs. */
+type Settled = Pick<Life, "synapse" | "aliceUser" | "bobUser" | "rooms" | "secretRoom">;
+
+/** A list as the SDKs take it. */
+type LifeList = ReturnType<typeof lifeList> & { sort?: string[]; filters?: { tags: string[] } };
+
 /** A list of the life, in the form that both dialects understand. */
-export const lifeList = (end: number) => ({
+const lifeList = (end: number) => ({
   ranges: [[0, end]],
   timeline_limit: 5,
   required_state: [
@@ -33,12 +40,50 @@ export const lifeList = (end: number) => ({
   ],
 });
 
+/** How two users live. */
+export interface LifePlan<Client extends LifeClient> {
+  database: DatabaseKind;
+  env?: Record<string, string>;
+  /** See `Life`. */
+  isOrigin: boolean;
+  /** In what order a list is asked for, where that can be asked for. */
+  sort?: readonly string[];
+  client: (user: SynapseUser, glissadeUrl: string, lists: Map<string, LifeList>) => Client;
+  /** What happens when they have settled down, before anybody syncs. */
+  before?: (settled: Settled) => Promise<void>;
+}
+
+/** Two users settle down on a homeserver, and sync through a Glissade of their own; all of that ends with `cleanup`. */
+export async function beginLife<Client extends LifeClient & { start(): Promise<unknown> }>(
+  homeserver: Synapse,
+  plan: LifePlan<Client>,
+  cleanup: AsyncDisposableStack,
+): Promise<Life<Client>> {
+  const settled = await settleDown(homeserver);
+  await plan.before?.(settled);
+  const glissade = await startGlissadeBefore(homeserver.url, plan.database, cleanup, plan.env);
+  const list = (end: number): LifeList => ({
+    ...lifeList(end),
+    ...(plan.sort === undefined ? {} : { sort: [...plan.sort] }),
+  });
+  const favourites = { ...list(5), filters: { tags: ["m.favourite"] } };
+  const ofAlice = new Map([
+    ["all", list(9)],
+    ["favourites", favourites],
+  ]);
+  const alice = plan.client(settled.aliceUser, glissade.url, ofAlice);
+  const bob = plan.client(settled.bobUser, glissade.url, new Map([["all", list(40)]]));
+  cleanup.defer(() => {
+    for (const client of [alice, bob]) client.stop();
+  });
+  await Promise.all([alice.start(), bob.start()]);
+  return { ...settled, glissade, alice, bob, isOrigin: plan.isOrigin };
+}
+
 const roomPath = (roomId: string, path: string): string => `/rooms/${encodeURIComponent(roomId)}/${path}`;
 
 /** Two accounts in thirty rooms of a known order. */
-export async function settleDown(
-  synapse: Synapse,
-): Promise<Pick<Life, "synapse" | "aliceUser" | "bobUser" | "rooms" | "secretRoom">> {
+async function settleDown(synapse: Synapse): Promise<Settled> {
   const [aliceUser, bobUser] = [await synapse.register("alice"), await synapse.register("bob")];
   const rooms: string[] = [];
   for (let index = 0; index < LIFE_ROOMS; index += 1) {

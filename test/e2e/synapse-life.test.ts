@@ -1,11 +1,6 @@
 import { afterAll, beforeAll, describe, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { startPostgres, type TestPostgres } from "#test/support/database.ts";
-import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { SdkClient } from "#test/support/sdk-client.ts";
-import { startSynapse, type Synapse, synapseProblem } from "#test/support/synapse.ts";
+import { startSynapse, synapseProblem } from "#test/support/synapse.ts";
 import * as life from "./sdk-life.ts";
 
 const STEP_MS = 240_000;
@@ -15,48 +10,16 @@ for (const database of ["PGlite", "PostgreSQL"] as const) {
   describe.skipIf(problem !== null)(
     `two matrix-js-sdk users on Synapse, ${database}${problem === null ? "" : ` (${problem})`}`,
     () => {
-      let synapse: Synapse;
-      let postgres: TestPostgres | null = null;
-      let dataDir: string;
-      let glissade: GlissadeProcess;
+      const cleanup = new AsyncDisposableStack();
       let now: life.Life<SdkClient>;
 
       beforeAll(async () => {
-        synapse = await startSynapse({ stateAfter: database === "PostgreSQL" });
-        dataDir = await mkdtemp(join(tmpdir(), "glissade-data-"));
-        const settled = await life.settleDown(synapse);
-        const env: Record<string, string> = { SYNCV3_SERVER: synapse.url, SYNCV3_DATA: dataDir };
-        if (database === "PostgreSQL") {
-          postgres = await startPostgres();
-          env["SYNCV3_DB"] = await postgres.createDatabase();
-          env["SYNCV3_SECRET"] = "a secret for tests";
-        }
-        glissade = await GlissadeProcess.create(env);
-        await glissade.start();
-        const all = { ...life.lifeList(9), sort: ["by_recency"] };
-        const favourites = { ...life.lifeList(5), sort: ["by_recency"], filters: { tags: ["m.favourite"] } };
-        const everything = { ...life.lifeList(40), sort: ["by_recency"] };
-        const alice = new SdkClient(
-          settled.aliceUser,
-          glissade.url,
-          new Map([
-            ["all", all],
-            ["favourites", favourites],
-          ]),
-        );
-        const bob = new SdkClient(settled.bobUser, glissade.url, new Map([["all", everything]]));
-        now = { ...settled, glissade, alice, bob, isOrigin: false };
-        await Promise.all([alice.start(), bob.start()]);
+        const synapse = await startSynapse({ stateAfter: database === "PostgreSQL" });
+        cleanup.defer(() => synapse.stop());
+        const client: life.LifePlan<SdkClient>["client"] = (...as) => new SdkClient(...as);
+        now = await life.beginLife(synapse, { database, isOrigin: false, sort: ["by_recency"], client }, cleanup);
       }, STEP_MS * 2);
-
-      afterAll(async () => {
-        now?.alice.stop();
-        now?.bob.stop();
-        await glissade?.kill();
-        await synapse?.stop();
-        await postgres?.stop();
-        if (dataDir !== undefined) await rm(dataDir, { recursive: true, force: true });
-      }, STEP_MS);
+      afterAll(() => cleanup.disposeAsync(), STEP_MS);
 
       test(
         "[E2E-LIST] a 30-room list comes in recency order, and its window grows",

@@ -78,7 +78,7 @@ async function linkLibraries(): Promise<void> {
 }
 
 /** A server of one's own, which may be stopped. */
-export async function startPostgres(): Promise<TestPostgres> {
+async function startPostgres(): Promise<TestPostgres> {
   await linkLibraries();
   const directory = await mkdtemp(join(tmpdir(), "glissade-postgres-"));
   // PostgreSQL refuses to run as root; where the tests do, the server gets a user of its own.

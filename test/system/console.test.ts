@@ -117,13 +117,23 @@ const scrollTo = (index: number): Promise<void> =>
   rows().evaluate((list: { scrollTop: number }, top) => {
     list.scrollTop = top;
   }, index * ROW_PX);
+/** How long something takes when least comes in between. */
+async function fastest(load: () => Promise<void>): Promise<number> {
+  let bestMs = Number.POSITIVE_INFINITY;
+  for (let round = 0; round < 4; round++) {
+    const startedMs = performance.now();
+    await load();
+    bestMs = Math.min(bestMs, performance.now() - startedMs);
+  }
+  return bestMs;
+}
 /** The row of a place in the list, once it is known which room is there. */
 const known = (index: number): ReturnType<Page["locator"]> => page.locator(`#room-${index} .row-name`);
 const foot = (text: string | RegExp): Promise<void> => page.locator(".list-foot").getByText(text).waitFor();
 
 describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "" : `: ${problem}`}`, () => {
   test(
-    "[CNS-60] a password logs in, and the first room is on the screen at once",
+    "[CNS-60] a password logs in, and the first room is on the screen nearly as soon as the page",
     async () => {
       await browser.inspect(page, "login");
       await page.getByLabel("User name").fill("alice");
@@ -132,13 +142,21 @@ describe.skipIf(problem !== null)(`the console in Chromium${problem === null ? "
       await known(0).waitFor();
       await foot(`${ALL_ROOMS} rooms`);
       // The device's first sync is done: what is left is what each load costs.
-      const startedMs = performance.now();
-      await page.reload();
-      await known(0).waitFor();
-      const firstRoomMs = performance.now() - startedMs;
-      console.log(`first room on the screen after ${Math.round(firstRoomMs)} ms, page load included`);
-      // A second, where the machine has nothing else to do.
-      expect(firstRoomMs).toBeLessThan(30_000);
+      const firstRoomMs = await fastest(async () => {
+        await page.reload();
+        await known(0).waitFor();
+      });
+      const stranger = await browser.open(`${glissade.url}/client/`);
+      const pageMs = await fastest(async () => {
+        await stranger.reload();
+        await stranger.getByLabel("User name").waitFor();
+      });
+      await stranger.close();
+      console.log(
+        `first room on the screen after ${firstRoomMs.toFixed(0)} ms, the page alone after ${pageMs.toFixed(0)} ms`,
+      );
+      // How long a page takes says most of the machine.
+      expect(firstRoomMs).toBeLessThan(5 * pageMs + 200);
       // News come up by themselves.
       await bob.say(garden, "Good morning");
       await page.locator("#room-0 .row-name", { hasText: "Garden" }).waitFor();
