@@ -11,6 +11,8 @@ const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const TOOLS = join(ROOT, ".tools");
 const STAMP = join(TOOLS, "installed.json");
 const BUN_VERSION = readFileSync(join(ROOT, ".bun-version"), "utf8").trim();
+/** Is there where somebody develops. Not the compiler, which dependencies bring along as their peer. */
+const DEVELOPMENT_ONLY = "oxlint";
 /** An npm or bun that hangs on a dead registry must not hang the newcomer. */
 const INSTALL_LIMIT_MS = 10 * 60_000;
 
@@ -100,7 +102,7 @@ function readStamp() {
 
 /** Running needs the dependencies, testing the development ones too; what a developer has installed stays. */
 function ensureDependencies(bun, needed) {
-  const scope = existsSync(join(ROOT, "node_modules", "typescript")) ? "all" : needed;
+  const scope = existsSync(join(ROOT, "node_modules", DEVELOPMENT_ONLY)) ? "all" : needed;
   const hash = createHash("sha256");
   for (const name of ["package.json", "bun.lock"]) hash.update(readFileSync(join(ROOT, name)));
   const wanted = hash.digest("hex");

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -73,6 +73,31 @@ describe("with nothing but npm", () => {
     expect(start("--version").out).toContain(packageVersion());
     expect(start("no-such-command").code).toBe(2);
   }, 300_000);
+
+  test("[BUILD-7] a start installs what running needs, and the next one nothing", () => {
+    const checkout = join(directory, "checkout");
+    mkdirSync(join(checkout, "tools"), { recursive: true });
+    mkdirSync(join(checkout, "src"));
+    for (const name of ["package.json", "bun.lock", ".bun-version", "tools/with-bun.mjs"])
+      copyFileSync(join(ROOT, name), join(checkout, name));
+    writeFileSync(join(checkout, "src/main.ts"), 'console.log("it runs");\n');
+    const log = join(checkout, "installed");
+    // In the place of Bun: an installation that brings what a real one for running brings, peers included.
+    writeFileSync(
+      join(checkout, "bun"),
+      `#!/bin/sh
+if [ "$1" = install ]; then echo "$@" >>"${log}"; mkdir -p node_modules/elysia node_modules/typescript; exit; fi
+exec "${process.execPath}" "$@"
+`,
+      { mode: 0o755 },
+    );
+    const path = { PATH: `${checkout}:${process.env["PATH"]}` };
+    for (const round of ["first", "second"]) {
+      const { code, out } = run(["node", "tools/with-bun.mjs", "start", "anything"], checkout, path);
+      expect([round, code, out]).toEqual([round, 0, "it runs\n"]);
+    }
+    expect(readFileSync(log, "utf8")).toBe("install --frozen-lockfile --production\n");
+  }, 60_000);
 
   test("[BUILD-6] an unknown command says what there is", () => {
     const { code, err } = run(["node", "tools/with-bun.mjs", "fly"], ROOT);
