@@ -15,14 +15,18 @@ interface Route {
   isOptional: boolean;
 }
 
+const CLIENTS: Readonly<Record<(typeof SYNC_ENDPOINTS)[number]["dialect"], string>> = {
+  MSC3575: "clients of MSC3575, the original sliding sync",
+  simplified: "clients of simplified sliding sync, which are nearly all of today's",
+  MSC4186: "clients of MSC4186",
+};
+
 const ROUTES: readonly Route[] = [
   { methods: "GET", path: VERSIONS_PATH, who: "all clients, to find sliding sync", isOptional: false },
   ...SYNC_ENDPOINTS.map(({ dialect, path, isShared }) => ({
     methods: isShared ? "POST" : "POST, OPTIONS",
     path,
-    who: isShared
-      ? `clients of ${dialect} that use this path; other methods stay the homeserver's`
-      : `clients of ${dialect}`,
+    who: isShared ? `${CLIENTS[dialect]} that use this path; other methods stay the homeserver's` : CLIENTS[dialect],
     isOptional: isShared,
   })),
 ];
