@@ -209,6 +209,15 @@ export const EXTENSIONS: Chapter = {
       },
     },
     {
+      title: "a room is left, and has other account data",
+      play: async ({ world }) => {
+        await world.leave("three", "alice");
+        await world.settle();
+        await world.roomData("three", "alice", "org.example.room", { outside: true });
+      },
+    },
+    { title: "and back in it", play: ({ world }) => world.join("three", "alice") },
+    {
       title: "rooms out of view",
       play: async (stage) => {
         ask(ROOM_EXTENSIONS)(stage);

@@ -9,7 +9,7 @@ export const MEMBERSHIPS: Chapter = {
     await world.join("base", "alice");
     for (const room of ["invites", "retracted", "rejected", "leaves", "kicks", "bans", "forgets", "unseen", "unheard"])
       await world.make(room, "bob");
-    for (const room of ["kicks", "bans", "forgets", "leaves", "unseen"]) await world.join(room, "alice");
+    for (const room of ["kicks", "bans", "forgets", "leaves", "unseen", "retracted"]) await world.join(room, "alice");
     await world.make("knocks", "bob", {
       room_version: "10",
       initial_state: [{ type: "m.room.join_rules", state_key: "", content: { join_rule: "knock" } }],
@@ -44,6 +44,8 @@ export const MEMBERSHIPS: Chapter = {
     { title: "an invite", play: ({ world }) => world.invite("rejected", "bob", "alice") },
     { title: "the invite is rejected", play: ({ world }) => world.leave("rejected", "alice") },
     { title: "after it", play: ({ world }) => world.say("rejected", "bob", "nobody hears") },
+    { title: "a leave, to be invited again", play: ({ world }) => world.leave("retracted", "alice") },
+    { title: "after it", play: ({ world }) => world.say("retracted", "bob", "alice is gone") },
     { title: "an invite", play: ({ world }) => world.invite("retracted", "bob", "alice") },
     { title: "the invite is retracted", play: ({ world }) => world.kick("retracted", "bob", "alice") },
     { title: "after it", play: ({ world }) => world.say("retracted", "bob", "nobody hears") },

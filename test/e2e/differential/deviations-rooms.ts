@@ -3,6 +3,7 @@ import {
   type Deviation,
   eventOf,
   factsOf,
+  isBare,
   isExpanded,
   isInitial,
   ofRooms,
@@ -43,9 +44,6 @@ const isToldAgain = (roomId: string, { reference, subject, told }: Scene): boole
   isExpanded(subject, roomId) &&
   subject.get(`rooms ${roomId} num_live`) === "0" &&
   timelineOf(subject, roomId).every((id) => told.hasEvent(roomId, id));
-
-/** What every entry says, whatever it is about. */
-const isBare = (fact: string): boolean => /^(?:bump_stamp|limited|num_live|is_dm)$/.test(fact);
 
 /** State that Synapse sent before the room came anew, and Glissade not since. */
 const isForgottenState = (path: string, glissade: string, { told, toldByReference }: Scene): boolean =>
@@ -231,16 +229,10 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
     synapse: "keeps in mind which state and members it sent before the room came anew, and does not send them again",
     glissade: "sends them when they are asked for, and members when they speak",
     why: "a room that comes anew takes the place of all that was known of it",
-    explains: ofRooms(({ path, roomId, field, synapse, glissade }, scene) => {
-      if (synapse !== null || glissade === null) return false;
-      if (field === "required_state") return isForgottenState(path, glissade, scene);
-      const facts = factsOf(scene.subject, roomId).filter(([fact]) => !isBare(fact));
-      const isAll = facts.every(
-        ([fact, text]) =>
-          fact.startsWith("required_state ") && isForgottenState(`rooms ${roomId} ${fact}`, text, scene),
-      );
-      return facts.length > 0 && isAll && !scene.reference.has(`rooms ${roomId}`);
-    }),
+    explains: ofRooms(
+      ({ path, field, synapse, glissade }, scene) =>
+        synapse === null && glissade !== null && field === "required_state" && isForgottenState(path, glissade, scene),
+    ),
   },
   {
     name: "the end of an invite or knock",
@@ -248,20 +240,21 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
     glissade: "sends it in `required_state`, and in the timeline what was before, if one ever was inside",
     why: "of a room that one never was in there is no timeline",
     explains: ofRooms(({ roomId, field, what, synapse, glissade }, { reference, subject, userId }) => {
-      const [eventId, ...others] = timelineOf(reference, roomId);
-      const event = reference.get(`rooms ${roomId} timeline ${eventId}`) ?? "";
-      const isEnd = event.includes(`"state_key":"${userId}"`) && event.includes('"content":{"membership":"leave"');
-      if (others.length > 0 || !isEnd) return false;
-      if (field === "num_live") return glissade === "0";
-      const stay = timelineOf(subject, roomId);
+      const [expected, stay] = [timelineOf(reference, roomId), timelineOf(subject, roomId)];
+      const end = expected.pop();
+      const event = reference.get(`rooms ${roomId} timeline ${end}`) ?? "";
+      const isOwnLeave = event.includes(`"state_key":"${userId}"`) && event.includes('"content":{"membership":"leave"');
+      const isEnd = isOwnLeave && !/"prev_content":\{[^{}]*"membership":"join"/.test(event);
       const parting = eventOf(subject, roomId, stay.at(-1));
-      if (parting["type"] === "m.room.member" && parting["state_key"] === userId && stay.at(-1) !== eventId) {
-        const speakers = stay.map((id) => `m.room.member|${String(eventOf(subject, roomId, id)["sender"])}`);
-        if (field === "required_state" && synapse === null) return speakers.includes(what);
-        if (field === "required_state") return glissade === null && what.startsWith("m.room.member|");
-        return field === "timeline" || field === "prev_batch";
-      }
-      return (field === "timeline" || what.startsWith("m.room.member|")) && glissade === null;
+      const isStay = stay.length === 0 || (parting["type"] === "m.room.member" && parting["state_key"] === userId);
+      const isSame = stay.slice(stay.length - expected.length).join() === expected.join();
+      if (!isEnd || !isStay || !isSame || stay.includes(end ?? "")) return false;
+      const speakers = stay.map((id) => `m.room.member|${String(eventOf(subject, roomId, id)["sender"])}`);
+      if (field === "required_state" && synapse === null) return speakers.includes(what);
+      if (field === "required_state") return glissade === null && what.startsWith("m.room.member|");
+      if (field === "num_live") return glissade === "0";
+      if (field === "prev_batch") return stay.length > 0;
+      return field === "timeline" && (what === "" || glissade === null || synapse === null);
     }),
   },
   {

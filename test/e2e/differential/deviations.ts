@@ -1,7 +1,16 @@
 import { LIST_DEVIATIONS } from "./deviations-lists.ts";
 import { ROOM_DEVIATIONS } from "./deviations-rooms.ts";
 import { STICKY_DEVIATIONS } from "./deviations-sticky.ts";
-import { type Deviation, type Difference, isExpanded, isInitial, type Scene, timelineOf } from "./scene.ts";
+import {
+  type Deviation,
+  type Difference,
+  factsOf,
+  isBare,
+  isExpanded,
+  isInitial,
+  type Scene,
+  timelineOf,
+} from "./scene.ts";
 import type { View } from "./view.ts";
 
 /** How an extension was asked for, in one text. */
@@ -130,5 +139,22 @@ export const DEVIATIONS: readonly Deviation[] = [
 
 /** The deviation that explains a difference. */
 export function explanationOf(difference: Difference, scene: Scene): Deviation | null {
-  return DEVIATIONS.find((deviation) => deviation.explains(difference, scene)) ?? null;
+  return DEVIATIONS.find((deviation) => deviation.explains(difference, scene)) ?? ofLoneEntry(difference, scene);
+}
+
+/** Only one of the two sends the room's entry: that it does is explained with all that the entry tells. */
+function ofLoneEntry({ path }: Difference, scene: Scene): Deviation | null {
+  const [kind, roomId = "", field] = path.split(" ");
+  const { reference, subject } = scene;
+  const isOfSynapse = reference.has(`rooms ${roomId}`);
+  const isLone = isOfSynapse !== subject.has(`rooms ${roomId}`);
+  if (kind !== "rooms" || !isLone || (field !== undefined && !isBare(field))) return null;
+  const found = factsOf(isOfSynapse ? reference : subject, roomId)
+    .filter(([fact]) => !isBare(fact) && fact !== "prev_batch" && fact !== "unstable_expanded_timeline")
+    .map(([fact, text]) => {
+      const told = isOfSynapse ? { synapse: text, glissade: null } : { synapse: null, glissade: text };
+      const difference = { path: `rooms ${roomId} ${fact}`, ...told };
+      return DEVIATIONS.find((deviation) => deviation.explains(difference, scene)) ?? null;
+    });
+  return found.includes(null) ? null : (found[0] ?? null);
 }

@@ -67,6 +67,9 @@ export const timelineOf = (view: View, roomId: string): string[] =>
 export const eventOf = (view: View, roomId: string, eventId: string | undefined): Record<string, unknown> =>
   JSON.parse(view.get(`rooms ${roomId} timeline ${eventId}`) ?? "{}") as Record<string, unknown>;
 
+/** What every entry says, whatever it is about. */
+export const isBare = (fact: string): boolean => /^(?:bump_stamp|limited|num_live|is_dm)$/.test(fact);
+
 export const isExpanded = (view: View, roomId: string): boolean =>
   view.has(`rooms ${roomId} unstable_expanded_timeline`);
 
