@@ -2,7 +2,23 @@ import type { Rng } from "#src/ports/basics.ts";
 import type { UpstreamFailure } from "#src/ports/homeserver.ts";
 
 /** How long the homeserver may hold an ordinary poll. */
-export const LONG_POLL_MS = 30_000;
+const LONG_POLL_MS = 30_000;
+/** Polls of quiet devices end at multiples of this: to wake for each of them costs as much again as what it says. */
+const QUIET_ENDS_EVERY_MS = 512;
+/** A poll that ended by less than this before its time was held to its end. */
+const EARLY_MS = 500;
+
+/**
+ * How long the homeserver may hold a poll that begins now. `wasQuiet`: the one before ended with its time. As nothing is heard
+ * earlier or later by that, those of quiet devices then end together.
+ */
+export function longPollMs(nowMs: number, wasQuiet: boolean): number {
+  return wasQuiet ? LONG_POLL_MS - Math.floor((nowMs + LONG_POLL_MS) % QUIET_ENDS_EVERY_MS) : LONG_POLL_MS;
+}
+
+/** Whether a poll had its time to the end, as those of quiet devices have. */
+export const isFullyHeld = (timeoutMs: number, tookMs: number): boolean =>
+  timeoutMs > 0 && tookMs >= timeoutMs - EARLY_MS;
 
 /** An operator's shorter deadline must not end every long poll before its answer. */
 const LEAST_GRACE_MS = 15_000;

@@ -2,7 +2,7 @@ import { invariant } from "#src/errors.ts";
 import type { DeviceId, StreamPos, UserId } from "#src/protocol/ids.ts";
 import type { Presence } from "#src/protocol/presence.ts";
 import type { ActorContext } from "#actors/runtime/actor.ts";
-import { LONG_POLL_MS } from "./decide.ts";
+import { isFullyHeld, longPollMs } from "./decide.ts";
 import type { PollerMessage } from "./messages.ts";
 import type { PollPart } from "./poll-part.ts";
 import type { PollWork } from "./poll-work.ts";
@@ -25,6 +25,8 @@ export class Polling {
   #begun = 0;
   /** No poll of this incarnation has been stored yet. */
   #isFirst = true;
+  /** The last poll was held for all of its time. */
+  #wasQuiet = false;
   /** The next poll asks the homeserver not to hold it. */
   #isHurried = false;
 
@@ -73,10 +75,11 @@ export class Polling {
     this.#begun++;
     const part = device.nextPart(isCovered);
     const since = part === "rooms" ? null : device.since;
-    const timeoutMs = this.#isFirst || this.#isHurried || part !== "all" ? 0 : LONG_POLL_MS;
+    const startedAtMs = this.#context.clock.mono();
+    const isHeld = !this.#isFirst && !this.#isHurried && part === "all";
+    const timeoutMs = isHeld ? longPollMs(startedAtMs, this.#wasQuiet) : 0;
     this.#isHurried = false;
     this.#current?.end("superseded");
-    const startedAtMs = this.#context.clock.mono();
     const presence = this.#seenAs.at(startedAtMs);
     const plan = { ...this.#who, timeoutMs, presence, isInitial: since === null, part, startedAtMs };
     this.#current = new Poll(plan, stats);
@@ -95,6 +98,7 @@ export class Polling {
     const { isInitial, startedAtMs, timeoutMs, part } = this.#current.plan;
     const { clock, log } = this.#context;
     const nowMs = clock.mono();
+    this.#wasQuiet = isFullyHeld(timeoutMs, nowMs - startedAtMs);
     this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirst);
     if (!device.hasSynced || part === "rooms") {
       const { roomCount, byteCount, batchCount } = work;

@@ -28,7 +28,7 @@ export interface LinkOwner {
 /** Frames of one batch; more wait for the next one, so that the first can be worked on meanwhile. */
 const BATCH_FRAMES_LIMIT = 512;
 /** So many answers do not wait for the end of the round: the peer can begin with them on another core. */
-const EAGER_ANSWERS = 8;
+const EAGER_ANSWERS = 4;
 /** Frames a peer may owe us before it counts as stuck: memory is bounded even when a host hangs until its heartbeat fails. */
 const IN_FLIGHT_FRAMES_LIMIT = 200_000;
 

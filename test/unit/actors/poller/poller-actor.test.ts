@@ -17,6 +17,28 @@ describe("PollerActor: the loop", () => {
     expect(harness.stored.map((batch) => batch.since)).toEqual(["s2"]);
   });
 
+  test("[POL-113] only the poll behind one that was held to its end is held for less", async () => {
+    const harness = await running("s1");
+    const timeouts: number[] = [];
+    for (const [since, heldMs] of [
+      ["s2", 0],
+      ["s3", 40],
+      ["s4", 30_000],
+      ["s5", 40],
+      ["s6", 0],
+    ] as const) {
+      const poll = harness.homeserver.nextSync();
+      timeouts.push(poll.params.timeoutMs);
+      await harness.time.advance(heldMs);
+      poll.answer({ next_batch: since });
+      await settlePromises();
+    }
+    const [first, second, third, behindQuiet, last] = timeouts;
+    expect([first, second, third, last]).toEqual([0, 30_000, 30_000, 30_000]);
+    expect(behindQuiet).toBeGreaterThan(29_480);
+    expect(behindQuiet).toBeLessThan(30_000);
+  });
+
   test("[POL-9] says with what a poll brought where the stream stood when the one before it was stored", async () => {
     const harness = await running("s1");
     for (const since of ["s2", "s3"]) {

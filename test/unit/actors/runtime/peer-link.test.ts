@@ -70,7 +70,8 @@ describe("PeerLink", () => {
     for (let id = 1; id <= 20; id++) link.ticket(id).resolve(id);
     const atOnce = batches.flatMap(({ answers }) => answers.map(([id]) => id));
     expect(atOnce.length).toBeGreaterThanOrEqual(10);
-    expect(batches.length).toBeLessThan(5);
+    // Nor one by one.
+    expect(batches.length).toBeLessThan(8);
     await settleLinks();
     expect(batches.flatMap(({ answers }) => answers.map(([id]) => id))).toEqual(
       Array.from({ length: 20 }, (_, index) => index + 1),
