@@ -1,4 +1,5 @@
 import { EXTENSION_NAMES } from "#src/protocol/engine/draft.ts";
+import type { CursorSnapshot } from "#src/protocol/engine/proof.ts";
 import type { Engine } from "#src/protocol/engine/engine-api.ts";
 import type { ConnId, DeviceId, UserId } from "#src/protocol/ids.ts";
 import type { StoredConnection } from "#src/ports/stores.ts";
@@ -8,7 +9,7 @@ import type { ParamsHistory } from "./stored-params.ts";
 /** A connection's memory while it is awake, as far as it is written down. */
 export interface Written {
   incarnation: string;
-  engine: Pick<Engine, "version" | "extensionSince" | "snapshot">;
+  engine: Pick<Engine, "version" | "generation" | "extensionSince" | "snapshot">;
   params: ParamsHistory;
   reader: { readonly device: Pick<LiveDevice, "reading">; readonly connId: ConnId };
 }
@@ -29,6 +30,9 @@ export class ConnectionRecord {
   #incarnation = "";
   #extensions = "";
   #version = 0;
+  #generation = 0;
+  /** New rooms in it are in a response that was not acknowledged when it was written. */
+  #hasPendingRooms = false;
   #writtenMs = 0;
 
   constructor(userId: UserId, deviceId: DeviceId, connId: ConnId) {
@@ -41,13 +45,16 @@ export class ConnectionRecord {
   next(written: Written, nowMs: number): StoredConnection | null {
     const { incarnation, engine, params } = written;
     const paramsText = params.stringify();
-    const cursors = JSON.stringify(engine.snapshot());
+    const snapshot = engine.snapshot();
+    const cursors = JSON.stringify(snapshot);
     const digest = digestOf(`${incarnation}${paramsText}${cursors}`);
     if (digest === this.#digest && nowMs - this.#writtenMs < CONNECTION_TOUCH_MS) return null;
     this.#digest = digest;
     this.#incarnation = incarnation;
     this.#extensions = extensionsOf(engine);
     this.#version = engine.version;
+    this.#generation = engine.generation;
+    this.#hasPendingRooms = hasNewRooms(snapshot);
     this.#writtenMs = nowMs;
     return this.#row(written, paramsText, cursors, nowMs);
   }
@@ -82,6 +89,14 @@ export class ConnectionRecord {
     return engine.version !== this.#version;
   }
 
+  /**
+   * True when what is stored would not prove rooms that were new when it was written: the client has acknowledged them, but that a
+   * later position of another generation says so, nobody could tell.
+   */
+  isUnproven(engine: Pick<Engine, "version" | "generation">): boolean {
+    return this.#hasPendingRooms && this.isOutdated(engine) && engine.generation !== this.#generation;
+  }
+
   /** It is not known what is stored: the next row is written whatever it says. */
   forget(): void {
     this.#digest = null;
@@ -91,6 +106,13 @@ export class ConnectionRecord {
 
 /** Texts of one connection that meet by chance would cost a write, until the next change. */
 const digestOf = (text: string): string => `${text.length} ${Bun.hash.wyhash(text).toString(36)}`;
+
+function hasNewRooms({ remembered }: CursorSnapshot): boolean {
+  const pending = remembered?.pending?.rooms ?? [];
+  if (pending.length === 0) return false;
+  const held = new Set(remembered?.rooms.map(([nid]) => nid));
+  return pending.some(([nid]) => !held.has(nid));
+}
 
 function extensionsOf(engine: Pick<Engine, "extensionSince">): string {
   return EXTENSION_NAMES.map((name) => engine.extensionSince(name) ?? "").join();

@@ -54,7 +54,8 @@ export class ConnectionStorage {
     awake: Written & { engine: Pick<Engine, "isSoonWritten"> },
     news: { isNewParams: boolean; hasInitialRooms: boolean },
   ): Promise<void> | null {
-    if (news.hasInitialRooms && awake.engine.isSoonWritten) return this.save(awake);
+    const areRoomsDue = news.hasInitialRooms || this.#record.isUnproven(awake.engine);
+    if (areRoomsDue && awake.engine.isSoonWritten) return this.save(awake);
     return news.isNewParams ? this.#saveParams(awake) : null;
   }
 

@@ -120,6 +120,30 @@ describe("connections of simplified sliding sync", () => {
     },
   );
 
+  test.each(["simplified", "v4"] as const)(
+    "[SSS-106] answers that were lost one after the other before a restart leave what the client holds as it was (%p)",
+    async (form) => {
+      const { me, id, room } = inRooms(["a", "b"]);
+      const asked = (timeline_limit: number): Record<string, unknown> => {
+        const window = form === "v4" ? { range: [0, 9], required_state: {} } : { ranges: [[0, 9]], required_state: [] };
+        return { lists: { all: { ...window, timeline_limit } } };
+      };
+      const client = new SimplifiedClient(rig, me, form);
+      const { pos } = await client.sync(asked(1));
+      for (const limit of [2, 3, 4]) {
+        await rig.poll(me, say(id, room("a"), `lost ${limit}`));
+        const lost = await client.sync(asked(limit), { pos });
+        expect(timelineOf(lost.rooms[room("a")]).at(-1)).toBe(`lost ${limit}`);
+      }
+      await rig.node.shutDown();
+      await rig.node.boot();
+      const { rooms } = await client.sync(asked(1), { pos });
+      expect(Object.keys(rooms)).toEqual([room("a")]);
+      expect(rooms[room("a")]).not.toHaveProperty("initial");
+      expect(timelineOf(rooms[room("a")]).at(-1)).toBe("lost 4");
+    },
+  );
+
   test("[SSS-26] what was said while the server was away is told after it is back", async () => {
     const { me, id, room } = inRooms(["a", "b"]);
     const client = new SimplifiedClient(rig, me);

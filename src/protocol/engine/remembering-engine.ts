@@ -267,13 +267,15 @@ export class RememberingEngine implements Remembering {
     this.#extensionsSince = new Map(progress.extensionsSince);
     this.#behind = new Map(progress.behind);
     this.#sticky = progress.sticky;
+    this.#seq = progress.seq;
     for (const [nid, bits] of dirty) this.markDirty(nid, bits);
     this.#dirtyUser |= dirtyUser;
     // Rooms of which a leave has to be told once more are listed once more.
     for (const nid of changed) this.#lists.place(world, nid);
     this.#lists.removeLeaving(world);
     this.#isAllShown = true;
-    this.#acked = this.#now();
+    // The client has what it had: the position that says so is of the generation of then.
+    this.#acked = new Acknowledged({ ...this.#now().progress, generation: progress.generation });
   }
 
   makeEntries(world: World, draft: Draft, data: RoomData): Entries {

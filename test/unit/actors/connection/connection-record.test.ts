@@ -39,6 +39,7 @@ describe("ConnectionRecord", () => {
     const since = new Map<string, number>();
     const engine = {
       version: 5,
+      generation: 5,
       extensionSince: (name: string) => since.get(name) ?? null,
       snapshot: () => {
         snapshots += 1;
