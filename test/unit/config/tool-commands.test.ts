@@ -85,6 +85,8 @@ describe("commands on the database", () => {
   test("[CLI-32] what goes wrong as expected is one sentence; a bug is not hidden", async () => {
     const failed = await run(restoreCommand, ["file"], new SyncError("invalid_param", "it cannot be used"));
     expect(failed).toMatchObject({ code: EXIT.failed, err: "It cannot be used.\n" });
+    const unusable = await run(restoreCommand, ["file"], new SyncError("unusable_setup", "another secret"));
+    expect(unusable).toMatchObject({ code: EXIT.unusable, err: "Another secret.\n" });
     expect(await run(restoreCommand, ["file"], new TypeError("a bug")).catch(String)).toContain("a bug");
   });
 });
