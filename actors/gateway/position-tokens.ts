@@ -56,13 +56,16 @@ export class StoredPositionTokens implements PositionTokens {
     const [room] = await rooms.loadRooms([roomId]);
     const newest = room === undefined ? [] : await this.#timeline(room.nid, Number.MAX_SAFE_INTEGER, NEWEST);
     const next = newest.findIndex((event) => event.pos > pos);
-    if (next === -1) return this.#behindAll(newest, side, { accessToken, roomId, since });
+    const end = room?.endToken?.[0] === newest.at(-1)?.id ? (room?.endToken?.[1] ?? null) : null;
+    const behindAll = (): string | Promise<string | null> =>
+      end ?? this.#behindAll(newest, side, { accessToken, roomId, since });
+    if (next === -1) return behindAll();
     const isExact = next > 0 || newest[0]?.gapBefore === true;
     const exact = newest[next]?.prevBatch ?? null;
     if (isExact && exact !== null) return exact;
     if (side === "later") {
       const later = newest.slice(next).find(({ prevBatch }) => prevBatch !== null)?.prevBatch;
-      return later ?? this.#behindAll(newest, side, { accessToken, roomId, since });
+      return later ?? behindAll();
     }
     const before = next > 0 ? newest.slice(0, next) : await this.#timeline(room?.nid, pos, BEFORE);
     return before.findLast(({ prevBatch }) => prevBatch !== null)?.prevBatch ?? null;

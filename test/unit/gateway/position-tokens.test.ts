@@ -14,6 +14,8 @@ class Behind {
   readonly homeserver = new FakeHomeserverPort();
   readonly #events = Array.from({ length: 9 }, (_, index) => storedEvent(1, index + 1));
   since: string | null = "own";
+  /** What the poll of the newest event ended with. */
+  endToken: [EventId, string] | undefined;
 
   has(from: string, limit: number, ids: EventId[], end: string | null): void {
     this.homeserver.ahead.set(`${from} ${limit}`, { ids, end });
@@ -23,7 +25,7 @@ class Behind {
     const tokens = new StoredPositionTokens({
       identifier: { recognise: async () => ({ userId: "@a:hs", deviceId: "D", tokenHash: "h" }) as never },
       rooms: {
-        loadRooms: async () => [{ nid: 1 as RoomNid }] as never,
+        loadRooms: async () => [{ nid: 1 as RoomNid, endToken: this.endToken }] as never,
         loadTimelines: async () => [{ events: this.#events }] as never,
       },
       devices: { loadDevice: async () => ({ since: this.since }) as never },
@@ -77,6 +79,19 @@ describe("the token behind everything that is known of a room", () => {
     expect(await world.token("later")).toBe("");
     world.since = null;
     expect([await world.token("later"), await world.token("earlier")]).toEqual(["", null]);
+  });
+
+  test("[FWD-97] is the one that the room keeps for its newest event, of which the homeserver is not asked", async () => {
+    const world = new Behind();
+    world.endToken = [ID(9), "end"];
+    expect([await world.token("later"), await world.token("earlier"), await world.token("later", 8)]).toEqual([
+      "end",
+      "end",
+      "end",
+    ]);
+    expect(world.homeserver.asked).toEqual([]);
+    world.endToken = [ID(8), "end of another"];
+    expect(await world.token("later")).toBe("own");
   });
 
   test("[FWD-97] stands for a place within the last piece that a poll brought, on the side of what is later", async () => {
