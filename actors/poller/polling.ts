@@ -96,13 +96,12 @@ export class Polling {
   stored(work: PollWork, device: PolledDevice, pos: StreamPos | null): PollPart {
     invariant(this.#current !== null, "what is stored is of a poll");
     const { isInitial, startedAtMs, timeoutMs, part } = this.#current.plan;
-    const { clock, log } = this.#context;
-    const nowMs = clock.mono();
+    const nowMs = this.#context.clock.mono();
     this.#wasQuiet = isFullyHeld(timeoutMs, nowMs - startedAtMs);
     this.#deps.stats.pollStored(nowMs - work.receivedAtMs, isInitial, this.#isFirst);
     if (!device.hasSynced || part === "rooms") {
       const { roomCount, byteCount, batchCount } = work;
-      log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
+      this.#context.log.info({ rooms: roomCount, bytes: byteCount, batches: batchCount }, "first sync stored");
     }
     const hasAdvanced = device.advance(work.nextBatch, part, pos);
     this.#spins.stored({ timeoutMs, tookMs: nowMs - startedAtMs, hasAdvanced, hash: () => work.bodyHash });

@@ -16,6 +16,7 @@ export class SeenAs {
 
   /** `offline`, which leaves presence alone, unless somebody says otherwise. */
   at(nowMs: number): Presence {
+    if (this.#wishes.size === 0) return "offline";
     for (const [connection, { untilMs }] of this.#wishes) if (untilMs <= nowMs) this.#wishes.delete(connection);
     const wanted = new Set(this.#wishes.values().map(({ presence }) => presence));
     return PRESENCES.find((presence) => wanted.has(presence)) ?? "offline";
