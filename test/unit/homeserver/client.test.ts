@@ -75,7 +75,7 @@ describe("sync", () => {
       method: "GET",
       path: "/_matrix/client/v3/sync",
       query:
-        "?timeout=30000&since=s1%23a+b&set_presence=offline&filter=%7B%22a%22%3A1%7D&use_state_after=true&org.matrix.msc4222.use_state_after=true",
+        "?timeout=30000&since=s1%23a%20b&set_presence=offline&filter=%7B%22a%22%3A1%7D&use_state_after=true&org.matrix.msc4222.use_state_after=true",
     });
     expect(request?.headers.get("authorization")).toBe("Bearer secret");
     expect(request?.headers.get("user-agent")).toBe("Glissade/1.2.3");
