@@ -8,6 +8,7 @@ import {
   createFirst,
   findOwnMember,
   firstKept,
+  hasLeave,
   isPlaceable,
   type PolledChunk,
   unseenBeginning,
@@ -82,8 +83,10 @@ export class ChunkReduction {
     );
     const isKept = this.#place(timeline, certain, standing);
     if (section.isStateAfter) {
-      const shown = new Set(timeline.filter((_, index) => isKept(index)).map((event) => event.id));
-      const isParting = this.#isParting(timeline, isKept);
+      const kept = timeline.filter((_, index) => isKept(index));
+      const shown = new Set(kept.map((event) => event.id));
+      // When state that is listed beside a leave became current nobody can tell: whoever is out by the end may not see it.
+      const isParting = section.kind === "join" && !this.#isWhole && hasLeave(kept, (id) => group.isKnownUser(id));
       const storeBeside = (): void => {
         for (const event of state) if (!shown.has(event.id)) this.#storeState(event);
       };
@@ -108,22 +111,6 @@ export class ChunkReduction {
     const isBack = section.kind === "join" && standing !== null && standing.membership !== "join";
     if (isBack && this.#isHeld && this.#hasNewState) this.#suspect("rejoined");
     return this.#firstPos;
-  }
-
-  /**
-   * Somebody of ours leaves in this timeline. When state that is listed beside it became current nobody can tell: whoever is out by
-   * the end may not see it.
-   */
-  #isParting(timeline: readonly EventFields[], isKept: (index: number) => boolean): boolean {
-    if (this.#section.kind !== "join" || this.#isWhole) return false;
-    return timeline.some(
-      ({ type, stateKey, membership }, index) =>
-        type === "m.room.member" &&
-        stateKey !== null &&
-        (membership === "leave" || membership === "ban") &&
-        isKept(index) &&
-        this.#group.isKnownUser(stateKey),
-    );
   }
 
   #parts(): { section: PolledChunk; group: GroupDraft; room: RoomDraft; batch: PollBatch } {

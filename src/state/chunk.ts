@@ -139,3 +139,13 @@ export function createFirst(state: readonly EventFields[]): readonly EventFields
   if (index <= 0 || create === undefined) return state;
   return [create, ...state.slice(0, index), ...state.slice(index + 1)];
 }
+
+/** Somebody whom `isOurs` knows leaves, or is sent away. */
+export const hasLeave = (events: readonly EventFields[], isOurs: (userId: string) => boolean): boolean =>
+  events.some(
+    ({ type, stateKey, membership }) =>
+      type === "m.room.member" &&
+      stateKey !== null &&
+      (membership === "leave" || membership === "ban") &&
+      isOurs(stateKey),
+  );
