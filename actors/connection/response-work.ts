@@ -3,7 +3,7 @@ import type { Dialect } from "#src/protocol/dialects/dialect.ts";
 import type { Draft } from "#src/protocol/engine/draft.ts";
 import { hasRoomsOrOps } from "#src/protocol/engine/draft.ts";
 import type { Engine } from "#src/protocol/engine/engine-api.ts";
-import type { DeviceData, ExtensionsBody } from "#src/protocol/engine/extensions-body.ts";
+import type { DeviceData, ExtensionNeeds, ExtensionsBody } from "#src/protocol/engine/extensions-body.ts";
 import { withoutCancelled } from "#src/protocol/key-requests.ts";
 import type { RoomEntry } from "#src/protocol/engine/room-entry.ts";
 import { isStickyTokenAhead } from "#src/protocol/engine/sticky-extension.ts";
@@ -65,6 +65,8 @@ export class ResponseWork {
   /** To-device messages up to here are the client's; null when its `since` is none of ours. */
   readonly #receivedPos: StreamPos | null;
   #steps: Step[];
+  /** What extensions need beside the rooms of a draft, for as long as it stays as it is. */
+  #needs: { draft: Draft; needs: ExtensionNeeds } | null = null;
   #toDevice: readonly { pos: StreamPos; json: Uint8Array }[] = [];
   /** The last message read, whether it is sent or not. */
   #toDeviceUpTo: StreamPos = 0;
@@ -96,9 +98,7 @@ export class ResponseWork {
     this.#steps = [
       () => ahead,
       ...this.#pages.pages.flatMap((page, index) => this.#pageSteps(page, this.#pages.pages[index + 1] === undefined)),
-      () => this.#deps.directory.ensureReceipts(this.#engine.extensionNeeds(this.#user, this.#draft).receipts),
-      () => this.#deps.directory.ensureTimelines(this.#engine.extensionNeeds(this.#user, this.#draft).timelines ?? []),
-      () => this.#user.ensureAccountData(this.#engine.extensionNeeds(this.#user, this.#draft).accountData),
+      () => this.#readForExtensions(),
       () => (this.#needsDevice() ? this.#device.ensure() : null),
       () => (isShared ? this.#checkDeviceLists() : null),
       () => this.#checkSticky(),
@@ -163,7 +163,7 @@ export class ResponseWork {
   /** Everything that is known to be needed is read at once; the steps behind it find it in memory. */
   #readAhead(page: Page): Wait {
     const { directory } = this.#deps;
-    const needs = this.#engine.extensionNeeds(this.#user, page.draft);
+    const needs = this.#extensionNeeds(page.draft);
     const waits = [
       directory.ensureTimelines(page.entries.timelineNeeds()),
       directory.ensureState(page.entries.earlyStateNeeds()),
@@ -171,8 +171,23 @@ export class ResponseWork {
       this.#user.ensureAccountData(needs.accountData),
       this.#needsDevice() ? this.#device.ensure() : null,
       directory.ensureSticky(this.#stickyNeeds(), this.#data.nowMs),
-    ].filter((wait) => wait !== null);
-    return waits.length === 0 ? null : allOf(waits);
+    ];
+    return allOf(waits);
+  }
+
+  #readForExtensions(): Wait {
+    const needs = this.#extensionNeeds(this.#draft);
+    return allOf([
+      this.#deps.directory.ensureReceipts(needs.receipts),
+      this.#deps.directory.ensureTimelines(needs.timelines ?? []),
+      this.#user.ensureAccountData(needs.accountData),
+    ]);
+  }
+
+  /** They are many rooms to look at, and the same for the only page as for the whole draft. */
+  #extensionNeeds(draft: Draft): ExtensionNeeds {
+    if (this.#needs?.draft !== draft) this.#needs = { draft, needs: this.#engine.extensionNeeds(this.#user, draft) };
+    return this.#needs.needs;
   }
 
   /** A delta that proves too long becomes an initial entry, which may need more: then this step comes again. */
@@ -183,7 +198,9 @@ export class ResponseWork {
   }
 
   #addOlder(page: Page): null {
-    if (this.#history.found.size > 0) page.entries.addOlder(this.#history.found);
+    if (this.#history.found.size === 0) return null;
+    page.entries.addOlder(this.#history.found);
+    this.#needs = null;
     return null;
   }
 
@@ -198,6 +215,7 @@ export class ResponseWork {
   }
 
   #again(page: Page): null {
+    this.#needs = null;
     this.#steps.splice(1, 0, () => this.#timelines(page));
     return null;
   }
@@ -257,8 +275,10 @@ export class ResponseWork {
   }
 }
 
-async function allOf(waits: readonly Promise<void>[]): Promise<void> {
-  await Promise.all(waits);
+/** Null when there is nothing to wait for. */
+function allOf(waits: readonly (Promise<void> | null)[]): Promise<void> | null {
+  const under = waits.filter((wait) => wait !== null);
+  return under.length === 0 ? null : Promise.all(under).then(() => undefined);
 }
 
 /**

@@ -134,15 +134,16 @@ const BITS = { account_data: DIRTY.accountData, receipts: DIRTY.receipt, typing:
 function roomsOf(name: PerRoom, world: World, engine: Remembering, draft: Draft): Map<RoomNid, ScopedRoom> {
   const rooms = new Map<RoomNid, ScopedRoom>();
   const add = (nid: RoomNid, isChanged: boolean): void => {
-    const roomId = world.meta(nid)?.roomId;
-    if (roomId === undefined || rooms.has(nid) || !engine.inScope(name, nid, roomId)) return;
+    if (rooms.has(nid)) return;
     const held = engine.held.get(nid);
     let upTo: StreamPos = NEVER;
     if (name === "receipts") upTo = held?.receiptsUpTo ?? NEVER;
     if (name === "account_data") upTo = held?.accountDataUpTo ?? NEVER;
     const room = draft.rooms.get(nid);
     const isWhole = room?.kind === "initial" || (name === "receipts" && room?.isExpanded === true);
-    if (isChanged || upTo !== LIVE || isWhole) rooms.set(nid, { roomId, upTo });
+    if (!isChanged && upTo === LIVE && !isWhole) return;
+    const roomId = world.meta(nid)?.roomId;
+    if (roomId !== undefined && engine.inScope(name, nid, roomId)) rooms.set(nid, { roomId, upTo });
   };
   for (const [nid, bits] of draft.dirty) if ((bits & BITS[name]) !== 0) add(nid, true);
   // Who types is told when it changes and to who comes to see the room: other news of it are none of typing.

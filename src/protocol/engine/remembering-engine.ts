@@ -338,11 +338,12 @@ export class RememberingEngine implements Remembering {
 
   inScope(name: "account_data" | "receipts" | "typing", nid: RoomNid, roomId: string): boolean {
     const { enabled, lists, rooms } = this.params.extensions[name];
-    if (!enabled || !this.isVisible(nid)) return false;
+    if (!enabled) return false;
+    const isNamed = rooms[0] === "*" || rooms.includes(roomId);
+    if (isNamed && this.#view.isSubscribed(nid)) return true;
+    if (this.#lists.shows(nid, lists)) return true;
     // Rooms of an extension are those in view, or of subscriptions alone.
-    const isNameable = !this.options.tellsAll || this.#view.isSubscribed(nid);
-    if (isNameable && (rooms.includes(roomId) || rooms[0] === "*")) return true;
-    return this.#lists.shows(nid, lists);
+    return isNamed && !this.options.tellsAll && lists[0] !== "*" && this.#lists.shows(nid);
   }
 
   #tellLists(): Draft["lists"] {
