@@ -144,6 +144,27 @@ describe("connections of simplified sliding sync", () => {
     },
   );
 
+  test.each(["simplified", "v4"] as const)(
+    "[SSS-109] of several answers to one position an earlier one may be gone on from, and nothing is missing then (%p)",
+    async (form) => {
+      const { me, id, room } = inRooms(["a", "b"]);
+      const window = form === "v4" ? { range: [0, 9], required_state: {} } : { ranges: [[0, 9]], required_state: [] };
+      const asked = { lists: { all: { ...window, timeline_limit: 9 } } };
+      const client = new SimplifiedClient(rig, me, form);
+      const { pos } = await client.sync(asked);
+      await rig.poll(me, say(id, room("a"), "one"));
+      const arrived = await client.sync(asked, { pos });
+      await rig.poll(me, say(id, room("b"), "two"));
+      const lost = await client.sync(asked, { pos });
+      expect(Object.keys(lost.rooms).toSorted()).toEqual([room("a"), room("b")]);
+      await rig.poll(me, say(id, room("a"), "three"));
+      const { rooms } = await client.sync(asked, { pos: arrived.pos });
+      expect(timelineOf(rooms[room("a")]).at(-1)).toBe("three");
+      expect(timelineOf(rooms[room("b")]).at(-1)).toBe("two");
+      expect(rooms[room("b")]).not.toHaveProperty("initial");
+    },
+  );
+
   test("[SSS-26] what was said while the server was away is told after it is back", async () => {
     const { me, id, room } = inRooms(["a", "b"]);
     const client = new SimplifiedClient(rig, me);
