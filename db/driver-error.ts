@@ -29,8 +29,10 @@ function cleanCause(error: unknown): Error {
   const code = driverCode(error);
   const isQuoting = code !== null && SQLSTATE.test(code) && QUOTING_CLASSES.has(code.slice(0, 2));
   const places = ["routine", "table_name", "constraint_name"].flatMap((field) => textAt(error, field) ?? []);
+  // Messages of the network hold their code themselves.
+  const isSaid = code !== null && !isQuoting && error.message.includes(code);
   const cause = new Error(
-    [code, isQuoting ? null : error.message, ...places].filter((part) => part !== null).join(" "),
+    [isSaid ? null : code, isQuoting ? null : error.message, ...places].filter((part) => part !== null).join(" "),
   );
   cause.name = "DatabaseError";
   return cause;

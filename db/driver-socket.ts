@@ -29,8 +29,8 @@ export function socketMaker(timers: Timers, connectTimeoutMs: number): SocketMak
     const failure = await connected(socket, timers, connectTimeoutMs);
     if (failure !== null) return failedSocket(failure);
     tellOfSilentEnd(socket);
-    // The driver looks here for the name that a certificate must have.
-    return Object.assign(socket, { host: host[index] });
+    // The driver looks here for the name that a certificate must have, and for what it says of failures.
+    return Object.assign(socket, { host: host[index], port: port[index] });
   };
 }
 

@@ -46,6 +46,14 @@ describe("translateDriverError", () => {
     expect(seen.message).toContain("tokens");
   });
 
+  test("[DBE-5] a code is said once, whether or not the message holds it", () => {
+    const refused = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:5432"), { code: "ECONNREFUSED" });
+    const said = "the database cannot be used:";
+    expect(translateDriverError(refused).message).toBe(`${said} connect ECONNREFUSED 127.0.0.1:5432`);
+    const lost = Object.assign(new Error("terminating connection"), { code: "57P01" });
+    expect(translateDriverError(lost).message).toBe(`${said} 57P01 terminating connection`);
+  });
+
   test("[DBE-4] our own errors pass unchanged, and odd ones become internal", () => {
     const own = new SyncError("storage_unavailable", "closed");
     expect(translateDriverError(own)).toBe(own);
