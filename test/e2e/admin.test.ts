@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { stat } from "node:fs/promises";
-import { join } from "node:path";
 import type {
   AuditView,
   ConnectionView,
@@ -15,8 +13,6 @@ import type {
   UserView,
 } from "#src/admin/api.ts";
 import { BlackBox, joined, response } from "#test/support/black-box.ts";
-import { temporaryDirectory } from "#test/support/database.ts";
-import { GlissadeProcess } from "#test/support/glissade-process.ts";
 import { freePort } from "#test/support/ports.ts";
 
 const LIMIT_MS = 120_000;
@@ -409,56 +405,3 @@ describe("the admin listener", () => {
     expect(JSON.stringify(items)).not.toContain(TOKEN);
   });
 });
-
-test(
-  "[ADM-15] a unix socket is for this user alone, and needs no token",
-  async () => {
-    const folder = cleanup.use(await temporaryDirectory()).path;
-    const socket = join(folder, "admin.sock");
-    const glissade = await GlissadeProcess.create({
-      SYNCV3_SERVER: box.homeserver.url,
-      SYNCV3_DATA: join(folder, "data"),
-      SYNCV3_ADMIN: socket,
-    });
-    cleanup.defer(async () => void (await glissade.kill()));
-    await glissade.start();
-    expect((await stat(socket)).mode & 0o777).toBe(0o600);
-    const answer = await fetch("http://localhost/admin/v1/overview", { unix: socket });
-    const overview = (await answer.json()) as Overview;
-    expect(overview.hosts.map(({ host }) => host)).toContain("store:0");
-    expect(overview.hosts.every(({ vitals }) => vitals !== null)).toBe(true);
-    for (const url of ["/database", "/users/@a:b", "/audit", "/quarantine", "/resyncs"]) {
-      expect((await fetch(`http://localhost/admin/v1${url}`, { unix: socket })).status).toBe(200);
-    }
-  },
-  LIMIT_MS,
-);
-
-test(
-  "[ADM-17] without an admin listener explain tells what is stored, and says that it is no more than that",
-  async () => {
-    const folder = cleanup.use(await temporaryDirectory()).path;
-    const glissade = await GlissadeProcess.create({
-      SYNCV3_SERVER: box.homeserver.url,
-      SYNCV3_DATA: join(folder, "data"),
-    });
-    cleanup.defer(async () => void (await glissade.kill()));
-    await glissade.start();
-    const user = box.user("stored");
-    box.homeserver.queue(user.token, response([], { next_batch: "s1" }));
-    const synced = await glissade.fetch("/_matrix/client/v3/sync?timeout=20", {
-      method: "POST",
-      headers: { authorization: `Bearer ${user.token}` },
-      body: JSON.stringify(LIST),
-    });
-    expect(synced.status).toBe(200);
-    const served = await glissade.command("explain", user.id);
-    expect(served.out).toContain("device FOO");
-    expect(served.out).toContain("From the database alone");
-    await glissade.kill("SIGTERM");
-    const alone = await glissade.command("explain", user.id);
-    expect(alone).toMatchObject({ code: 0, err: "" });
-    expect(alone.out).toContain("first sync: stored");
-  },
-  LIMIT_MS,
-);
