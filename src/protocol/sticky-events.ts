@@ -70,7 +70,7 @@ export interface StickyToken {
 export const NOTHING_TOLD: StickyToken = { place: STICKY_START, untold: new Map(), unseen: new Map() };
 
 /** A token names so many rooms of each kind; for others it is what it says of all. */
-export const MAX_NAMED_ROOMS = 1000;
+const MAX_NAMED_ROOMS = 1000;
 
 const [UNTOLD, UNSEEN] = ["~", "!"];
 const NUMBER = "[0-9a-z]{1,11}";
