@@ -54,7 +54,8 @@ export const STICKY_DEVIATIONS: readonly Deviation[] = [
   {
     name: "sticky events of rooms that a client comes to know",
     synapse: "tells those that came after the client's token, and no others",
-    glissade: "tells all of them when the room is shown for the first time, joined, or comes into a list",
+    glissade:
+      "tells, when the room is shown for the first time, joined, or comes into a list, those as well that were told before it was, or passed over",
     why: "clients have no others: they drop those of rooms that they do not know yet",
     explains: ofStickyRooms(
       (roomId, reference, subject, scene) =>
