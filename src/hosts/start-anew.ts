@@ -22,10 +22,10 @@ const RUNTIME_SETTINGS: Readonly<Record<string, string>> = {
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
   /**
    * A heap would grow to twice or three times what is alive in it before it is collected, and stay as large: what lives on is
-   * strewn all over it. It grows by 0.4, on machines with little memory too, and is collected whole when no more than 0.15 are left.
+   * strewn all over it. It grows by half, on machines with little memory too, and is collected whole when it is that full that less than 0.15 of it is young.
    */
   BUN_JSC_heapGrowthFunctionThresholdInMB: "0",
-  BUN_JSC_heapGrowthMaxIncrease: "0.4",
+  BUN_JSC_heapGrowthMaxIncrease: "0.5",
   BUN_JSC_minEdenToOldGenerationRatio: "0.15",
   /** A thread beside ours that touches pages before they are needed: all of the work is still done, on a core we want. */
   BUN_JSC_useWarmUpMarkedBlocks: "0",

@@ -31,7 +31,7 @@ const SETTINGS = {
   BUN_JSC_thresholdForFTLOptimizeAfterWarmUp: "1000000",
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
   BUN_JSC_heapGrowthFunctionThresholdInMB: "0",
-  BUN_JSC_heapGrowthMaxIncrease: "0.4",
+  BUN_JSC_heapGrowthMaxIncrease: "0.5",
   BUN_JSC_minEdenToOldGenerationRatio: "0.15",
   BUN_JSC_useWarmUpMarkedBlocks: "0",
 };
