@@ -24,6 +24,8 @@ export interface Awake extends Written {
   dialect: Dialect;
   log: PositionLog;
   reader: DeviceReader;
+  /** The request whose parameters are in force, as `requestText` has it; null when that is not known. */
+  inForce: string | null;
   /** The position of an earlier life that this one was made from: it is where its own log begins. */
   takenUpFrom: PosClaims | null;
 }
@@ -48,6 +50,7 @@ function startOver(dialect: Dialect, link: UserLink, reader: DeviceReader, rng: 
     log: dialect.policy.makeLog(0),
     params: new ParamsHistory(),
     reader,
+    inForce: null,
     takenUpFrom: null,
   };
 }
@@ -84,7 +87,7 @@ export function takeUp(
   engine.markUserDirty(DIRTY_USER.accountData | DIRTY_USER.device | DIRTY_USER.toDevice);
   reader.device.wasReading(reader.connId, stored);
   const log = dialect.policy.makeLog(claims.seq);
-  return { dialect, incarnation: claims.incarnation, engine, log, params, reader, takenUpFrom: claims };
+  return { dialect, incarnation: claims.incarnation, engine, log, params, reader, inForce: null, takenUpFrom: claims };
 }
 
 /** The position is of this connection, but of an earlier life of its memory, and not the one this life began from. */
@@ -157,10 +160,17 @@ export function emptyResponse(
   return { pos: posOut, body, rooms: 0, ops: 0 };
 }
 
-/** Applies a request's parameters; why it is refused, when the connection would have to remember too much: nothing of it is kept then. */
-export function takeParams({ engine, log }: Awake, link: UserLink, request: SyncRequest): SyncError | null {
+/**
+ * Applies a request's parameters; why it is refused, when the connection would have to remember too much: nothing of it is kept then.
+ * Nearly all requests ask for what the one before them asked for, in whatever dialect: `text` is from `requestText`.
+ */
+export function takeParams(awake: Awake, link: UserLink, request: SyncRequest, text: string): SyncError | null {
+  const { engine, log, inForce } = awake;
+  if (inForce === text) return null;
+  awake.inForce = null;
   try {
     engine.applyRequest(link.user, request);
+    awake.inForce = text;
     return null;
   } catch (error) {
     // Anything else is a bug, and the turn's to report.

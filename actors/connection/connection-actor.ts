@@ -253,13 +253,18 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         }
         current.isUrgent ||= pos === null && !this.#dialect.policy.firstWaits;
         const pace = { isStart: pos === null, timeoutMs: current.command.timeoutMs };
-        this.#serve(current, awake, link, this.#meter.process(resolution.kind, text, pace));
+        this.#serve(current, awake, link, { text, overdrawn: this.#meter.process(resolution.kind, text, pace) });
     }
   }
 
-  #serve(current: CurrentRequest, awake: Awake, link: UserLink, overdrawn: SyncError | null): void {
+  #serve(
+    current: CurrentRequest,
+    awake: Awake,
+    link: UserLink,
+    { text, overdrawn }: { text: string; overdrawn: SyncError | null },
+  ): void {
     if (overdrawn !== null) awake.log.refuse();
-    const refusal = overdrawn ?? takeParams(awake, link, current.command.request);
+    const refusal = overdrawn ?? takeParams(awake, link, current.command.request, text);
     if (refusal !== null) {
       this.#requests.reject(refusal);
       return;
