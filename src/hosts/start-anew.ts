@@ -22,7 +22,8 @@ const RUNTIME_SETTINGS: Readonly<Record<string, string>> = {
   BUN_JSC_thresholdForFTLOptimizeSoon: "16000",
   /**
    * A heap would grow to twice or three times what is alive in it before it is collected, and stay as large: what lives on is
-   * strewn all over it. It grows by half, on machines with little memory too, and is collected whole when it is that full that less than 0.15 of it is young.
+   * strewn all over it. It grows by half, on machines with little memory too; all of it is collected when that leaves less than
+   * 0.15 for what is young.
    */
   BUN_JSC_heapGrowthFunctionThresholdInMB: "0",
   BUN_JSC_heapGrowthMaxIncrease: "0.5",

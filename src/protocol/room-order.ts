@@ -29,10 +29,14 @@ const compareEntries = <Id extends number>(a: Entry<Id>, b: Entry<Id>): number =
 /** Entries of one chunk; a longer one is cut in two. Bounds what a move copies. */
 const MAX_CHUNK = 1024;
 
+let lastOwner = 0;
+/** A number that no other order has, nor this one had before. */
+const nextOwner = (): number => ++lastOwner;
+
 /** A run of entries; only the order that made it may change it. */
 interface Chunk<Id> {
   entries: Entry<Id>[];
-  owner: object;
+  owner: number;
 }
 
 /**
@@ -44,7 +48,7 @@ export class RoomOrder<Id extends number> {
   #chunks: Chunk<Id>[] = [];
   #byId = new ForkedMap<Id, Entry<Id>>();
   /** Chunks with another owner are shared with a twin: they are copied before the first change. */
-  #owner = {};
+  #owner = nextOwner();
 
   constructor(maxChunk = MAX_CHUNK) {
     this.#maxChunk = maxChunk;
@@ -59,7 +63,7 @@ export class RoomOrder<Id extends number> {
     const twin = new RoomOrder<Id>(this.#maxChunk);
     twin.#chunks = [...this.#chunks];
     twin.#byId = this.#byId.fork();
-    this.#owner = {};
+    this.#owner = nextOwner();
     return twin;
   }
 

@@ -10,18 +10,21 @@ const MAX_REMEMBERED_STATE = 300;
 
 /** What is asked for of rooms, put together once for all that are asked for alike: they share the very arrays. */
 export class StateUnions {
-  readonly #asked = new WeakMap<State, WeakMap<State, State>>();
-  readonly #parts = new WeakMap<State, Map<string, State>>();
-  readonly #remembered = new WeakMap<State, WeakMap<State, State>>();
+  // Made on first use: an empty one takes 200 bytes, and few connections need any.
+  #asked: WeakMap<State, WeakMap<State, State>> | null = null;
+  #parts: WeakMap<State, Map<string, State>> | null = null;
+  #remembered: WeakMap<State, WeakMap<State, State>> | null = null;
 
   /** What either asks for. */
   both(a: State, b: State): State {
+    this.#asked ??= new WeakMap();
     return once(this.#asked, a, b, uniteAlternatives);
   }
 
   /** What was asked for but for some of it; the same of the same is the very same. */
   without(state: State, entries: ReadonlySet<StateTuple>): State {
     const places = state.flatMap((entry, index) => (entries.has(entry) ? [index] : [])).join();
+    this.#parts ??= new WeakMap();
     const made = this.#parts.get(state) ?? new Map<string, State>();
     this.#parts.set(state, made);
     const part = made.get(places) ?? state.filter((entry) => !entries.has(entry));
@@ -31,7 +34,9 @@ export class StateUnions {
 
   /** What was asked for and is still known to the client stays known. */
   remembered(known: State, asked: State): State {
-    return known === asked ? asked : once(this.#remembered, known, asked, remember);
+    if (known === asked) return asked;
+    this.#remembered ??= new WeakMap();
+    return once(this.#remembered, known, asked, remember);
   }
 }
 
