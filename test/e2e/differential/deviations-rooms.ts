@@ -298,10 +298,9 @@ export const ROOM_DEVIATIONS: readonly Deviation[] = [
       const more = eventsOfExpansion(fact, scene);
       if (more === null || !hasAsked(scene, isNone)) return false;
       const isLess = scene.lessAsked.has(fact.roomId) || hasAsked({ ...scene, wishes: scene.wishes.slice(-1) }, isNone);
-      if (isLess && more.every((id) => scene.told.hasEvent(fact.roomId, id))) {
-        const isOfTimeline = fact.field === "" || fact.field === "num_live" || isBeside(fact.field);
-        return isOfTimeline && (isToldAgain(fact.roomId, scene) || isOfExpansion(fact));
-      }
+      const isKnown = isLess && more.every((id) => scene.told.hasEvent(fact.roomId, id));
+      const isOfTimeline = fact.field === "" || fact.field === "num_live" || isBeside(fact.field);
+      if (isKnown && isOfTimeline && (isToldAgain(fact.roomId, scene) || isOfExpansion(fact))) return true;
       const isLost = more.some((id) => scene.told.toldEver(`rooms ${fact.roomId} timeline ${id}`) === null);
       // As many events as this request asks for may all be news.
       const isFlag = ["unstable_expanded_timeline", "limited", "bump_stamp"].includes(fact.field);
