@@ -382,7 +382,7 @@ class Node {
   }
 
   #optionsOf(role: PoolRole): HostOptions {
-    const { config } = { config: this.#config };
+    const config = this.#config;
     return {
       telemetry: config.telemetry,
       storage: this.#storageOptions(role),
