@@ -194,6 +194,23 @@ describe.skipIf(problem !== null)(
     );
 
     test(
+      "[PKG-24] a start that only an operator can help is not tried again, and works once it is put right",
+      async () => {
+        const secret = "Environment=SYNCV3_SECRET=another-than-that-of-the-database";
+        await shell(
+          `mkdir -p ${DROP_IN}; printf '[Service]\\n${secret}\\n' >${DROP_IN}/secret.conf; systemctl daemon-reload`,
+        );
+        expect((await machine.run("systemctl", "restart", "glissade")).code).not.toBe(0);
+        expect([await property("ExecMainStatus"), await property("SubState")]).toEqual(["2", "failed"]);
+        const journal = await machine.must("journalctl", "-u", "glissade", "-o", "cat", "--no-pager");
+        expect(journal).toContain("SYNCV3_SECRET does not match this database");
+        await shell(`rm -r ${DROP_IN}; systemctl daemon-reload; systemctl restart glissade`);
+        pos = (await sync(pos)).pos;
+      },
+      LIMIT_MS,
+    );
+
+    test(
       "[PKG-16] by its socket it is started by the first client, and nobody meets a closed port while it starts anew",
       async () => {
         await shell(`systemctl stop glissade; mkdir -p /etc/systemd/system/glissade.socket.d
