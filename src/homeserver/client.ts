@@ -87,7 +87,7 @@ class HomeserverClient implements Homeserver {
   readonly #userAgent: string;
   #known: { value: Versions; freshUntilMs: number } | null = null;
   #asking: Promise<UpstreamResult<Versions>> | null = null;
-  /** `/versions` was waited for in vain: it is asked for on behind, and nobody waits until it is answered. */
+  /** `/versions` was waited for in vain: it is asked for on behind, and nobody waits for it any more, whatever the next answers are. */
   #isSilent = false;
   /** The prefix that works where the one that `/versions` speaks for is not served. */
   #otherPrefix: Prefix | null = null;
@@ -236,7 +236,7 @@ class HomeserverClient implements Homeserver {
       traceparent: null,
     });
     const result = this.#settle(answer, false, readVersions);
-    this.#isSilent = !answer.ok && answer.reason === "deadline";
+    this.#isSilent ||= !answer.ok && answer.reason === "deadline";
     const now = clock.mono();
     if (result.ok) this.#known = { value: result.value, freshUntilMs: now + VERSIONS_FRESH_MS };
     else if ((answer.ok && answer.status === 200) || isUnknownEndpoint(result.failure)) {

@@ -320,4 +320,28 @@ describe("the other calls", () => {
     expect(upstream.seen.at(-1)?.path).toBe("/_matrix/client/v3/sync");
     expect(upstream.versionsAsked()).toBe(1);
   });
+
+  test("[UPS-27] an endpoint that takes its time to fail is waited for once, not each time that it has failed", async () => {
+    const time = new VirtualTime();
+    const answers = [Promise.withResolvers<Response>(), Promise.withResolvers<Response>()];
+    let asked = 0;
+    const upstream = serve(
+      () => new Response("{}"),
+      () => answers[asked++]?.promise ?? new Response("", { status: 504 }),
+    );
+    const client = clientOf(upstream.url, { clock: time, timers: time, deadlineMs: 60_000 });
+    const first = sync(client);
+    await until("the question", () => upstream.versionsAsked() === 1);
+    await time.advance(2000);
+    expect((await first).ok).toBe(true);
+    answers[0]?.resolve(new Response("", { status: 504 }));
+    expect((await client.versions()).ok).toBe(false);
+    // Asked for anew, and not answered: no time passes for this call.
+    expect((await sync(client)).ok).toBe(true);
+    await until("the next question", () => asked === 2);
+    answers[1]?.resolve(Response.json({ versions: ["v1.1"] }));
+    expect((await client.versions()).ok).toBe(true);
+    await sync(client);
+    expect(upstream.seen.map(({ path }) => path.split("/")[3])).toEqual(["r0", "r0", "v3"]);
+  });
 });
