@@ -81,17 +81,35 @@ export interface MigrationProgress {
 
 /** A table of this name that is somebody else's: nothing of it is touched. */
 const DUPLICATE_TABLE = "42P07";
+/** Since PostgreSQL 15 nobody but the owner of a database may make tables in it. */
+const INSUFFICIENT_PRIVILEGE = "42501";
 
 async function runMigration(query: Query, { id, sql }: Migration): Promise<void> {
   try {
     await query(sql);
   } catch (error) {
-    if (id > 0 || driverCode(error) !== DUPLICATE_TABLE) throw error;
-    const advice =
-      "the database holds tables of another program: give Glissade a database of its own, or a schema " +
-      "(create it, and add options=-csearch_path=NAME to SYNCV3_DB)";
+    const code = driverCode(error);
+    if (id === 0 && code === DUPLICATE_TABLE) {
+      const advice =
+        "the database holds tables of another program: give Glissade a database of its own, or a schema " +
+        "(create it, and add options=-csearch_path=NAME to SYNCV3_DB)";
+      throw new SyncError("unusable_setup", advice);
+    }
+    if (code !== INSUFFICIENT_PRIVILEGE || !(error instanceof Error)) throw error;
+    const advice = `the user of SYNCV3_DB may not make the tables (${error.message}): make it the owner of the database and of what is in it`;
     throw new SyncError("unusable_setup", advice);
   }
+}
+
+/** What other encodings have no character for could not be stored, and its poll would be repeated for ever. */
+async function checkEncoding(query: Query): Promise<void> {
+  const [row] = await query<{ encoding: string }>("select current_setting('server_encoding') as encoding");
+  if (row === undefined || row.encoding === "UTF8") return;
+  throw new SyncError(
+    "unusable_setup",
+    `the encoding of the database is ${row.encoding}: not every message can be stored. ` +
+      "Create another one: createdb --encoding=UTF8 --template=template0",
+  );
 }
 
 /**
@@ -118,6 +136,7 @@ export async function migrateDatabase(
       checkNotNewer(newest);
       if (newest >= migration.id) return false;
       onProgress({ ...about, isWaiting: false });
+      if (newest === -1) await checkEncoding(query);
       await runMigration(query, migration);
       await query("insert into glissade_migrations (id, name) values ($1::int4, $2::text)", [
         migration.id,

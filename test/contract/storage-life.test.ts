@@ -84,6 +84,31 @@ describe("storage over its life", () => {
       expect(await own.query("select head from ours.meta")).toHaveLength(1);
     });
 
+    test("[MIG-9] a database in which its user may not make tables, or that cannot hold every text, is refused with advice", async () => {
+      const own = await (await withPostgres()).createDatabase();
+      const owner = rig.open({}, own);
+      const name = `guest_${randomUUID().replaceAll("-", "")}`;
+      await owner.query(`create role ${name} login password 'guest'`);
+      await owner.query("revoke create on schema public from public");
+      const guest = new URL(own);
+      Object.assign(guest, { username: name, password: "guest" });
+      const refusal = await failureOf(migrateDatabase(rig.open({}, guest.href), logger));
+      expect(refusal).toMatchObject({ code: "unusable_setup" });
+      expect(String(refusal)).toContain("may not make the tables (permission denied for schema public)");
+      expect(String(refusal)).not.toContain("guest");
+      await owner.query(`drop role ${name}`);
+
+      const latin = `latin_${randomUUID().replaceAll("-", "")}`;
+      await owner.query(`create database ${latin} encoding 'LATIN1' locale 'C' template template0`);
+      const other = new URL(own);
+      other.pathname = `/${latin}`;
+      const pool = rig.open({}, other.href);
+      const refused = await failureOf(migrateDatabase(pool, logger));
+      expect(refused).toMatchObject({ code: "unusable_setup" });
+      expect(String(refused)).toContain("the encoding of the database is LATIN1");
+      expect(await pool.query("select 1 from pg_tables where schemaname = 'public'")).toEqual([]);
+    });
+
     test("[MIG-6] a schema that was dropped and made again is an empty database", async () => {
       const pool = rig.open({}, await (await withPostgres()).createDatabase());
       await migrateDatabase(pool, logger);

@@ -36,7 +36,7 @@ ${sections.join("\n")}
 |---|---|
 | 0 | done; after \`SIGTERM\` or \`SIGINT\`, an orderly end |
 | 1 | failed: could not start, gave up after too many crashes, not healthy (\`--healthcheck\`), or a room could not be compared (\`resync\`) |
-| 2 | the command line or the configuration cannot be used, or what it names cannot: another secret than the database has, a database that was moved away, made by a newer version or that is another program's, a directory that cannot be written. Only an operator can help: the unit of [systemd](systemd.md) does not start it again |
+| 2 | the command line or the configuration cannot be used, or what it names cannot: another secret than the database has, a database that was moved away, made by a newer version or that is another program's, one in which its user may not make tables or that is not UTF-8, a directory that cannot be written. Only an operator can help: the unit of [systemd](systemd.md) does not start it again |
 
 This page is made of \`src/config/variables.ts\`: \`UPDATE_DOCS=1 bun test test/unit/config\` writes it anew.
 `;
