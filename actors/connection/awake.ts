@@ -180,6 +180,12 @@ export function takeParams(awake: Awake, link: UserLink, request: SyncRequest, t
   }
 }
 
+/** Answers to the acknowledged position were lost: all is as it was before them, but for the parameters, which are made to fit again. */
+export function takeBack(awake: Awake, link: UserLink): void {
+  awake.engine.takeBack(link.user);
+  awake.inForce = null;
+}
+
 /** A position is of one connection; those of the first dialect say so by their incarnation alone. */
 export const macOf = ({ connScope }: Dialect, key: string, mac: Mac): Mac =>
   rememberingLast(connScope === "" ? mac : mappedMac(mac, (text) => `${key}\n${text}`));

@@ -19,6 +19,7 @@ import {
   macOf,
   noteSent,
   noteUnsaid,
+  takeBack,
   takeParams,
   takeUp,
   writeResponse,
@@ -246,7 +247,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
         if (resolution.kind === "advance") {
           awake.engine.acknowledged();
           this.#storage.noteSent(awake, false);
-        } else if (resolution.kind === "fork") awake.engine.takeBack(link.user);
+        } else if (resolution.kind === "fork") takeBack(awake, link);
         else {
           current.replay = resolution.replay;
           current.isUrgent = resolution.replay !== null;

@@ -147,6 +147,25 @@ describe("simplified sliding sync over HTTP", () => {
     expect((await client.sync(list([[0, 2]]))).rooms).toEqual(NONE);
   });
 
+  test("[SSS-7] an extension that was switched off by a request that had to be repeated begins anew when it is switched on", async () => {
+    const { me, client } = inRooms(["a"]);
+    const asking = (enabled: boolean): Record<string, unknown> => ({
+      ...list([[0, 0]]),
+      extensions: { account_data: { enabled } },
+    });
+    await client.sync(asking(true));
+    const { pos } = await client.sync(asking(true));
+    await client.sync(asking(false), { pos });
+    await client.sync(asking(false), { pos });
+    await rig.poll(me, { account_data: { events: [{ type: "org.example.set", content: { meanwhile: true } }] } });
+    await client.sync(asking(false));
+    const { extensions } = await client.sync(asking(true));
+    expect(extensions["account_data"]?.["global"]).toContainEqual({
+      type: "org.example.set",
+      content: { meanwhile: true },
+    });
+  });
+
   test("[SSS-8] a position that was acknowledged before, malformed, empty or of another dialect is unknown", async () => {
     const { me, client } = inRooms(["a"]);
     const { pos } = await client.sync(list([[0, 0]]));
