@@ -22,7 +22,7 @@ export interface RoomHead {
   membership?: Membership;
 }
 
-/** Heads that are the same for all viewers, by what the room is: there is one for the hundreds who see it. */
+/** Heads of rooms that say their name themselves, which are the same for all viewers: there is one for the hundreds who see it. */
 const sharedHeads = new WeakMap<RoomMeta, RoomHead>();
 
 /** Name, avatar and counts for the viewer; invites show nothing but their stripped state. */
@@ -53,9 +53,12 @@ export function roomHead(world: World, nid: RoomNid): Readonly<RoomHead> | null 
     invitedCount: meta.invitedCount,
     isDm,
   };
-  if (!isDm && !named.isCalculated) sharedHeads.set(meta, head);
+  // Even whether there is anybody to make a name from depends on who looks.
+  if (!isDm && isNamed(meta)) sharedHeads.set(meta, head);
   return head;
 }
+
+const isNamed = ({ name, alias }: RoomMeta): boolean => (name ?? alias ?? "") !== "";
 
 function isDirectRoom(world: World, standing: UserRoom, roomId: string): boolean {
   return world.isDirect(roomId) || (standing.membership === "invite" && standing.isDirect);
