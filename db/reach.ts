@@ -8,7 +8,7 @@ const DEFAULT_PORT = 5432;
 
 /** How a statement that may take hours is watched. */
 const REACH = {
-  /** How often it is looked whether the server can be reached. */
+  /** How often it is looked whether there is anybody. */
   everyMs: 10_000,
   /** Whoever answers at all answers so soon. */
   answerMs: 10_000,
@@ -17,8 +17,10 @@ const REACH = {
 } as const;
 
 /**
- * Looks again and again whether the server of a database can be reached, until it is told to end: a network that swallows everything lets a
- * statement wait for as long as its deadline. Calls `onLost` once. A server on this machine's own socket is never lost.
+ * Looks again and again whether there is anybody where the server of a database is, until it is told to end: a network that swallows
+ * everything lets a statement wait for as long as its deadline. Calls `onLost` once. Who takes no more connections just now, or has lost
+ * his name, may still be at work: that he is not is told by the statement's own connection, which the kernel keeps alive. A server on
+ * this machine's own socket is never lost.
  */
 export function watchReach({ hosts }: ConnectionSettings, timers: Timers, onLost: () => void): Cancel {
   const remote = hosts.filter(({ host }) => !host.startsWith("/"));
@@ -26,9 +28,9 @@ export function watchReach({ hosts }: ConnectionSettings, timers: Timers, onLost
   let [isEnded, missed] = [false, 0];
   let cancel: Cancel = () => undefined;
   const look = async (): Promise<void> => {
-    const answers = await Promise.all(remote.map(({ host, port }) => isReached(host, port ?? DEFAULT_PORT, timers)));
+    const silent = await Promise.all(remote.map(({ host, port }) => isSilent(host, port ?? DEFAULT_PORT, timers)));
     if (isEnded) return;
-    missed = answers.includes(true) ? 0 : missed + 1;
+    missed = silent.includes(false) ? 0 : missed + 1;
     if (missed < REACH.attempts) cancel = timers.after(REACH.everyMs, () => void look());
     else onLost();
   };
@@ -39,7 +41,7 @@ export function watchReach({ hosts }: ConnectionSettings, timers: Timers, onLost
   };
 }
 
-function isReached(host: string, port: number, timers: Timers): Promise<boolean> {
+function isSilent(host: string, port: number, timers: Timers): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect({ host, port });
     const settle = (isSo: boolean): void => {
@@ -47,10 +49,11 @@ function isReached(host: string, port: number, timers: Timers): Promise<boolean>
       socket.destroy();
       resolve(isSo);
     };
-    const cancel = timers.after(REACH.answerMs, () => settle(false));
+    const cancel = timers.after(REACH.answerMs, () => settle(true));
     socket.once("connect", () => socket.write(SSL_REQUEST));
-    socket.once("data", () => settle(true));
-    socket.once("error", () => settle(false));
+    socket.once("data", () => settle(false));
+    // Once it is settled, what else the socket has to say is heard by nobody.
+    socket.on("error", () => settle(false));
     socket.once("close", () => settle(false));
   });
 }
