@@ -121,6 +121,8 @@ export function serveHost(
     },
     ping: async () => ({ id, busyWith }),
     drain: async (limitMs) => {
+      // Nobody has been let in yet.
+      if (running === null) return;
       const { runtime, composition } = alive();
       await runtime.drain(limitMs);
       await composition.onDrain?.();

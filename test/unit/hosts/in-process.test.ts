@@ -149,6 +149,27 @@ describe.each(["with Workers of their own", "in one Worker"])("hosts of one node
     expect(await asked).toBe("ok: 1");
   });
 
+  test("[SUP-19] a shutdown while a host is being made is clean, and ends the launch", async () => {
+    const begun = Promise.withResolvers<void>();
+    const mainOf = Promise.withResolvers<InProcess["main"]>();
+    const logger = recordingLogger();
+    const ingest: ComposeHost = () => {
+      begun.resolve();
+      return new Promise(() => {});
+    };
+    const mainKinds = (main: InProcess["main"]): KindTable => {
+      mainOf.resolve(main);
+      return {};
+    };
+    const launched = outcomeOf(startInProcess({ compositions: { ingest }, mainKinds, logger, sharesWorker }));
+    await begun.promise;
+    const nothing = async (): Promise<void> => undefined;
+    const hooks = { stopAccepting: nothing, closeServer: nothing, closePools: nothing, flushSpans: nothing };
+    expect(await (await mainOf.promise).shutdown(hooks)).toBe(true);
+    expect(await launched).toBe("internal");
+    expect(logger.lines.filter(({ level }) => level === "error" || level === "warn")).toEqual([]);
+  });
+
   test("[SUP-7] a shutdown answers parked polls, then stops pollers, then flushes ingest, then closes", async () => {
     const events: string[] = [];
     const logger = recordingLogger();
