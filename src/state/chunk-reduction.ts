@@ -274,10 +274,13 @@ export class ChunkReduction {
     return news;
   }
 
-  /** What is newer than all that was stored is followed by the place where this answer ends. */
+  /**
+   * What is newer than all that was stored is followed by the place where this answer ends. Of a room that the user has left others
+   * may have seen more by then.
+   */
   #noteEnd(timeline: readonly EventFields[], fresh: ReadonlyMap<number, number>, news: readonly StoredEvent[]): void {
     const { roomsEnd } = this.#batch;
-    if (roomsEnd === undefined) return;
+    if (roomsEnd === undefined || this.#section.kind === "leave") return;
     const last = [...fresh].findLast(([, place]) => place === this.#tail.length)?.[0];
     const newest = last === undefined ? undefined : news.find(({ id }) => id === timeline[last]?.id);
     if (newest !== undefined) this.#room.endAt(newest, roomsEnd);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "bun:test";
 import type { StoredEvent } from "#src/protocol/events.ts";
 import { LOST, placeChunk, storingOrder } from "#src/state/late-events.ts";
 import { IngestWorld, roomUpdate, userUpdate } from "#test/support/ingest-world.ts";
-import { joinSection, memberEvent, pollBatch, polledEvent, stateEvent } from "#test/support/polls.ts";
+import { joinSection, leaveSection, memberEvent, pollBatch, polledEvent, stateEvent } from "#test/support/polls.ts";
 
 const ALICE = "@alice:hs";
 const BOB = "@bob:hs";
@@ -144,6 +144,17 @@ describe("late events", () => {
     expect(made.meta(ROOM).endToken).toEqual(["$2", "behind-2"]);
     await batch(BOB, "x".repeat(2000), polledEvent("$4"));
     expect(made.meta(ROOM).endToken).toEqual(["$2", "behind-2"]);
+  });
+
+  test("[KEPT-46] an answer that tells of a leave ends behind what others have seen since, and its token is not kept", async () => {
+    const made = await world();
+    const gone = memberEvent("$gone", BOB, "leave", { ts: 60 });
+    const timeline = [polledEvent("$2"), gone];
+    await made.apply(
+      pollBatch(BOB, { since: "s2", roomsEnd: "long after", rooms: [leaveSection(ROOM, { timeline })] }),
+    );
+    expect(made.timeline(ROOM).slice(-2)).toEqual(["$2", "$gone"]);
+    expect(made.meta(ROOM).endToken).toBeUndefined();
   });
 
   test("[KEPT-34] within one group, too, with nothing stored twice", async () => {
