@@ -95,19 +95,23 @@ export async function runServe(config: Config, onReady: () => void = () => undef
   process.once("SIGINT", stop);
   // Without a certificate it means what it always does: the terminal has gone.
   if (config.tls !== null) process.on("SIGHUP", renew);
-  try {
-    attendance.ready(await node.start());
-    giveBackAfterWork(thisThread, systemTimers);
-    onReady();
-  } catch (error) {
-    const fields = { error: error instanceof Error ? error.message : String(error) };
-    if (isStopping) telemetry.log.info(fields, "stopped before it was ready");
-    else {
-      telemetry.log.error(fields, "glissade cannot start");
-      const isUnusable = error instanceof SyncError && error.code === "unusable_setup";
-      ended.resolve(isUnusable ? EXIT_UNUSABLE : EXIT_FAILED);
+  const start = async (): Promise<void> => {
+    try {
+      attendance.ready(await node.start());
+      giveBackAfterWork(thisThread, systemTimers);
+      onReady();
+    } catch (error) {
+      const fields = { error: error instanceof Error ? error.message : String(error) };
+      if (isStopping) telemetry.log.info(fields, "stopped before it was ready");
+      else {
+        telemetry.log.error(fields, "glissade cannot start");
+        const isUnusable = error instanceof SyncError && error.code === "unusable_setup";
+        ended.resolve(isUnusable ? EXIT_UNUSABLE : EXIT_FAILED);
+      }
     }
-  }
+  };
+  // Who is told to stop in the middle of it need not wait for its end.
+  void start();
   const code = await ended.promise;
   process.off("SIGTERM", stop);
   process.off("SIGINT", stop);

@@ -148,7 +148,11 @@ class SupervisorActor implements Actor<SupervisorMessage> {
   }
 
   async #launchAll(): Promise<void> {
-    for (const host of this.#deps.hosts) await this.#deps.control.launch(host, 1);
+    for (const host of this.#deps.hosts) {
+      // Whoever ends the hosts would not know of it.
+      if (this.#isShuttingDown) throw new SyncError("actor_stopped", "shutdown");
+      await this.#deps.control.launch(host, 1);
+    }
     await this.#deps.control.beginAll();
   }
 

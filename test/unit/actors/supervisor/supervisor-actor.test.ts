@@ -17,6 +17,8 @@ function rig() {
   const failing = new Set<string>();
   const unusable = new Set<string>();
   const gaveUp: string[] = [];
+  /** Launches end when this does. */
+  const gate = { opened: Promise.resolve() };
   solo.host.addKinds({
     supervisor: supervisorKind({
       hosts: HOSTS,
@@ -25,6 +27,7 @@ function rig() {
       control: {
         async launch(host, incarnation) {
           done.push(`launch ${host} ${incarnation}`);
+          await gate.opened;
           if (failing.has(host)) throw new Error("no memory");
           if (unusable.has(host)) throw new SyncError("unusable_setup", "another secret");
         },
@@ -45,7 +48,7 @@ function rig() {
     );
   const died = (host: HostId, incarnation: number): Promise<void> =>
     tell({ type: "host-died", host, incarnation, reason: "a test" });
-  return { ...solo, done, hanging, failing, unusable, gaveUp, tell, launch, died };
+  return { ...solo, done, hanging, failing, unusable, gaveUp, gate, tell, launch, died };
 }
 
 describe("supervisor", () => {
@@ -200,5 +203,16 @@ describe("supervisor", () => {
     await died("sync:0", 1);
     await time.advance(60_000);
     expect(done).toEqual([]);
+  });
+
+  test("[SUP-19] once the shutdown has begun no further host is started", async () => {
+    const { launch, tell, gate, done } = rig();
+    const { promise, resolve } = Promise.withResolvers<void>();
+    gate.opened = promise;
+    const launched = launch();
+    await tell({ type: "begin-shutdown" });
+    resolve();
+    expect(await launched).toBe("internal");
+    expect(done).toEqual(["launch ingest:0 1"]);
   });
 });
