@@ -7,7 +7,7 @@ import type { RoomMeta } from "#src/protocol/room-meta.ts";
 import type { StickyEvent } from "#src/protocol/sticky-events.ts";
 import type { RoomUpdate, StoredReceipt } from "#src/protocol/update.ts";
 import type { TimelineChunk } from "#src/ports/stores.ts";
-import { SmallMap, SmallSet } from "#src/small-collections.ts";
+import { SmallSet } from "#src/small-collections.ts";
 
 /** Events kept of a live room; older ones are read back when somebody asks. */
 const MAX_TAIL_EVENTS = 150;
@@ -40,7 +40,7 @@ export class RoomCache {
   #coversFrom: StreamPos;
   #isComplete = false;
   /** null = known to be absent. */
-  #state = new SmallMap<string, StoredEvent | null>();
+  #state = new Map<string, StoredEvent | null>();
   readonly #wholeTypes = new SmallSet<string>();
   #isStateWhole = false;
   #receipts = new Map<string, StoredReceipt>();
@@ -235,7 +235,7 @@ export class RoomCache {
 
   /** After a reset what the timeline said of state may have been overruled: it is read anew. */
   #forgetState(): void {
-    this.#state = new SmallMap();
+    this.#state = new Map();
     this.#wholeTypes.clear();
     this.#isStateWhole = false;
     this.#resets += 1;
