@@ -69,6 +69,8 @@ class Game {
   /** Who typed before is remembered by nobody. */
   #typingFrom = 0;
   #at = "at the start";
+  /** The answer that arrives was lost before. */
+  #isRepeated = false;
 
   constructor(hs: ModelHomeserver, upstream: Upstream, node: ModelNode, stateAfter: boolean) {
     this.#hs = hs;
@@ -108,6 +110,7 @@ class Game {
   get #telling(): Telling {
     return {
       isAtRest: () => this.#at === AT_REST,
+      isRepeated: () => this.#isRepeated,
       told: (roomId, eventId) => this.#upstream.told.get(roomId)?.get(eventId),
     };
   }
@@ -302,10 +305,12 @@ class Game {
       if (fate === "lost") player.lost ??= { pos, text: outcome.text };
       return false;
     }
+    this.#isRepeated = player.lost?.text === outcome.text;
     player.lost = null;
     const { caller, client, reader } = player;
     const device = `${caller.userId}/${caller.deviceId}`;
     const hasNews = client.apply(JSON.parse(outcome.text) as WireResponse);
+    this.#isRepeated = false;
     const isOn = (name: string): boolean => client.wishes.extensions.get(name)?.enabled === true;
     reader.hears(isOn("to_device"), isOn("e2ee"), this.#upstream.reached(device));
     return hasNews;

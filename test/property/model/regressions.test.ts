@@ -224,6 +224,20 @@ const HISTORIES: readonly (readonly [what: string, steps: readonly Step[], optio
     ],
   ],
   [
+    "an answer that is sent again says no more than when it was made, and what came late follows",
+    [
+      ask(3, { kind: "limit", list: 0, n: 0 }),
+      { kind: "logout", device: 2 },
+      act("message", 0),
+      { kind: "ask-simplified", client: 6, fate: "arrives", changes: [] },
+      poll(2),
+      act("message", 0, 0, 1),
+      poll(2),
+      { kind: "ask", client: 3, fate: "lost", changes: [{ kind: "sort", list: 0, n: 0 }] },
+      act("message", 0),
+    ],
+  ],
+  [
     "a device that begins where another one is begins behind the same gap",
     [act("message", 9), poll(0, 0), ask(3), act("message", 2), poll(2), ask(0)],
   ],

@@ -7,11 +7,13 @@ import type { ModelHomeserver } from "./model-homeserver.ts";
 export interface Telling {
   /** Every poll has told everything. */
   isAtRest(): boolean;
+  /** What arrives was made before, and is of no later than that. */
+  isRepeated(): boolean;
   /** What a poll that was taken in said of an event; undefined = none has told it. */
   told(roomId: string, eventId: string): ToldEvent | undefined;
 }
 
-const ALL_TOLD: Telling = { isAtRest: () => true, told: () => undefined };
+const ALL_TOLD: Telling = { isAtRest: () => true, isRepeated: () => false, told: () => undefined };
 
 /** Looks at every room entry the moment it arrives: what may never be in one, whatever happened before. */
 export class Witness {
@@ -127,11 +129,12 @@ export class Witness {
    * where it logged in, a moment before the first one's poll brings what came before that. It is told in its place then.
    */
   #isOwed(room: ModelRoom, missing: readonly ModelEvent[], event: ModelEvent): boolean {
-    if (this.#telling.isAtRest()) return false;
+    const isRepeated = this.#telling.isRepeated();
+    if (this.#telling.isAtRest() && !isRepeated) return false;
     const isJoin = event.type === "m.room.member" && event.content["membership"] === "join";
     if (isJoin && this.#devicesOf(event.stateKey ?? "") > 0) return true;
     const isGap = this.#telling.told(room.id, event.id)?.gapBefore !== false;
-    const isUnheard = missing.every(({ id }) => this.#telling.told(room.id, id) === undefined);
+    const isUnheard = isRepeated || missing.every(({ id }) => this.#telling.told(room.id, id) === undefined);
     return !isGap && isUnheard && this.#devicesOf(this.#me) > 1;
   }
 
