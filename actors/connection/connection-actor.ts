@@ -35,7 +35,7 @@ import type { RequestBudgets, RequestMeter } from "./request-budget.ts";
 import { RequestQueue } from "./request-queue.ts";
 import { inTraceOf } from "./request-trace.ts";
 import { ResponseMaking } from "./response-making.ts";
-import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
+import type { BuiltResponse, ResponseWorkDeps } from "./response-work.ts";
 
 export interface ConnectionDeps extends ResponseWorkDeps {
   store: ConnectionStore;
@@ -73,7 +73,7 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
     this.#mac = macOf(this.#dialect, JSON.stringify(this.#key), deps.mac);
     this.#user = new OwnUser(context, this.#key);
     this.#storage = new ConnectionStorage(context, deps.store, this.#key, !this.#isLoose);
-    this.#making = new ResponseMaking(context, this.#storage);
+    this.#making = new ResponseMaking(context, this.#storage, deps);
     this.#meter = deps.budgets.forConnection(userId, deviceId);
     this.#requests = new RequestQueue({
       nowMs: () => this.#nowMs,
@@ -316,16 +316,8 @@ export class ConnectionActor implements Actor<ConnectionMessage> {
   #startWork(): void {
     const [current, awake, link] = [this.#current, this.#awake, this.#user.link];
     if (current === null || awake === null || link === null) return;
-    const isNews = current.hasWaited;
     current.phase = "working";
-    const draft = awake.engine.collect(link.user, link.position);
-    const release = this.#deps.directory.hold();
-    const work = new ResponseWork(this.#dialect, awake.engine, draft, link.user, awake.reader, this.#deps, {
-      ahead: this.#ahead.running,
-      isNews,
-      isShared: current.claims?.incarnation === LOOSE,
-    });
-    this.#making.begin(work, release);
+    this.#making.begin(awake, link, current, this.#ahead.running);
     this.#continueWork();
   }
 

@@ -1,7 +1,11 @@
 import type { ActorContext } from "#actors/runtime/actor.ts";
+import { LOOSE } from "#src/protocol/loose-pos.ts";
+import type { UserLink } from "#actors/user/user-link.ts";
+import type { Awake } from "./awake.ts";
 import type { ConnectionStorage } from "./connection-storage.ts";
+import type { CurrentRequest } from "./current-request.ts";
 import type { ConnectionMessage } from "./messages.ts";
-import type { BuiltResponse, ResponseWork } from "./response-work.ts";
+import { type BuiltResponse, ResponseWork, type ResponseWorkDeps } from "./response-work.ts";
 
 /** A response that is written once what it rests on is stored. */
 interface Saving {
@@ -13,14 +17,16 @@ interface Saving {
 export class ResponseMaking {
   readonly #context: ActorContext<ConnectionMessage>;
   readonly #storage: ConnectionStorage;
+  readonly #deps: ResponseWorkDeps;
   /** Names what is waited for; results of anything else are of the past. */
   #lastId = 0;
   #reading: { id: number; work: ResponseWork; release: () => void } | null = null;
   #saving: (Saving & { id: number }) | null = null;
 
-  constructor(context: ActorContext<ConnectionMessage>, storage: ConnectionStorage) {
+  constructor(context: ActorContext<ConnectionMessage>, storage: ConnectionStorage, deps: ResponseWorkDeps) {
     this.#context = context;
     this.#storage = storage;
+    this.#deps = deps;
   }
 
   isReading(id: number): boolean {
@@ -31,8 +37,21 @@ export class ResponseMaking {
     return this.#saving?.id === id;
   }
 
-  /** `release` gives back what the work holds of the directory. */
-  begin(work: ResponseWork, release: () => void): void {
+  /** Decides what the response says. `ahead`: a read of what it may need is under way. */
+  begin(
+    { dialect, engine, reader }: Awake,
+    link: UserLink,
+    request: CurrentRequest,
+    ahead: Promise<void> | null,
+  ): void {
+    const draft = engine.collect(link.user, link.position);
+    // Given back when all is read: until then nothing of it leaves memory.
+    const release = this.#deps.directory.hold();
+    const work = new ResponseWork(dialect, engine, draft, link.user, reader, this.#deps, {
+      ahead,
+      isNews: request.hasWaited,
+      isShared: request.claims?.incarnation === LOOSE,
+    });
     this.#lastId += 1;
     this.#reading = { id: this.#lastId, work, release };
   }

@@ -287,21 +287,24 @@ describe("sticky events (MSC4354)", () => {
     await rig.poll(me, tagged);
     const [one, other] = [stick(BOB), stick(BOB)];
     await rig.poll(me, section(room("a"), one));
-    const only = (filters: unknown, since?: string): Record<string, unknown> => ({
+    const oneList = (filters: unknown, since?: string): Record<string, unknown> => ({
       lists: { some: { ranges: [[0, 0]], required_state: [], timeline_limit: 1, filters } },
       extensions: { [STICKY]: { enabled: true, ...(since === undefined ? {} : { since }) } },
     });
     await rig.poll(me, section(room("b"), other));
-    const first = await client.sync(only({ tags: ["m.favourite"] }), { pos: null });
+    const first = await client.sync(oneList({ tags: ["m.favourite"] }), { pos: null });
     expect(told(first)).toEqual({ [room("b")]: [other.event_id] });
     const since = stickyOf(first)?.next_batch;
-    expect(told(await client.sync(only({ tags: ["m.favourite"] }, since)))).toBeNull();
-    const another = new SimplifiedClient(rig, me);
-    for (const each of [client, another]) {
-      const body = { ...only({}, since), conn_id: each === client ? "" : "other" };
-      const answer = await each.sync(body, { timeout: 60_000 });
+    expect(told(await client.sync(oneList({ tags: ["m.favourite"] }, since)))).toBeNull();
+    const connections = [
+      { connId: "", on: client },
+      { connId: "other", on: new SimplifiedClient(rig, me) },
+    ];
+    for (const { connId, on } of connections) {
+      const answer = await on.sync({ conn_id: connId, ...oneList({}, since) }, { timeout: 60_000 });
       expect(told(answer)).toEqual({ [room("a")]: [one.event_id] });
-      expect(told(await each.sync({ ...body, ...only({}, stickyOf(answer)?.next_batch) }))).toBeNull();
+      const next = stickyOf(answer)?.next_batch;
+      expect(told(await on.sync({ conn_id: connId, ...oneList({}, next) }))).toBeNull();
     }
   });
 
